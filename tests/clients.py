@@ -1,0 +1,229 @@
+"""Real clients of the package: Python programs in processes of their own, with their own cache and environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+
+# The program that surrounds a snippet: `args` comes in, `result` goes out, both as JSON, whatever is printed.
+PROGRAM = """\
+import json, os, sys
+args = json.loads(os.environ.pop("CLIENT_ARGS"))
+result = None
+answer = os.environ.pop("CLIENT_ANSWER")
+{code}
+import resource
+usage = resource.getrusage(resource.RUSAGE_SELF)
+with open(answer, "w") as file:
+    json.dump({{"result": result, "peak": usage.ru_maxrss * 1024}}, file)
+"""
+
+# Unless a test says otherwise, a client neither waits long nor reaches for anything outside.
+QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONFAULTHANDLER": "1",
+    "OMP_NUM_THREADS": "1",
+}
+DROPPED = ("MNIST_IDX_", "HF_", "HUGGINGFACE_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
+
+
+@dataclasses.dataclass
+class Outcome:
+    returncode: int
+    stdout: str
+    stderr: str
+    result: Any
+    peak: int  # bytes of resident memory at its highest
+    seconds: float
+
+    @property
+    def error(self) -> str:
+        """The message of the exception that ended the program: the last lines from its type on."""
+        lines = self.stderr.rstrip().splitlines()
+        tops = [i for i, line in enumerate(lines) if line[:1].strip() and not line.startswith("Traceback")]
+        for i in reversed(tops):
+            head = lines[i].partition(":")[0]
+            if head.replace(".", "").replace("_", "").isalnum() and head.split(".")[-1][:1].isupper():
+                return "\n".join(lines[i:])
+        return self.stderr
+
+
+class Client:
+    """A client that runs. `wait()` gives its outcome; `process` can be killed meanwhile."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, code: str):
+        self.process = process
+        self.folder = folder
+        self.code = code
+        self.began = time.monotonic()
+
+    def kill(self) -> None:
+        """What `kill -9` does, to the client and the processes it has started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+    def wait(self, timeout: float = 120, check: bool = True) -> Outcome:
+        try:
+            returncode = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGABRT)  # the fault handler says where it hangs
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                pass
+            self.kill()
+            raise AssertionError(f"the client still ran after {timeout} s:\n{self._text('stderr')[-4000:]}") from None
+        seconds = time.monotonic() - self.began
+        answer = self.folder / "answer.json"
+        data = json.loads(answer.read_text()) if answer.exists() else {"result": None, "peak": 0}
+        outcome = Outcome(returncode, self._text("stdout"), self._text("stderr"), data["result"], data["peak"], seconds)
+        if check and returncode != 0:
+            raise AssertionError(f"the client ended with {returncode}:\n{outcome.stderr[-6000:]}\n--- its code:\n{self.code}")
+        return outcome
+
+    def _text(self, stream: str) -> str:
+        return (self.folder / stream).read_text(errors="replace")
+
+
+def start_client(
+    code: str,
+    *,
+    home: str | os.PathLike[str],
+    args: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    cwd: str | os.PathLike[str] | None = None,
+    memory: int | None = None,
+    file_size: int | None = None,
+    user: int | None = None,
+    wrapper: Sequence[str] = (),
+    installed: bool = False,
+    setup: Callable[[], None] | None = None,
+) -> Client:
+    """Start a Python program with `HF_HOME=home`.
+
+    `memory` and `file_size` are limits in bytes, `user` an account to run as, `wrapper` a command put in front.
+    `installed=True` leaves the checkout off the path, so that only an installed package is found.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="client-"))
+    work = Path(cwd) if cwd is not None else folder / "cwd"
+    work.mkdir(exist_ok=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED)}
+    path = [str(TESTS)] if installed else [str(ROOT), str(TESTS)]
+    environment |= QUIET | {
+        "HF_HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CLIENT_ARGS": json.dumps(dict(args or {})),
+        "CLIENT_ANSWER": str(folder / "answer.json"),
+        "TMPDIR": str(folder),
+        **(env or {}),
+    }
+    script = folder / "client.py"
+    script.write_text(PROGRAM.format(code=code))
+
+    def limit() -> None:
+        if memory is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        if file_size is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit fails instead of killing
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+        if setup is not None:
+            setup()
+
+    options: dict[str, Any] = {}
+    if user is not None:
+        for place in (folder, work):
+            os.chown(place, user, user)
+        folder.chmod(0o755)
+        options = {"user": user, "group": user, "extra_groups": []}
+        environment["HOME"] = str(folder)
+    with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
+        process = subprocess.Popen(
+            [*wrapper, python, "-u", str(script)],
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=limit,
+            **options,
+        )
+    return Client(process, folder, code)
+
+
+def run_client(code: str, *, timeout: float = 120, check: bool = True, **options: Any) -> Outcome:
+    """Run a Python program to its end; see `start_client`. It puts what it has to say in `result`."""
+    return start_client(code, **options).wait(timeout, check)
+
+
+@functools.cache
+def datasets_version(python: str) -> str:
+    """The version of `datasets` that an interpreter has."""
+    command = [python, "-c", "import importlib.metadata as m; print(m.version('datasets'))"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+# What follows runs inside clients (`from clients import ...`) and in the tests alike.
+
+
+def pixels(image: Any) -> bytes:
+    """The raw pixels of an image however `datasets` hands it over: a PIL image, a dict of PNG bytes, an array."""
+    import io
+
+    import numpy as np
+    import PIL.Image
+
+    if isinstance(image, dict):
+        image = PIL.Image.open(io.BytesIO(image["bytes"]))
+    return np.asarray(image, dtype=np.uint8).tobytes()
+
+
+def digest(rows: Any) -> list[Any]:
+    """[count, SHA-256 over every record's pixels and label, in order] of rows with `image` and `label`."""
+    import hashlib
+
+    hashed, count = hashlib.sha256(), 0
+    for row in rows:
+        hashed.update(pixels(row["image"]) + bytes([int(row["label"])]))
+        count += 1
+    return [count, hashed.hexdigest()]
+
+
+def digest_arrays(images: Any, labels: Any) -> list[Any]:
+    """The same digest of arrays (N, 28, 28) and (N,)."""
+    import hashlib
+
+    import numpy as np
+
+    count = len(labels)
+    joined = np.concatenate(
+        [np.asarray(images, np.uint8).reshape(count, -1), np.asarray(labels, np.uint8).reshape(count, 1)], axis=1
+    )
+    return [count, hashlib.sha256(joined.tobytes()).hexdigest()]
+
+
+def tree(folder: str | os.PathLike[str]) -> dict[str, int]:
+    """Every file below a folder with its size."""
+    root = Path(folder)
+    return {p.relative_to(root).as_posix(): p.stat().st_size for p in sorted(root.rglob("*")) if p.is_file()}

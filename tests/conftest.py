@@ -1,0 +1,109 @@
+"""Fixtures of all tests: the real archive, an independent reader of it, a server, clients with their own caches."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports `datasets`: tests never touch the cache of whoever runs them.
+_HOME = tempfile.TemporaryDirectory(prefix="mnist-idx-tests-")
+os.environ["HF_HOME"] = _HOME.name
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+os.environ.pop("MNIST_IDX_MIRROR", None)
+
+import numpy as np  # noqa: E402
+from clients import datasets_version  # noqa: E402
+from http_server import Server  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+MNIST_TAR = ROOT.parent / "shared" / "data" / "mnist_database.tar"
+ARCHIVE = "/mnist_database.tar"
+MEMBERS = {
+    "train": ("data/train-images-idx3-ubyte.gz", "data/train-labels-idx1-ubyte.gz"),
+    "test": ("data/t10k-images-idx3-ubyte.gz", "data/t10k-labels-idx1-ubyte.gz"),
+}
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# Virtual environments with other versions of `datasets`, as paths of their interpreters joined by colons.
+COMPAT = [p for p in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if p]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "compat: runs once per interpreter in MNIST_IDX_COMPAT_PYTHON as well")
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out with -m 'not slow'")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "python" in metafunc.fixturenames:
+        compat = metafunc.definition.get_closest_marker("compat") is not None
+        interpreters = [sys.executable, *(COMPAT if compat else [])]
+        ids = [f"datasets-{datasets_version(python)}" for python in interpreters]
+        metafunc.parametrize("python", interpreters, ids=ids)
+
+
+@pytest.fixture(scope="session")
+def mnist_tar() -> Path:
+    """The real archive, which is not part of the repository."""
+    if not MNIST_TAR.exists():
+        message = f"the MNIST archive is missing: put mnist_database.tar at {MNIST_TAR}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return MNIST_TAR
+
+
+@pytest.fixture(scope="session")
+def mnist_files(mnist_tar: Path) -> dict[str, bytes]:
+    """Member name -> its bytes as stored (gzip)."""
+    with tarfile.open(mnist_tar) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="session")
+def mnist_arrays(mnist_files: dict[str, bytes]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split -> (images (N, 28, 28), labels (N,)), read without any of the package's code."""
+    arrays = {}
+    for split, (images, labels) in MEMBERS.items():
+        pixels = np.frombuffer(gzip.decompress(mnist_files[images]), np.uint8, offset=16).reshape(-1, 28, 28)
+        arrays[split] = pixels, np.frombuffer(gzip.decompress(mnist_files[labels]), np.uint8, offset=8)
+    return arrays
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers that end with the test: `server = serve({"/path": bytes_or_file})`."""
+    with ExitStack() as stack:
+        yield lambda content=None: stack.enter_context(Server(content))
+
+
+@pytest.fixture
+def server(serve: Callable[..., Server], mnist_tar: Path) -> Server:
+    """A server that has the real archive at `ARCHIVE`."""
+    return serve({ARCHIVE: mnist_tar})
+
+
+@pytest.fixture
+def hf_home(tmp_path: Path) -> Path:
+    """An empty `HF_HOME` for the clients of one test."""
+    home = tmp_path / "hf_home"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Point the package, in this process, at a mirror."""
+    return lambda location: monkeypatch.setenv("MNIST_IDX_MIRROR", str(location))
