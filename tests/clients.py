@@ -6,13 +6,12 @@ import dataclasses
 import functools
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ TESTS = Path(__file__).resolve().parent
 
 # The program that surrounds a snippet: `args` comes in, `result` goes out, both as JSON, whatever is printed.
 PROGRAM = """\
-import json, os, sys
+import json, os, resource, sys
+for limit, value in json.loads(os.environ.pop("CLIENT_LIMITS")).items():
+    resource.setrlimit(getattr(resource, limit), (value, value))
 args = json.loads(os.environ.pop("CLIENT_ARGS"))
 result = None
 answer = os.environ.pop("CLIENT_ANSWER")
 {code}
-import resource
 usage = resource.getrusage(resource.RUSAGE_SELF)
 with open(answer, "w") as file:
     json.dump({{"result": result, "peak": usage.ru_maxrss * 1024}}, file)
@@ -97,7 +97,9 @@ class Client:
         data = json.loads(answer.read_text()) if answer.exists() else {"result": None, "peak": 0}
         outcome = Outcome(returncode, self._text("stdout"), self._text("stderr"), data["result"], data["peak"], seconds)
         if check and returncode != 0:
-            raise AssertionError(f"the client ended with {returncode}:\n{outcome.stderr[-6000:]}\n--- its code:\n{self.code}")
+            raise AssertionError(
+                f"the client ended with {returncode}:\n{outcome.stderr[-6000:]}\n--- its code:\n{self.code}"
+            )
         return outcome
 
     def _text(self, stream: str) -> str:
@@ -117,14 +119,14 @@ def start_client(
     user: int | None = None,
     wrapper: Sequence[str] = (),
     installed: bool = False,
-    setup: Callable[[], None] | None = None,
 ) -> Client:
     """Start a Python program with `HF_HOME=home`.
 
-    `memory` and `file_size` are limits in bytes, `user` an account to run as, `wrapper` a command put in front.
+    `memory` and `file_size` are limits in bytes (a write past the latter fails), `user` an account to run as,
+    `wrapper` a command put in front.
     `installed=True` leaves the checkout off the path, so that only an installed package is found.
     """
-    folder = Path(tempfile.mkdtemp(prefix="client-"))
+    folder = Path(tempfile.mkdtemp(prefix="client-", dir=Path(home).parent))
     work = Path(cwd) if cwd is not None else folder / "cwd"
     work.mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED)}
@@ -141,15 +143,8 @@ def start_client(
     script = folder / "client.py"
     script.write_text(PROGRAM.format(code=code))
 
-    def limit() -> None:
-        if memory is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        if file_size is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit fails instead of killing
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-        if setup is not None:
-            setup()
-
+    limits = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": file_size}
+    environment["CLIENT_LIMITS"] = json.dumps({name: value for name, value in limits.items() if value is not None})
     options: dict[str, Any] = {}
     if user is not None:
         for place in (folder, work):
@@ -166,7 +161,6 @@ def start_client(
             stdout=out,
             stderr=err,
             start_new_session=True,
-            preexec_fn=limit,
             **options,
         )
     return Client(process, folder, code)
@@ -208,6 +202,11 @@ def digest(rows: Any) -> list[Any]:
         hashed.update(pixels(row["image"]) + bytes([int(row["label"])]))
         count += 1
     return [count, hashed.hexdigest()]
+
+
+def digest_table(dataset: Any) -> list[Any]:
+    """The same digest of a prepared `Dataset`, from the bytes in its Arrow table."""
+    return digest(row for batch in dataset.with_format("arrow").iter(1000) for row in batch.to_pylist())
 
 
 def digest_arrays(images: Any, labels: Any) -> list[Any]:

@@ -1,9 +1,9 @@
 """A real HTTP/1.1 server on 127.0.0.1 that counts what it sends and misbehaves on request.
 
-    with Server({"/mnist.tar": path_or_bytes}) as server:
-        server.behave("/mnist.tar", status=503, times=2)      # twice unavailable, then fine
-        ...
-        assert server.sent("/mnist.tar") < 1_800_000
+with Server({"/mnist.tar": path_or_bytes}) as server:
+    server.behave("/mnist.tar", status=503, times=2)      # twice unavailable, then fine
+    ...
+    assert server.sent("/mnist.tar") < 1_800_000
 """
 
 from __future__ import annotations
@@ -274,9 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
         finally:
-            self.server.owner.record(
-                Request(self.command, path, self.headers.get("Range"), self._status, self._sent)
-            )
+            self.server.owner.record(Request(self.command, path, self.headers.get("Range"), self._status, self._sent))
             with self.server.busy_lock:
                 self.server.busy -= 1
 
