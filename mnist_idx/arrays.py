@@ -1,0 +1,84 @@
+"""The records as NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from datasets import DownloadConfig, DownloadManager, StreamingDownloadManager
+
+from .columns import classes_of
+from .idx import IdxError
+from .mnist_idx import MnistIdx
+
+
+def load_arrays(
+    split: str = "train",
+    num_samples: int | None = None,
+    seed: int | None = None,
+    sampling: str = "first",
+    *,
+    config_name: str | None = None,
+    streaming: bool = False,
+    **options: Any,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Load a split as arrays, without the cache of Arrow files.
+
+    The sources, the checks and the choice of records are those of `load_dataset("mnist_idx", …)`.
+
+    Args:
+        split: name of the split.
+        num_samples: the most records to load; all when None.
+        seed: of the order of the records; 1 when None and `num_samples` is given. With neither, the order is that of
+            the file.
+        sampling: "first" takes the first records of the split, "uniform" draws them from the whole split.
+        config_name: name of the config, such as "tiny"; "mnist" when None.
+        streaming: fetch only what is needed, keep nothing on disk; otherwise a download is kept and used again.
+        **options: what else the builder takes: `data_dir`, `data_files`, `cache_dir`, `token`, `storage_options`, …
+
+    Returns:
+        Images, uint8 of shape `(N, 28, 28)`, and labels, uint8 of shape `(N,)`. Other data sets have the type and
+        shape of their own files; labels are None where there are none.
+
+    Raises:
+        IdxError: the data cannot be had or is not what it should be, or an argument is out of range.
+    """
+    builder = MnistIdx(config_name=config_name, num_samples=num_samples, seed=seed, sampling=sampling, **options)
+    generators = {generator.name: generator for generator in builder._split_generators(_manager(builder, streaming))}
+    if split not in generators:
+        raise IdxError(f"split={split!r}: expected one of {', '.join(map(repr, generators))}.")
+    gen_kwargs = generators[split].gen_kwargs
+    files, total = gen_kwargs["files"], gen_kwargs["ranges"][-1][1]
+    images: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    done = 0
+    for start, stop in gen_kwargs["ranges"]:
+        for block in builder._blocks(split, files, start, stop):
+            images = _filled(images, block.images, done, total)
+            if block.labels is not None:
+                num_classes = builder.info.features["label"].num_classes
+                classes_of(block.labels, num_classes, files.labels.title, done)
+                labels = _filled(labels, block.labels, done, total)
+            done += len(block.images)
+    if images is None:
+        with builder._pool.borrow(files) as reader:
+            return reader.empty_block(0)
+    return images, labels
+
+
+def _filled(array: np.ndarray | None, block: np.ndarray, start: int, total: int) -> np.ndarray:
+    if array is None:
+        array = np.empty((total, *block.shape[1:]), block.dtype)
+    array[start : start + len(block)] = block
+    return array
+
+
+def _manager(builder: MnistIdx, streaming: bool) -> DownloadManager | StreamingDownloadManager:
+    config = DownloadConfig(
+        cache_dir=builder._cache_downloaded_dir,
+        use_etag=False,
+        token=builder.token,
+        storage_options=builder.storage_options,
+    )
+    manager = StreamingDownloadManager if streaming else DownloadManager
+    return manager(dataset_name=builder.dataset_name, data_dir=builder.config.data_dir, download_config=config)

@@ -1,0 +1,277 @@
+"""The command line: `mnist-idx preview`, and more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from .hub import export, push_to_hub
+from .idx import IdxError
+from .mnist_idx import VERSION, MnistIdx
+from .preview import contact_sheet
+
+Commands = Any  # argparse has no public name for what `add_subparsers` returns
+
+PUSH_EXAMPLES = """\
+examples:
+  hf auth login                                     once: store an access token that may write
+  mnist-idx push mnist_idx                          publish as YOU/mnist_idx
+  mnist-idx push team/mnist_idx --private           in an organization's name, visible to its members
+  mnist-idx push mnist_idx --dry-run                only list what would be uploaded
+  mnist-idx push mnist_idx --config mnist --config subset --num-samples 750
+  mnist-idx push other/mnist_idx --create-pr        propose it where you may not write
+
+Afterwards load_dataset("YOU/mnist_idx") works wherever `datasets` is installed. Everything arrives in one commit:
+a push that is interrupted or refused leaves the repository as it was, and the same command again finishes it.
+Parquet files of earlier pushes that the new one does not have are deleted, nothing else. A push that would change
+nothing makes no commit.
+
+The token is looked for in --token, in the environment variable HF_TOKEN, and where `hf auth login` stored it. To
+publish elsewhere than on https://huggingface.co, set HF_ENDPOINT. The data comes from the built-in sources, or from
+what MNIST_IDX_MIRROR names.
+
+exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 interrupted
+"""
+
+EXPORT_EXAMPLES = """\
+examples:
+  mnist-idx export digits                           then load_dataset("digits"), or hf upload --repo-type dataset
+  mnist-idx export digits --config tiny --overwrite
+
+The folder appears whole or not at all.
+
+exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="mnist-idx",
+        description="MNIST, and anyone's IDX files, as Hugging Face data sets.",
+        epilog="Environment: MNIST_IDX_MIRROR, a URL or path that is tried before the built-in sources; HF_HOME, where "
+        "downloads and prepared data sets are kept.",
+    )
+    parser.add_argument("--version", action="version", version=f"mnist-idx {VERSION}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_preview_parser(commands)
+    add_push_parser(commands)
+    add_export_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit code: 0 if all went well, 1 if it did not, 2 (by way of `SystemExit`) for wrong usage.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("mnist-idx: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        print(f"mnist-idx: {explain(error)}", file=sys.stderr)
+        return 1
+
+
+def explain(error: BaseException) -> str:
+    """The message that tells what went wrong; `datasets` wraps it in ones that do not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, IdxError):
+            return str(cause)
+        cause = cause.__cause__
+    return str(error) or type(error).__name__
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `load_dataset("mnist_idx", …)` takes."""
+    parser.add_argument(
+        "config",
+        nargs="?",
+        default=None,
+        metavar="CONFIG",
+        help=f"a config ({', '.join(MnistIdx.builder_configs)}), or the path or URL of a folder or archive of IDX files "
+        "(default: mnist)",
+    )
+    parser.add_argument("--split", default="train", help="split to use (default: %(default)s)")
+
+
+def source_options(config: str | None) -> dict[str, Any]:
+    """The options of `load_dataset` for a config's name, a path or a URL."""
+    if config is None or config in MnistIdx.builder_configs:
+        return {"name": config}
+    if "://" in config or Path(config).exists():
+        return {"data_dir": config}
+    names = ", ".join(MnistIdx.builder_configs)
+    raise IdxError(f"{config!r}: found no such file or folder, and no such config. The configs are {names}.")
+
+
+def add_preview_parser(commands: Commands) -> None:
+    """`mnist-idx preview`."""
+    parser = commands.add_parser(
+        "preview",
+        help="draw the first records as a picture",
+        description="Draws records as a contact sheet, each with its label, and prints a summary of the data set.",
+        epilog="Examples: mnist-idx preview tiny; mnist-idx preview my_idx_folder --split test --num 100",
+    )
+    add_source_arguments(parser)
+    parser.add_argument("--num", type=int, default=25, metavar="N", help="records to draw (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("digits.png"),
+        metavar="FILE",
+        help="picture to write (default: %(default)s)",
+    )
+    parser.set_defaults(run=run_preview)
+
+
+def run_preview(args: argparse.Namespace) -> int:
+    """Draw the first records of a split, and print what the data set is."""
+    if args.num < 1:
+        raise IdxError(f"--num {args.num}: expected at least 1.")
+    data = datasets.load_dataset("mnist_idx", **source_options(args.config))
+    if args.split not in data:
+        raise IdxError(f"--split {args.split}: expected one of {', '.join(data)}.")
+    print_summary(data)
+    records = data[args.split].select(range(min(args.num, len(data[args.split]))))
+    label = records.features.get("label")
+    images = [np.asarray(image) for image in records["image"]]
+    sheet = contact_sheet(np.stack(images), None if label is None else records["label"], label and label.names)
+    sheet.save(args.output)
+    print(f"wrote {args.output}: the first {len(records)} records of {args.split}")
+    return 0
+
+
+def print_summary(data: datasets.DatasetDict) -> None:
+    """Print splits, columns, and how many records each class has."""
+    for split, records in data.items():
+        columns = ", ".join(f"{name}: {feature}" for name, feature in records.features.items() if name != "label")
+        print(f"{split}: {len(records):,} records, {columns}")
+        label = records.features.get("label")
+        if label is not None:
+            counts = np.bincount(records.data.column("label").to_numpy(), minlength=label.num_classes)
+            print("  " + ", ".join(f"{name}: {count:,}" for name, count in zip(label.names, counts)))
+
+
+def add_push_parser(commands: Commands) -> None:
+    """`mnist-idx push`."""
+    parser = commands.add_parser(
+        "push",
+        help="publish the data set on the Hugging Face Hub",
+        description="Publish the data set on the Hugging Face Hub: Parquet files, card and preview picture.",
+        epilog=PUSH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "repo_id", metavar="REPOSITORY", help="name, user/name or organization/name; created if missing"
+    )
+    _add_config_arguments(parser)
+    parser.add_argument(
+        "--private",
+        action=argparse.BooleanOptionalAction,
+        help="make a repository that is created now private, or public (by default, what its owner has set)",
+    )
+    parser.add_argument("--token", help="access token, instead of the stored one")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to publish on, created if missing (default: main)")
+    parser.add_argument("--commit-message", metavar="TEXT", help="first line of the commit's message")
+    parser.add_argument("--commit-description", metavar="TEXT", help="the rest of it")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of changing the branch")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be uploaded, with sizes; needs no token"
+    )
+    parser.set_defaults(run=run_push)
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """Publish the data set, and print what it consists of and where it is."""
+    published = push_to_hub(
+        args.repo_id,
+        _configs(args),
+        private=args.private,
+        token=args.token,
+        revision=args.revision,
+        commit_message=args.commit_message,
+        commit_description=args.commit_description,
+        create_pr=args.create_pr,
+        dry_run=args.dry_run,
+    )
+    _print_files(published.files)
+    if args.dry_run:
+        print(f"Nothing was uploaded. It would go to {published.url}")
+    else:
+        print(f"{'Published at' if published.changed else 'Nothing to change at'} {published.url}")
+    return 0
+
+
+def add_export_parser(commands: Commands) -> None:
+    """`mnist-idx export`."""
+    parser = commands.add_parser(
+        "export",
+        help="write the data set to a folder as Parquet files with its card",
+        description="Write to a folder what `push` publishes: Parquet files, card and preview picture.",
+        epilog=EXPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="folder to create")
+    _add_config_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the data set to a folder, and print what it consists of."""
+    folder = export(args.folder, _configs(args), overwrite=args.overwrite)
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    _print_files({name: path.stat().st_size for name, path in files.items()})
+    print(f"Exported to {folder}")
+    return 0
+
+
+def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        dest="configs",
+        action="append",
+        choices=("mnist", "subset", "tiny"),
+        help="configuration to include; may be repeated (default: mnist and subset)",
+    )
+    subset = parser.add_argument_group("the records of the configuration `subset`")
+    subset.add_argument("--num-samples", type=int, metavar="N", help="the most that a split keeps (default: 100)")
+    subset.add_argument("--seed", type=int, metavar="N", help="of the random generator (default: 1)")
+    subset.add_argument(
+        "--sampling",
+        choices=("first", "uniform"),
+        help="take the first records, or draw them from the whole split (default: first)",
+    )
+
+
+def _configs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Configurations with their options."""
+    names = args.configs or ["mnist", "subset"]
+    given = {name: getattr(args, name) for name in ("num_samples", "seed", "sampling")}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and "subset" not in names:
+        raise IdxError(
+            f"--{next(iter(options)).replace('_', '-')} is about the configuration subset: add --config subset."
+        )
+    return {name: options if name == "subset" else {} for name in names}
+
+
+def _print_files(files: dict[str, int]) -> None:
+    width = max(map(len, files))
+    for name, size in files.items():
+        print(f"{name:{width}} {size:>12,} bytes")
+    print(f"{'in all':{width}} {sum(files.values()):>12,} bytes")

@@ -1,0 +1,190 @@
+"""Finds the members of each split: of a published data set in the first of its sources that works, or of the user's own
+files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from .archive import list_folder, list_members
+from .idx import IdxError
+from .names import is_same_name, pair_members
+from .records import SplitFiles, SplitReader
+from .sources import DataSet, File, Source
+from .stream import Locator, is_remote, verify_member, with_retries, with_stall_limit
+
+logger = datasets.utils.logging.get_logger(__name__)
+
+MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
+
+
+class Published:
+    """The splits of a published data set.
+
+    Args:
+        title: what messages call the data set.
+        data_set: what is known about it.
+        sources: where it can be had, in the order in which they are tried.
+        download_config: token and storage options for remote files.
+    """
+
+    def __init__(
+        self, title: str, data_set: DataSet, sources: list[Source], download_config: datasets.DownloadConfig
+    ) -> None:
+        self.title = title
+        self.data_set = data_set
+        self.sources = sources
+        self.download_config = download_config
+
+    def locate(self, dl_manager: Any, first: int = 0, failures: Iterable[str] = ()) -> dict[str, SplitFiles]:
+        """Locate the splits in the first source, from number `first` on, in which all is as it should be.
+
+        Args:
+            dl_manager: downloads what is located, and has it verified; None or a streaming one leaves it where it is.
+            first: number of the source to begin with.
+            failures: why those before it cannot be used.
+
+        Raises:
+            IdxError: no source can be used; the message tells why for each.
+        """
+        failures = list(failures)
+        for number, source in enumerate(self.sources[first:], first):
+            try:
+                if dl_manager is None or dl_manager.is_streaming:
+                    return self._match(self._addresses(source), number)
+                return self._download(dl_manager, source, number)
+            except IdxError as error:
+                failures.append(f"{source.url}: {error}")
+                if number + 1 < len(self.sources):
+                    logger.warning(f"{source.url} cannot be used: {error} Going on to {self.sources[number + 1].url}.")
+        listed = "\n".join(f"- {failure}" for failure in failures)
+        raise IdxError(
+            f"None of the sources of {self.title} can be used:\n{listed}\n"
+            f"Ways out: set {MIRROR_VARIABLE} to a URL or path of the archive, pass data_dir= with a folder or archive "
+            'of the IDX files, or load the miniature "tiny", which needs no network.'
+        )
+
+    def _download(self, dl_manager: Any, source: Source, number: int) -> dict[str, SplitFiles]:
+        """Download and verify; what was downloaded earlier and turns out wrong is downloaded once again."""
+        dl_manager.download_config = _with_stall_limit(dl_manager.download_config)
+        addresses = self._addresses(source)
+        for last in (False, True):
+            fetched = with_retries(lambda: dl_manager.download(addresses), source.url)
+            try:
+                return {name: _verified(files) for name, files in self._match(fetched, number).items()}
+            except IdxError:
+                # `datasets` reuses a download by its address for ever, be it wrong or cut short.
+                if not _evict(addresses, fetched) or last:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _addresses(self, source: Source) -> str | dict[str, str]:
+        """What to fetch from a source: an archive, or by published name the single files."""
+        if not (is_remote(source.url) and source.url.endswith("/")):
+            return source.url
+        files = [file for split in self.data_set.splits.values() for file in (split.images, split.labels)]
+        return {file.name: f"{source.url}{file.name}{source.ending}" for file in files}
+
+    def _match(self, fetched: str | dict[str, str], number: int) -> dict[str, SplitFiles]:
+        """Find the published files among those of a source."""
+        if isinstance(fetched, str):
+            members = list_members(fetched, self.download_config)
+        else:
+            members = [Locator(path, name) for name, path in fetched.items()]
+
+        def find(file: File) -> Locator:
+            found = _find(members, file.name, self.title)
+            size = file.packed_size if isinstance(fetched, Mapping) else found.size
+            return found._replace(size=size, packed_size=file.packed_size, packed=file.packed, unpacked=file.unpacked)
+
+        return {
+            name: SplitFiles(find(split.images), find(split.labels), split.num_records, number)
+            for name, split in self.data_set.splits.items()
+        }
+
+
+def _find(members: list[Locator], published: str, title: str) -> Locator:
+    found = [member for member in members if is_same_name(member.name, published)]
+    if not found:
+        names = ", ".join(member.name for member in members[:20]) or "nothing"
+        raise IdxError(f"there is no member {published!r} of {title}, packed or not. Found: {names}.")
+    return found[-1]
+
+
+def _verified(files: SplitFiles) -> SplitFiles:
+    """Compare the members with their digests once, so that the generation need not do it again."""
+    images, labels = (_verify(member) for member in (files.images, files.labels) if member is not None)
+    verified = files._replace(images=images, labels=labels)
+    SplitReader(verified).close()
+    return verified
+
+
+def _verify(member: Locator) -> Locator:
+    verify_member(member)
+    return member._replace(packed=None, unpacked=None)
+
+
+def _evict(addresses: str | dict[str, str], fetched: Any) -> bool:
+    """Remove downloads from the cache; False where nothing had been downloaded."""
+    pairs = (
+        [(addresses, fetched)] if isinstance(addresses, str) else [(addresses[name], fetched[name]) for name in fetched]
+    )
+    downloads = [str(path) for address, path in pairs if is_remote(address) and os.path.exists(path)]
+    for path in downloads:
+        Path(path).unlink(missing_ok=True)
+        Path(f"{path}.json").unlink(missing_ok=True)
+    return bool(downloads)
+
+
+def _with_stall_limit(download_config: datasets.DownloadConfig) -> datasets.DownloadConfig:
+    config = download_config.copy()
+    options = dict(config.storage_options)
+    for protocol in ("http", "https"):
+        options[protocol] = with_stall_limit(options.get(protocol, {}))
+    config.storage_options = options
+    return config
+
+
+def locate_own(
+    dl_manager: Any,
+    data_dir: str | None,
+    data_files: Mapping[str, Iterable[str]] | None,
+    data_set: str | None,
+    download_config: datasets.DownloadConfig,
+) -> dict[str, tuple[Locator, Locator | None]]:
+    """Locate the splits of the user's own files, by their names.
+
+    Args:
+        dl_manager: downloads remote files unless it is a streaming one.
+        data_dir: a folder or an archive, local or remote.
+        data_files: in place of `data_dir`, by split the files, or archives from which the split is picked.
+        data_set: which to take where there are several.
+        download_config: token and storage options for remote files.
+
+    Returns:
+        By split the images, and the labels if there are any.
+
+    Raises:
+        IdxError: the names do not tell what is what.
+    """
+    if data_files is None:
+        return pair_members(_fetch_members(dl_manager, str(data_dir), download_config), data_set, None)
+    pairs = {}
+    for split, paths in data_files.items():
+        members = [member for path in paths for member in _fetch_members(dl_manager, str(path), download_config)]
+        pairs.update(pair_members(members, data_set, str(split)))
+    return pairs
+
+
+def _fetch_members(dl_manager: Any, path: str, download_config: datasets.DownloadConfig) -> list[Locator]:
+    if not is_remote(path) or dl_manager.is_streaming:
+        return list_members(path, download_config)
+    folder = list_folder(path, download_config)
+    if folder is None:
+        return list_members(with_retries(lambda: dl_manager.download(path), path), download_config, name=path)
+    copies = with_retries(lambda: dl_manager.download([member.path for member in folder]), path)
+    return [member._replace(path=copy) for member, copy in zip(folder, copies, strict=True)]
