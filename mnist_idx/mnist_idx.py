@@ -1,8 +1,9 @@
 """The loading script: the builder and its config.
 
 Installed as a package, it is found by `load_dataset("mnist_idx")` after `import mnist_idx`. On `datasets` 3.x it is a
-loading script, too: `load_dataset("<path of this folder>", trust_remote_code=True)`. For that it names every sibling
-that is needed, since `datasets` 3.x copies only those that the script itself imports.
+loading script, too: `load_dataset("<path of this folder>", trust_remote_code=True)`. For that it imports every sibling
+that is needed, by itself or by another (`names`), since `datasets` 3.x copies only those that the script imports. And
+no import line has a comment, since `datasets` 3.x takes that for an address.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .archive import list_folder
 from .columns import array_column, features_of, label_columns, png_column
 from .idx import IdxError, TransferError
 from .locate import MIRROR_VARIABLE, Published, locate_own
+from .names import pair_members as pair_members
 from .png import encode_png
 from .records import Block, ReaderPool, SplitFiles, SplitReader
 from .sources import DATA_SETS, DataSet, Source
