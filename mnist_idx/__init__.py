@@ -1,11 +1,12 @@
 """MNIST, and anyone's IDX files, as Hugging Face data sets. Importing this makes `load_dataset("mnist_idx")` work."""
 
 from .arrays import load_arrays
+from .convert import write_idx
 from .idx import IdxError
 from .mnist_idx import VERSION as __version__
 from .mnist_idx import MnistIdx, MnistIdxConfig
 from .registry import register
 
-__all__ = ["IdxError", "MnistIdx", "MnistIdxConfig", "__version__", "load_arrays"]
+__all__ = ["IdxError", "MnistIdx", "MnistIdxConfig", "__version__", "load_arrays", "write_idx"]
 
 register()
