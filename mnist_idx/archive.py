@@ -21,6 +21,7 @@ TAR_BLOCK = 512
 MAX_MEMBERS = 1000
 MAX_EXTENSION_BYTES = 64 << 10
 MAX_ZIP_DIRECTORY_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 62  # what a file can be sought to
 # One request is enough for a tar header, and for the headers of the small members that follow it.
 HEADER_REQUEST = 4 << 10
 EXPECTED = "a tar (plain, .gz, .bz2 or .xz), a zip, a folder, or an IDX file"
@@ -80,7 +81,8 @@ def list_folder(path: str, download_config: DownloadConfig | None = None) -> lis
         if not os.path.isdir(path):
             return None
         found = (os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
-        return [Locator(file, file) for file in sorted(found)]
+        # Reading a pipe or a device that somebody has put there would never end.
+        return [Locator(file, file) for file in sorted(found) if os.path.isfile(file)]
     if path.startswith(("http://", "https://")):
         return None
     fs, fs_path = file_system(path, download_config)
@@ -155,12 +157,15 @@ def _iter_tar(stream: Layer, path: str, packing: str, file_size: int | None) -> 
 
 def _size(block: bytes, path: str, position: int) -> int:
     try:
-        return _number(block[124:136])
+        size = _number(block[124:136])
     except ValueError:
+        size = -1
+    if not 0 <= size <= MAX_FILE_BYTES - position:
         raise IdxError(
-            f"{path}: the tar header at byte {position:,} has the size {block[124:136]!r}, expected octal digits. "
-            "The archive is damaged: fetch it again."
-        ) from None
+            f"{path}: the tar header at byte {position:,} has the size {block[124:136]!r}, expected the bytes of the "
+            "member as octal digits. The archive is damaged: fetch it again."
+        )
+    return size
 
 
 def _member_name(block: bytes) -> str:
@@ -212,8 +217,10 @@ def _zip_locator(file: Layer, info: zipfile.ZipInfo, path: str) -> Locator:
             f"{path}: the member {info.filename!r} is encrypted or compressed by method {info.compress_type}, expected "
             "stored or deflated. Pack it again."
         )
-    file.seek(info.header_offset)
-    header = bytes(read_fully(file, 30))
+    header = b""
+    if info.header_offset >= 0:
+        file.seek(info.header_offset)
+        header = bytes(read_fully(file, 30))
     if not header.startswith(b"PK\x03\x04") or len(header) < 30:
         raise IdxError(f"{path}: the member {info.filename!r} is not where the zip's directory says. Fetch it again.")
     name_size, extra_size = struct.unpack_from("<HH", header, 26)

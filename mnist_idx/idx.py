@@ -87,7 +87,9 @@ class Header(NamedTuple):
 
     @property
     def block_records(self) -> int:
-        """How many records make a block."""
+        """How many records make a block; all of them if they are of no bytes."""
+        if self.record_size == 0:
+            return max(1, self.num_records)
         return max(1, min(BLOCK_RECORDS, BLOCK_BYTES // max(1, self.record_size)))
 
     def pack(self) -> bytes:
