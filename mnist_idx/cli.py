@@ -102,8 +102,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=None,
         metavar="CONFIG",
-        help=f"a config ({', '.join(MnistIdx.builder_configs)}), or the path or URL of a folder or archive of IDX files "
-        "(default: mnist)",
+        help=f"a config ({', '.join(MnistIdx.builder_configs)}), or the path or URL of a folder or archive of IDX "
+        "files (default: mnist)",
     )
     parser.add_argument("--split", default="train", help="split to use (default: %(default)s)")
 
@@ -163,7 +163,7 @@ def print_summary(data: datasets.DatasetDict) -> None:
         label = records.features.get("label")
         if label is not None:
             counts = np.bincount(records.data.column("label").to_numpy(), minlength=label.num_classes)
-            print("  " + ", ".join(f"{name}: {count:,}" for name, count in zip(label.names, counts)))
+            print("  " + ", ".join(f"{name}: {count:,}" for name, count in zip(label.names, counts, strict=True)))
 
 
 def add_push_parser(commands: Commands) -> None:

@@ -12,7 +12,7 @@ import datasets
 
 from .archive import list_folder, list_members
 from .idx import IdxError
-from .names import is_same_name, pair_members
+from .names import is_same_name, pair_files, pair_members, read_split, split_name
 from .records import SplitFiles, SplitReader
 from .sources import DataSet, File, Source
 from .stream import Locator, is_remote, verify_member, with_retries, with_stall_limit
@@ -98,8 +98,9 @@ class Published:
 
         def find(file: File) -> Locator:
             found = _find(members, file.name, self.title)
-            size = file.packed_size if isinstance(fetched, Mapping) else found.size
-            return found._replace(size=size, packed_size=file.packed_size, packed=file.packed, unpacked=file.unpacked)
+            if is_remote(found.path) and not isinstance(fetched, str):
+                found = found._replace(size=file.packed_size)  # tells a wrong file before the first record
+            return found._replace(packed_size=file.packed_size, packed=file.packed, unpacked=file.unpacked)
 
         return {
             name: SplitFiles(find(split.images), find(split.labels), split.num_records, number)
@@ -172,12 +173,38 @@ def locate_own(
         IdxError: the names do not tell what is what.
     """
     if data_files is None:
-        return pair_members(_fetch_members(dl_manager, str(data_dir), download_config), data_set, None)
+        members = _fetch_members(dl_manager, str(data_dir), download_config)
+        if _is_file_of_its_own(members, str(data_dir)):
+            return {(read_split(members[0].name) or "train"): pair_files(members)}
+        return pair_members(members, data_set, root=str(data_dir))
     pairs = {}
     for split, paths in data_files.items():
-        members = [member for path in paths for member in _fetch_members(dl_manager, str(path), download_config)]
-        pairs.update(pair_members(members, data_set, str(split)))
+        fetched = [(str(path), _fetch_members(dl_manager, str(path), download_config)) for path in paths]
+        members = [member for _, found in fetched for member in found]
+        if all(_is_file_of_its_own(found, path) for path, found in fetched):
+            pairs[str(split)] = pair_files(members)
+        else:
+            pairs[str(split)] = _pick_split(pair_members(members, data_set), str(split), members)
     return pairs
+
+
+def _is_file_of_its_own(members: list[Locator], path: str) -> bool:
+    return len(members) == 1 and members[0].name == path
+
+
+def _pick_split(
+    pairs: dict[str, tuple[Locator, Locator | None]], split: str, members: list[Locator]
+) -> tuple[Locator, Locator | None]:
+    """The split of an archive that has been asked for."""
+    if split_name(split) in pairs:
+        return pairs[split_name(split)]
+    # Names that say nothing of a split do not contradict.
+    if len(pairs) == 1 and not any(read_split(member.name) for member in members):
+        return next(iter(pairs.values()))
+    raise IdxError(
+        f"There is no split {split!r} in {members[0].path}, found {', '.join(map(repr, pairs))}. "
+        f'Ask for one that is there: data_files={{"{next(iter(pairs))}": …}}.'
+    )
 
 
 def _fetch_members(dl_manager: Any, path: str, download_config: datasets.DownloadConfig) -> list[Locator]:

@@ -171,15 +171,15 @@ class SplitReader:
             )
         if self.files.num_records not in (None, images.num_records):
             raise IdxError(
-                f"{self.files.images.title}: found {images.num_records:,} records, expected {self.files.num_records:,}. "
-                "It is not the published file."
+                f"{self.files.images.title}: found {images.num_records:,} records, expected "
+                f"{self.files.num_records:,}. It is not the published file."
             )
         if labels is None or self.files.labels is None:
             return
         if not labels.shape or labels.num_records != images.num_records:
             raise IdxError(
-                f"{self.files.images.title} has {images.num_records:,} records, {self.files.labels.title} has the shape "
-                f"{labels.shape}: expected a label for each image. The two do not belong together."
+                f"{self.files.images.title} has {images.num_records:,} records, {self.files.labels.title} has the "
+                f"shape {labels.shape}: expected a label for each image. The two do not belong together."
             )
         if labels.dtype.kind not in "iu" or len(labels.shape) > 2 or labels.record_size == 0:
             raise IdxError(

@@ -91,7 +91,8 @@ def open_member(locator: Locator, download_config: DownloadConfig | None = None)
     file = open_file(locator.path, download_config, size=locator.file_size, stop=stop)
     name = locator.title
     try:
-        if locator.name == locator.path and locator.size is not None and file.size not in (None, locator.size):
+        # Only a file of its own starts at 0; in an archive, a header comes first.
+        if locator.offset == 0 and locator.size is not None and file.size not in (None, locator.size):
             raise IdxError(
                 f"{name}: found a file of {file.size:,} bytes, expected {locator.size:,}: it is another file."
             )
@@ -279,7 +280,7 @@ class RemoteFile(Layer):
             )
         try:
             self._handle.seek(start)
-            return self._handle.read(stop - start)
+            return self._handle.read(stop - start)[: stop - start]
         except ValueError:  # how fsspec says that the server ignores ranges
             self.close()
             self._sequential = True
