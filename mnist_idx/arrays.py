@@ -43,7 +43,9 @@ def load_arrays(
     Raises:
         IdxError: the data cannot be had or is not what it should be, or an argument is out of range.
     """
-    builder = MnistIdx(config_name=config_name, num_samples=num_samples, seed=seed, sampling=sampling, **options)
+    # Arrays may have any type and shape, which images may not.
+    options = {"num_samples": num_samples, "seed": seed, "sampling": sampling, "as_array": True, **options}
+    builder = MnistIdx(config_name=config_name, **options)
     generators = {generator.name: generator for generator in builder._split_generators(_manager(builder, streaming))}
     if split not in generators:
         raise IdxError(f"split={split!r}: expected one of {', '.join(map(repr, generators))}.")
@@ -56,8 +58,7 @@ def load_arrays(
         for block in builder._blocks(split, files, start, stop):
             images = _filled(images, block.images, done, total)
             if block.labels is not None:
-                num_classes = builder.info.features["label"].num_classes
-                classes_of(block.labels, num_classes, files.labels.title, done)
+                classes_of(block.labels, builder.num_classes, files.labels.title, done)
                 labels = _filled(labels, block.labels, done, total)
             done += len(block.images)
     if images is None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from .idx import IdxError
 
-ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D}
+ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D, 5: datasets.Array5D}
 
 
 def features_of(
@@ -40,7 +40,7 @@ def _image_feature(record_shape: tuple[int, ...], dtype: str, as_array: bool) ->
     if as_array:
         if len(record_shape) not in ARRAY_FEATURES:
             raise IdxError(
-                f"found records of shape {record_shape}, expected two or three dimensions for as_array=True."
+                f"found records of shape {record_shape}, expected two to five dimensions for as_array=True."
             )
         return ARRAY_FEATURES[len(record_shape)](record_shape, dtype)
     if dtype != "uint8" or not (len(record_shape) == 2 or record_shape[2:] == (3,)) or 0 in record_shape:
@@ -67,12 +67,12 @@ def array_column(images: np.ndarray) -> pa.Array:
     return pa.ExtensionArray.from_storage(feature(), storage)
 
 
-def classes_of(labels: np.ndarray, num_classes: int, name: str, start: int) -> np.ndarray:
+def classes_of(labels: np.ndarray, num_classes: int | None, name: str, start: int) -> np.ndarray:
     """The class of each record.
 
     Args:
         labels: whole numbers, `(k,)` or `(k, parts)`; the class is the first part.
-        num_classes: how many classes there are.
+        num_classes: how many classes there are; None if any number will do.
         name: what messages call the file.
         start: number of the first of these records.
 
@@ -80,6 +80,8 @@ def classes_of(labels: np.ndarray, num_classes: int, name: str, start: int) -> n
         IdxError: a label is none of the classes.
     """
     classes = labels if labels.ndim == 1 else labels[:, 0]
+    if num_classes is None:
+        return classes
     wrong = np.flatnonzero((classes < 0) | (classes >= num_classes))
     if len(wrong):
         raise IdxError(
@@ -89,7 +91,7 @@ def classes_of(labels: np.ndarray, num_classes: int, name: str, start: int) -> n
     return classes
 
 
-def label_columns(labels: np.ndarray, num_classes: int, name: str, start: int) -> dict[str, pa.Array]:
+def label_columns(labels: np.ndarray, num_classes: int | None, name: str, start: int) -> dict[str, pa.Array]:
     """Labels as columns; the arguments are those of `classes_of`."""
     columns = {"label": pa.array(classes_of(labels, num_classes, name, start).astype(np.int64))}
     if labels.ndim == 2 and labels.shape[1] > 1:

@@ -48,6 +48,7 @@ class MnistIdxConfig(datasets.BuilderConfig):
         num_shards: record ranges that a split is divided into, for workers of a streamed data set.
         label_names: names of the classes; by default those of the data set, or "0", "1", … up to the largest label.
         data_set: which of the data sets to take, where `data_dir` or `data_files` holds several.
+        transpose: turn the images, which EMNIST stores with rows and columns exchanged.
     """
 
     num_samples: int | None = None
@@ -57,6 +58,7 @@ class MnistIdxConfig(datasets.BuilderConfig):
     num_shards: int = 1
     label_names: Sequence[str] | None = None
     data_set: str | None = None
+    transpose: bool = False
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
         """The options are set by now, so this is the place to check them; the files of `data_dir` count as one."""
@@ -249,9 +251,13 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         images = array_column(block.images) if self.config.as_array else png_column(encode_png(block.images))
         columns = {"image": images}
         if block.labels is not None and files.labels is not None:
-            num_classes = self.info.features["label"].num_classes
-            columns.update(label_columns(block.labels, num_classes, files.labels.title, start))
+            columns.update(label_columns(block.labels, self.num_classes, files.labels.title, start))
         return pa.table(columns)
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes there are; None if the user's own features leave that open."""
+        return getattr(self.info.features.get("label"), "num_classes", None)
 
 
 def divide(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
