@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from datasets import DownloadConfig
 
 from .idx import IdxError, read_fully
-from .stream import Layer, Locator, Unpacker, detect_packing, file_system, is_remote, open_file, with_retries
+from .layers import Layer
+from .stream import Locator, open_file
+from .transfer import file_system, is_remote, with_retries
+from .unpack import Unpacker, detect_packing
 
 TAR_BLOCK = 512
 # An archive of IDX files has a handful of members. These bounds keep a hostile one from taking time or memory.

@@ -1,21 +1,21 @@
-"""Finds the members of each split: of a published data set in the first of its sources that works, or of the user's own
-files."""
+"""Finds the members of each split of a published data set, in the first of its sources that works."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import datasets
 
-from .archive import list_folder, list_members
+from .archive import list_members
 from .idx import IdxError
-from .names import is_same_name, pair_files, pair_members, read_split, split_name
+from .names import is_same_name
 from .records import SplitFiles, SplitReader
 from .sources import DataSet, File, Source
-from .stream import Locator, is_remote, verify_member, with_retries, with_stall_limit
+from .stream import Locator, verify_member
+from .transfer import is_remote, with_retries, with_stall_limit
 
 logger = datasets.utils.logging.get_logger(__name__)
 
@@ -148,70 +148,3 @@ def _with_stall_limit(download_config: datasets.DownloadConfig) -> datasets.Down
         options[protocol] = with_stall_limit(options.get(protocol, {}))
     config.storage_options = options
     return config
-
-
-def locate_own(
-    dl_manager: Any,
-    data_dir: str | None,
-    data_files: Mapping[str, Iterable[str]] | None,
-    data_set: str | None,
-    download_config: datasets.DownloadConfig,
-) -> dict[str, tuple[Locator, Locator | None]]:
-    """Locate the splits of the user's own files, by their names.
-
-    Args:
-        dl_manager: downloads remote files unless it is a streaming one.
-        data_dir: a folder or an archive, local or remote.
-        data_files: in place of `data_dir`, by split the files, or archives from which the split is picked.
-        data_set: which to take where there are several.
-        download_config: token and storage options for remote files.
-
-    Returns:
-        By split the images, and the labels if there are any.
-
-    Raises:
-        IdxError: the names do not tell what is what.
-    """
-    if data_files is None:
-        members = _fetch_members(dl_manager, str(data_dir), download_config)
-        if _is_file_of_its_own(members, str(data_dir)):
-            return {(read_split(members[0].name) or "train"): pair_files(members)}
-        return pair_members(members, data_set, root=str(data_dir))
-    pairs = {}
-    for split, paths in data_files.items():
-        fetched = [(str(path), _fetch_members(dl_manager, str(path), download_config)) for path in paths]
-        members = [member for _, found in fetched for member in found]
-        if all(_is_file_of_its_own(found, path) for path, found in fetched):
-            pairs[str(split)] = pair_files(members)
-        else:
-            pairs[str(split)] = _pick_split(pair_members(members, data_set), str(split), members)
-    return pairs
-
-
-def _is_file_of_its_own(members: list[Locator], path: str) -> bool:
-    return len(members) == 1 and members[0].name == path
-
-
-def _pick_split(
-    pairs: dict[str, tuple[Locator, Locator | None]], split: str, members: list[Locator]
-) -> tuple[Locator, Locator | None]:
-    """The split of an archive that has been asked for."""
-    if split_name(split) in pairs:
-        return pairs[split_name(split)]
-    # Names that say nothing of a split do not contradict.
-    if len(pairs) == 1 and not any(read_split(member.name) for member in members):
-        return next(iter(pairs.values()))
-    raise IdxError(
-        f"There is no split {split!r} in {members[0].path}, found {', '.join(map(repr, pairs))}. "
-        f'Ask for one that is there: data_files={{"{next(iter(pairs))}": …}}.'
-    )
-
-
-def _fetch_members(dl_manager: Any, path: str, download_config: datasets.DownloadConfig) -> list[Locator]:
-    if not is_remote(path) or dl_manager.is_streaming:
-        return list_members(path, download_config)
-    folder = list_folder(path, download_config)
-    if folder is None:
-        return list_members(with_retries(lambda: dl_manager.download(path), path), download_config, name=path)
-    copies = with_retries(lambda: dl_manager.download([member.path for member in folder]), path)
-    return [member._replace(path=copy) for member, copy in zip(folder, copies, strict=True)]

@@ -16,18 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 
 from .archive import list_folder
 from .columns import array_column, features_of, label_columns, png_column
 from .idx import IdxError, TransferError
-from .locate import MIRROR_VARIABLE, Published, locate_own
+from .layers import Layer as Layer
+from .locate import MIRROR_VARIABLE, Published
 from .names import pair_members as pair_members
+from .own import examine, locate_own, own_features
 from .png import encode_png
-from .records import Block, ReaderPool, SplitFiles, SplitReader
+from .records import Block, ReaderPool, SplitFiles
 from .sources import DATA_SETS, DataSet, Source
-from .stream import Locator, is_remote
+from .stream import Locator
 from .subset import check_num_samples, check_selection, select
+from .transfer import is_remote
+from .unpack import detect_packing as detect_packing
 
 logger = datasets.utils.logging.get_logger(__name__)
 
@@ -99,6 +104,13 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         super().__init__(*args, hash=hash or code_hash(), **kwargs)
         config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
         self._pool = ReaderPool(config)
+
+    def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
+        info = self.info.splits.get(str(split))
+        if info is not None and info.num_examples == 0:  # `datasets` refuses to open a split without records
+            empty: dict[str, list[Any]] = {name: [] for name in self.info.features}
+            return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
+        return super()._as_dataset(split, in_memory)
 
     # What `GeneratorBasedBuilder` would do an example at a time, `ArrowBasedBuilder` does a table at a time.
     _get_examples_iterable_for_split = datasets.ArrowBasedBuilder._get_examples_iterable_for_split
@@ -172,27 +184,12 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
 
     def _locate_own(self, dl_manager: Any) -> dict[str, SplitFiles]:
         """Locate the user's own files, and find out from their headers and labels what the features are."""
-        config = self.config
-        pairs = locate_own(dl_manager, config.data_dir, config.data_files, config.data_set, self._pool.download_config)
-        splits = {}
-        shapes, types, parts, largest = set(), set(), {0}, {-1}
-        for name, (images, labels) in pairs.items():
-            reader = SplitReader(SplitFiles(images, labels), self._pool.download_config)
-            splits[name] = SplitFiles(images, labels, reader.num_records)
-            shapes.add(reader.images_header.record_shape)
-            types.add(str(reader.images_header.dtype))
-            parts.add(reader.label_parts)
-            if labels is not None:
-                largest.add(reader.largest_label())
-            reader.close()
-        if len(shapes) > 1 or len(types) > 1:
-            raise IdxError(f"The splits differ in shape or type: found {shapes}, {types}. Load them one by one.")
+        config, download_config = self.config, self._pool.download_config
+        pairs = locate_own(dl_manager, config.data_dir, config.data_files, config.data_set, download_config)
+        contents = examine(pairs, download_config)
         if self.info.features is None:
-            names = config.label_names or [str(label) for label in range(max(largest) + 1)]
-            self.info.features = features_of(
-                shapes.pop(), types.pop(), names if max(parts) else None, max(parts), config.as_array
-            )
-        return splits
+            self.info.features = own_features(contents, config.label_names, config.as_array, config.transpose)
+        return {name: found.files for name, found in contents.items()}
 
     # The stream of records.
 
@@ -234,7 +231,7 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                     else:
                         blocks = reader.selected_blocks(wanted, start, stop)
                     for block in blocks:
-                        yield block
+                        yield _turn(block) if config.transpose else block
                         start += len(block.images)
                 return
             except IdxError as error:
@@ -258,6 +255,11 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
     def num_classes(self) -> int | None:
         """How many classes there are; None if the user's own features leave that open."""
         return getattr(self.info.features.get("label"), "num_classes", None)
+
+
+def _turn(block: Block) -> Block:
+    """Exchange rows and columns of the images."""
+    return block._replace(images=np.ascontiguousarray(block.images.swapaxes(1, 2)))
 
 
 def divide(start: int, stop: int, parts: int) -> list[tuple[int, int]]:

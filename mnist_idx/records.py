@@ -12,7 +12,8 @@ import numpy as np
 from datasets import DownloadConfig
 
 from .idx import Header, IdxError, iter_blocks, read_header
-from .stream import Layer, Locator, open_member
+from .layers import Layer
+from .stream import Locator, open_member
 
 # Records that are to be left out but lie between wanted ones are read through, up to so many bytes of them.
 GAP_BYTES = 256 << 10

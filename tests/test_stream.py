@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_idx import stream
+from mnist_idx import unpack
 from mnist_idx.idx import IdxError, TransferError, read_fully
 from mnist_idx.stream import Locator, open_member, verify_member
 
@@ -51,8 +51,8 @@ def read_all(locator: Locator) -> bytes:
 
 @pytest.fixture
 def close_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "CHECKPOINT_BYTES", 1000)
-    monkeypatch.setattr(stream, "MAX_CHECKPOINTS", 8)
+    monkeypatch.setattr(unpack, "CHECKPOINT_BYTES", 1000)
+    monkeypatch.setattr(unpack, "MAX_CHECKPOINTS", 8)
 
 
 @pytest.mark.usefixtures("close_checkpoints")
@@ -69,20 +69,20 @@ def test_any_place_can_be_read_at_any_time(packing: str, tmp_path: Path) -> None
 
 
 def test_going_back_does_not_unpack_all_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "CHECKPOINT_BYTES", 1_000_000 // 64)  # the proportions of a file of 64 MiB
-    monkeypatch.setattr(stream, "PIECE_BYTES", 1_000_000 // 256)
+    monkeypatch.setattr(unpack, "CHECKPOINT_BYTES", 1_000_000 // 64)  # the proportions of a file of 64 MiB
+    monkeypatch.setattr(unpack, "PIECE_BYTES", 1_000_000 // 256)
     content = patterned(1_000_000)
     member = open_member(write(tmp_path, gzip.compress(content, 1)))
     unpacked = 0
-    decompress = stream.Inflater.decompress
+    decompress = unpack.Inflater.decompress
 
-    def counting(self: stream.Inflater, data: bytes, max_length: int) -> bytes:
+    def counting(self: unpack.Inflater, data: bytes, max_length: int) -> bytes:
         nonlocal unpacked
         piece = decompress(self, data, max_length)
         unpacked += len(piece)
         return piece
 
-    monkeypatch.setattr(stream.Inflater, "decompress", counting)
+    monkeypatch.setattr(unpack.Inflater, "decompress", counting)
     ranges = [(start, start + 15_625) for start in range(0, 1_000_000, 15_625)]
     random.Random(0).shuffle(ranges)
     for start, stop in ranges:

@@ -1,0 +1,118 @@
+"""Streams on top of streams: a local file, a window on a file, a check of what passes through.
+
+Each layer has `read`, `seek`, `tell` and `close`. A `read` returns at least one byte unless the stream has ended;
+positions count from the start of the layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from .idx import IdxError, TransferError
+
+
+class Layer:
+    """A stream on top of another."""
+
+    size: int | None = None
+
+    def __init__(self, below: Layer) -> None:
+        self._below = below
+
+    def read(self, size: int, /) -> bytes:
+        return self._below.read(size)
+
+    def seek(self, position: int, /) -> object:
+        return self._below.seek(position)
+
+    def tell(self) -> int:
+        return self._below.tell()
+
+    def close(self) -> None:
+        self._below.close()
+
+
+class LocalFile(Layer):
+    def __init__(self, path: str) -> None:
+        path = path.removeprefix("file://")
+        try:
+            self._file = open(path, "rb")
+        except OSError as error:
+            raise TransferError(f"{path}: cannot be read: {error.strerror}.") from error
+        self.size = self._file.seek(0, 2)
+        self._file.seek(0)
+        self.read = self._file.read  # type: ignore[method-assign]  # spares a call for each block
+        self.seek = self._file.seek  # type: ignore[method-assign]
+        self.tell = self._file.tell  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Window(Layer):
+    """A stretch of a stream as a stream of its own."""
+
+    def __init__(self, below: Layer, offset: int, size: int | None, name: str) -> None:
+        super().__init__(below)
+        if below.size is not None:
+            available = max(0, below.size - offset)
+            if size is not None and size > available:
+                raise IdxError(
+                    f"{name}: expected {size:,} bytes from position {offset:,} on, but the file has only "
+                    f"{below.size:,} bytes. It is cut short: fetch it again."
+                )
+            size = available if size is None else size
+        self.size = size
+        self._offset = offset
+        below.seek(offset)
+
+    def read(self, size: int, /) -> bytes:
+        if self.size is not None:
+            size = min(size, self.size - self.tell())
+        return self._below.read(size) if size > 0 else b""
+
+    def seek(self, position: int, /) -> object:
+        return self._below.seek(self._offset + position)
+
+    def tell(self) -> int:
+        return self._below.tell() - self._offset
+
+
+class Verified(Layer):
+    """Checks a stream against its digest, as far as it is read from the start without a gap."""
+
+    def __init__(self, below: Layer, digest: str, size: int | None, name: str) -> None:
+        super().__init__(below)
+        self._algorithm, _, self._expected = digest.partition(":")
+        self._name = name
+        self.size = size
+        self._hashed = 0
+        self._restart()
+
+    def read(self, size: int, /) -> bytes:
+        start = self._below.tell()
+        data = self._below.read(size)
+        end = start + len(data)
+        if start <= self._hashed < end:
+            self._hash.update(memoryview(data)[self._hashed - start :])
+            self._hashed = end
+        if self._hashed == self.size or (not data and start == self._hashed):
+            self._check()
+        return data
+
+    def seek(self, position: int, /) -> object:
+        if position == 0:
+            self._restart()
+        return self._below.seek(position)
+
+    def _restart(self) -> None:
+        self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
+        self._hashed = 0
+
+    def _check(self) -> None:
+        found = self._hash.hexdigest()
+        if found != self._expected:
+            raise IdxError(
+                f"{self._name}: the content is not the published one: found {self._algorithm} {found}, expected "
+                f'{self._expected}. Fetch it again (download_mode="force_redownload").'
+            )
