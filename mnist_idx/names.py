@@ -222,10 +222,10 @@ def _not_told_apart(members: Sequence[Locator]) -> IdxError:
 def _way_out(members: Sequence[Locator]) -> str:
     """The line to write, with the names that were found where they are files of their own."""
     files = [member for member in members if member.name == member.path]
-    by_role = {meaning.role: file.path for file in reversed(files) if (meaning := read_name(base_name(file.name)))}
+    by_role = {meaning.role: f'"{file.path}"' for file in files[::-1] if (meaning := read_name(base_name(file.name)))}
     images, labels = by_role.get("images", "IMAGES"), by_role.get("labels", "LABELS")
     way = "Name the files" if files else "Unpack the archive and name the files"
-    return f'{way}: data_files={{"train": ["{images}", "{labels}"], "test": [IMAGES, LABELS]}}.'
+    return f'{way}: data_files={{"train": [{images}, {labels}], "test": [IMAGES, LABELS]}}.'
 
 
 def _listed(members: Sequence[Locator]) -> str:
