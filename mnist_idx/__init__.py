@@ -2,11 +2,21 @@
 
 from .arrays import load_arrays
 from .convert import write_idx
+from .hub import export, push_to_hub
 from .idx import IdxError
 from .mnist_idx import VERSION as __version__
 from .mnist_idx import MnistIdx, MnistIdxConfig
 from .registry import register
 
-__all__ = ["IdxError", "MnistIdx", "MnistIdxConfig", "__version__", "load_arrays", "write_idx"]
+__all__ = [
+    "IdxError",
+    "MnistIdx",
+    "MnistIdxConfig",
+    "__version__",
+    "export",
+    "load_arrays",
+    "push_to_hub",
+    "write_idx",
+]
 
 register()

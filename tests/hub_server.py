@@ -1,9 +1,9 @@
 """A Hugging Face Hub on 127.0.0.1, for tests: the part of its HTTP API that publishing and loading a data set needs.
 
-The clients are the real ones, unmodified, in processes of their own with `HF_ENDPOINT` pointing here. What the server keeps
-is in memory: repositories with branches, pull requests and a history of commits, and a store of large files that, as on the
-Hub, has an address of its own (a second port) and wants no token. Tokens are checked, and a test can have any request
-refused, cut, held up, or carried out without an answer (`HubServer.fault`).
+The clients are the real ones, unmodified, in processes of their own with `HF_ENDPOINT` pointing here. What the server
+keeps is in memory: repositories with branches, pull requests and a history of commits, and a store of large files that,
+as on the Hub, has an address of its own (a second port) and wants no token. Tokens are checked, and a test can have any
+request refused, cut, held up, or carried out without an answer (`HubServer.fault`).
 
     with HubServer() as hub:
         hub.url, hub.environment("writer")     # what a client needs
@@ -213,14 +213,20 @@ class HubServer:
     def fault(self, method: str, path: str, kind: str | int, times: int = 1, **headers: str) -> Fault:
         """Have the next `times` requests go wrong whose method is `method` and whose path contains the pattern `path`.
 
-        `kind` is a status to answer with, or "cut" (the connection breaks while the request is read), "lost" (carried out,
-        but the connection breaks before the answer), or "hold" (not answered until `release` of the result is set).
+        `kind` is a status to answer with, or "cut" (the connection breaks while the request is read), "lost" (carried
+        out, but the connection breaks before the answer), or "hold" (waits until `release` of the result is set).
         Keywords become headers of the answer, `Retry_After="0"` for example.
         """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         made = Fault(method, re.compile(path), kind, times, named)
         self.faults.append(made)
         return made
+
+    def create(self, name: str, *, private: bool = False) -> Repo:
+        """A new repository, as it is before anything is uploaded."""
+        repo = self.repos[name] = Repo(name, private, self.store)
+        repo.commit("refs/heads/main", {".gitattributes": Blob.regular(GITATTRIBUTES.encode())}, "initial commit")
+        return repo
 
     def repo(self, name: str) -> Repo:
         return self.repos[name]
@@ -296,6 +302,8 @@ class HubServer:
             response = await handler(request)
         except Refusal as refusal:
             response = refusal.response
+        except ConnectionResetError:  # the client has gone: nobody to answer
+            raise asyncio.CancelledError from None
         except web.HTTPException as error:
             response = web.json_response({"error": error.reason}, status=error.status)
         if fault is not None and fault.kind == "lost":
@@ -379,11 +387,7 @@ class HubServer:
         url = f"{self.url}/datasets/{name}"
         if name in self.repos:
             return web.json_response({"error": "You already created this dataset repo", "url": url}, status=409)
-        private = asked.get("visibility") == "private" or asked.get("private") is True
-        self.repos[name] = Repo(name, private, self.store)
-        self.repos[name].commit(
-            "refs/heads/main", {".gitattributes": Blob.regular(GITATTRIBUTES.encode())}, "initial commit"
-        )
+        self.create(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
         return web.json_response({"url": url, "name": name, "id": "1"})
 
     async def validate_yaml(self, request: web.Request) -> web.Response:
