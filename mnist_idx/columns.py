@@ -51,9 +51,14 @@ def _image_feature(record_shape: tuple[int, ...], dtype: str, as_array: bool) ->
     return datasets.Image()
 
 
-def png_column(files: list[bytes]) -> pa.Array:
-    """PNG files as a column of the feature `Image`."""
-    content = pa.array(files, pa.binary())
+def png_column(files: list[bytes] | np.ndarray) -> pa.Array:
+    """PNG files as a column of the feature `Image`; an array `(k, length)` of them is not copied."""
+    if isinstance(files, np.ndarray):
+        count, length = files.shape
+        offsets = np.arange(count + 1, dtype=np.int32) * np.int32(length)
+        content = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(files)])
+    else:
+        content = pa.array(files, pa.binary())
     return pa.StructArray.from_arrays([content, pa.nulls(len(files), pa.string())], ["bytes", "path"])
 
 

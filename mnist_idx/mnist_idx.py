@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
+from .ahead import read_ahead
 from .archive import list_folder
 from .columns import array_column, features_of, label_columns, png_column
 from .idx import IdxError, TransferError
@@ -26,7 +27,7 @@ from .layers import Layer as Layer
 from .locate import MIRROR_VARIABLE, Published
 from .names import pair_members as pair_members
 from .own import examine, locate_own, own_features
-from .png import encode_png
+from .png import encode_png, store_png
 from .records import Block, ReaderPool, SplitFiles
 from .sources import DATA_SETS, DataSet, Source
 from .stream import Locator
@@ -163,9 +164,9 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         for name, files in splits.items():
             count = len(select(sizes[name], config.num_samples, config.seed, config.sampling))
             ranges = divide(0, count, max(config.num_shards, num_proc or 1))
-            generators.append(
-                datasets.SplitGenerator(name, gen_kwargs={"split": name, "files": files, "ranges": ranges})
-            )
+            # What is streamed is decoded in a moment: compressing it costs more than it spares.
+            gen_kwargs = {"split": name, "files": files, "ranges": ranges, "compress": not dl_manager.is_streaming}
+            generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
     def _published(self) -> Published:
@@ -194,12 +195,10 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
     # The stream of records.
 
     def _generate_tables(
-        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]]
+        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], compress: bool
     ) -> Iterator[tuple[Any, pa.Table]]:
-        for start, stop in ranges:
-            for block in self._blocks(split, files, start, stop):
-                yield (start, stop), self._table(block, files, start)
-                start += len(block.images)
+        for start, block in read_ahead(self._numbered_blocks(split, files, ranges)):
+            yield start, self._table(block, files, start, compress)
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         key = 0
@@ -209,12 +208,21 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                 key += 1
 
     def _generate_more_gen_kwargs(
-        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]]
+        self, ranges: Sequence[tuple[int, int]], **gen_kwargs: Any
     ) -> Iterator[dict[str, Any]]:
         """How `IterableDataset.reshard()` divides a range."""
         for start, stop in ranges:
             for part in divide(start, stop, RESHARD_RANGES):
-                yield {"split": split, "files": files, "ranges": [part]}
+                yield {**gen_kwargs, "ranges": [part]}
+
+    def _numbered_blocks(
+        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]]
+    ) -> Generator[tuple[int, Block], None, None]:
+        """Read ranges; each block comes with the number of its first record."""
+        for start, stop in ranges:
+            for block in self._blocks(split, files, start, stop):
+                yield start, block
+                start += len(block.images)
 
     def _blocks(self, split: str, files: SplitFiles, start: int, stop: int) -> Iterator[Block]:
         """Read a range; when the source breaks down, go on from another one."""
@@ -244,8 +252,11 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                 logger.warning(f"{source} cannot be used any more: {error} Going on with the next source.")
                 files = published.locate(None, files.source + 1, failures)[split]
 
-    def _table(self, block: Block, files: SplitFiles, start: int) -> pa.Table:
-        images = array_column(block.images) if self.config.as_array else png_column(encode_png(block.images))
+    def _table(self, block: Block, files: SplitFiles, start: int, compress: bool) -> pa.Table:
+        if self.config.as_array:
+            images = array_column(block.images)
+        else:
+            images = png_column(encode_png(block.images) if compress else store_png(block.images))
         columns = {"image": images}
         if block.labels is not None and files.labels is not None:
             columns.update(label_columns(block.labels, self.num_classes, files.labels.title, start))
