@@ -228,8 +228,8 @@ def _zip_locator(file: Layer, info: zipfile.ZipInfo, path: str) -> Locator:
         raise IdxError(f"{path}: the member {info.filename!r} is not where the zip's directory says. Fetch it again.")
     name_size, extra_size = struct.unpack_from("<HH", header, 26)
     offset = info.header_offset + 30 + name_size + extra_size
-    deflated = info.compress_type == zipfile.ZIP_DEFLATED
-    return Locator(path, info.filename, offset, info.compress_size, file.size, deflated=deflated)
+    inflated_size = info.file_size if info.compress_type == zipfile.ZIP_DEFLATED else None
+    return Locator(path, info.filename, offset, info.compress_size, file.size, inflated_size=inflated_size)
 
 
 class _Seekable:

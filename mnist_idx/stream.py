@@ -22,7 +22,7 @@ class Locator(NamedTuple):
         size: bytes of the member as it is stored; to the end of the file when None.
         file_size: bytes of the file, where known: spares a request.
         container: how the file is packed as a whole: "", "gzip", "bzip2" or "xz".
-        deflated: whether a zip archive has deflated the member.
+        inflated_size: bytes of the member where a zip archive has deflated it; None where it has not.
         packed_size: bytes of the published, packed member; if `size` agrees, `packed` is its digest.
         packed: digest of the published, packed member as "algorithm:hex".
         unpacked: digest of the member's unpacked content as "algorithm:hex".
@@ -34,7 +34,7 @@ class Locator(NamedTuple):
     size: int | None = None
     file_size: int | None = None
     container: str = ""
-    deflated: bool = False
+    inflated_size: int | None = None
     packed_size: int | None = None
     packed: str | None = None
     unpacked: str | None = None
@@ -72,13 +72,16 @@ def open_member(locator: Locator, download_config: DownloadConfig | None = None)
             file = Unpacker(file, locator.container, locator.path)
         window: Layer = Window(file, locator.offset, locator.size, name)
         size = locator.size if locator.size is not None else window.size
-        if locator.packed is not None and size == locator.packed_size:
-            window = Verified(window, locator.packed, size, name)
-        content = Unpacker(window, "deflate", name) if locator.deflated else window
+        content: Layer = window
+        if locator.inflated_size is not None:
+            content, size = Unpacker(window, "deflate", name), locator.inflated_size
+        as_published = locator.packed is not None and size == locator.packed_size
+        if as_published and locator.packed is not None:
+            content = Verified(content, locator.packed, size, name)
         packing = detect_packing(content)
         if packing:
             content = Unpacker(content, packing, name)
-        if locator.unpacked is not None and not isinstance(window, Verified):
+        if locator.unpacked is not None and not as_published:
             content = Verified(content, locator.unpacked, None, name)
         return content
     except BaseException:
@@ -92,7 +95,7 @@ def verify_member(locator: Locator, download_config: DownloadConfig | None = Non
     Raises:
         IdxError: they differ, or the member is damaged.
     """
-    if locator.packed is not None and not locator.container and not locator.deflated:
+    if locator.packed is not None and not locator.container and locator.inflated_size is None:
         file = open_file(locator.path, download_config, size=locator.file_size)
         window = Window(file, locator.offset, locator.size, locator.title)
         if window.size == locator.packed_size:
