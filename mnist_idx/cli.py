@@ -182,7 +182,7 @@ def add_push_parser(commands: Commands) -> None:
     parser.add_argument(
         "--private",
         action=argparse.BooleanOptionalAction,
-        help="make a repository that is created now private, or public (by default, what its owner has set)",
+        help="create the repository private, or public (default: what its owner has set); one that exists must be that",
     )
     parser.add_argument("--token", help="access token, instead of the stored one")
     parser.add_argument("--revision", metavar="BRANCH", help="branch to publish on, created if missing (default: main)")

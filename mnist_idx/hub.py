@@ -119,7 +119,8 @@ def push_to_hub(
         repo_id: "name", "user/name" or "organization/name". The repository is created if there is none.
         configs: names of configurations, or a mapping of them to their options, `{"subset": {"num_samples": 750}}`.
             The default configuration is `mnist`, where it is among them, else the first.
-        private: whether a repository that is created now is private; an existing one stays what it is.
+        private: whether the repository is created private or public; by default, what its owner has set. One that
+            exists must be what is asked for.
         token: an access token; by default that of `hf auth login` or of the environment variable `HF_TOKEN`.
         revision: branch to publish on; created if there is none. By default `main`.
         commit_message: first line of the commit's message.
@@ -150,6 +151,11 @@ def push_to_hub(
             return Published(f"{api.endpoint}/datasets/{repo_id}", None, True, sizes)
         with _explained(repo_id, api):
             _patiently(api.create_repo, repo_id, repo_type="dataset", private=private, exist_ok=True)
+            if private is not None and _patiently(api.dataset_info, repo_id).private is not private:
+                raise IdxError(
+                    f"{repo_id}: private={private} is asked for, but the repository exists and is not. Change that at "
+                    f"{api.endpoint}/datasets/{repo_id}/settings, or do not ask for it. Nothing was uploaded."
+                )
             if revision is not None and not revision.startswith("refs/"):
                 _patiently(api.create_branch, repo_id, repo_type="dataset", branch=revision, exist_ok=True)
             url, commit, changed = _commit(api, repo_id, files, revision, message, commit_description, create_pr)

@@ -28,9 +28,11 @@ from typing import Any, NamedTuple
 
 import yaml
 from aiohttp import web
+from xet_store import XetStore
 
 GITATTRIBUTES = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in ("*.parquet", "*.png"))
 LFS_PATTERNS = ("*.parquet", "*.png")
+XET_TOKEN = "token-for-the-store"
 REGULAR_LIMIT = 10 * 1024 * 1024
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?<![-.])")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -172,6 +174,7 @@ class HubServer:
         self.organizations = {"team"}
         self.repos: dict[str, Repo] = {}
         self.store: dict[str, bytes] = {}
+        self.xet = XetStore(self.store)
         self.parts: dict[str, dict[int, bytes]] = {}
         self.log: list[tuple[str, str, int]] = []
         self.faults: list[Fault] = []
@@ -201,11 +204,13 @@ class HubServer:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
 
-    def environment(self, token: str | None = None) -> dict[str, str]:
-        """The variables that lead a client here; `token` is one of `tokens`, without its `hf_`."""
-        # The client sends large files to the Hub's newer store ("xet") as soon as that protocol's package is installed,
-        # whatever the server says; this server speaks the older one (git LFS), which the client keeps for this setting.
-        found = {"HF_ENDPOINT": self.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    def environment(self, token: str | None = None, *, xet: bool = False) -> dict[str, str]:
+        """The variables that lead a client here; `token` is one of `tokens`, without its `hf_`.
+
+        A client sends large files by the Xet protocol if the package for it is installed, else, and without `xet`, by
+        the older one, git LFS.
+        """
+        found = {"HF_ENDPOINT": self.url, "HF_HUB_DISABLE_XET": str(int(not xet)), "HF_HUB_DISABLE_TELEMETRY": "1"}
         if token is not None:
             found["HF_TOKEN"] = f"hf_{token}"
         return found
@@ -270,6 +275,7 @@ class HubServer:
             web.post(repo + "/paths-info/{revision}", self.paths_info),
             web.post(repo + "/branch/{revision}", self.create_branch),
             web.post(repo + "/preupload/{revision}", self.preupload),
+            web.get(repo + "/xet-write-token/{revision}", self.xet_token),
             web.post(repo + "/commit/{revision}", self.make_commit),
             web.post(files + ".git/info/lfs/objects/batch", self.lfs_batch),
             web.post(files + ".git/info/lfs/objects/verify", self.lfs_verify),
@@ -282,6 +288,8 @@ class HubServer:
             web.put("/upload/{sha256}/{part}", self.store_put),
             web.post("/complete/{sha256}", self.store_complete),
             web.get("/file/{sha256}", self.store_get),
+            web.post("/v1/xorbs/default/{name}", self.xet_put),
+            web.post("/v1/shards", self.xet_put),
         ]
 
     @web.middleware
@@ -605,6 +613,27 @@ class HubServer:
             raise Refusal(400, "the content is not what its name says")
         self.store[sha256] = content
         return web.Response()
+
+    async def xet_token(self, request: web.Request) -> web.Response:
+        self._repo(request, write=request.query.get("create_pr") != "1")
+        expires = int(time.time()) + 3600
+        answer = {"casUrl": self.store_url, "accessToken": XET_TOKEN, "exp": expires}
+        names = {
+            "X-Xet-Cas-Url": self.store_url,
+            "X-Xet-Access-Token": XET_TOKEN,
+            "X-Xet-Token-Expiration": str(expires),
+        }
+        return web.json_response(answer, headers=names)
+
+    async def xet_put(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {XET_TOKEN}":
+            raise Refusal(401, "no access to the store of large files")
+        content = await request.read()
+        if "name" in request.match_info:
+            self.xet.put_xorb(request.match_info["name"], content)
+        else:
+            self.xet.put_shard(content)
+        return web.json_response({"was_inserted": True, "result": 1})
 
     async def store_get(self, request: web.Request) -> web.StreamResponse:
         if "Authorization" in request.headers:

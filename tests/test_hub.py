@@ -231,6 +231,17 @@ def test_parquet_files(whole: HubServer) -> None:
             assert all(image["bytes"].startswith(b"\x89PNG") for image in images)
 
 
+def test_push_by_xet(hub: HubServer, run: Push) -> None:
+    """As most do it: by the protocol that the client takes where its package for that is installed."""
+    run("push", "digits", "--config", "tiny", "--config", "subset", env=hub.environment("writer", xet=True))
+    repo = hub.repo("alice/digits")
+    assert published(repo) == TINY | SUBSET
+    assert hub.requests("POST", "/v1/shards") > 0
+    assert hub.requests("PUT", "/upload/") == 0
+    # Its files are those that the older protocol would have sent.
+    assert "Nothing to change" in run("push", "digits", "--config", "tiny", "--config", "subset").stdout
+
+
 def test_second_push_changes_nothing(hub: HubServer, run: Push) -> None:
     first = run("push", "alice/digits", "--config", "tiny", "--config", "subset")
     repo = hub.repo("alice/digits")
@@ -280,6 +291,10 @@ def test_private(hub: HubServer, run: Push, hf_home: Path) -> None:
             code, env={**hub.environment(stranger), "HF_HOME": str(hf_home / "x")}, check=False, **read
         )
         assert "DatasetNotFoundError" in refused.stderr
+    run("push", "team/digits", "--config", "subset", "--private")
+    outcome = run("push", "team/digits", "--config", "tiny", "--no-private", code=1)
+    assert "private=False is asked for, but the repository exists and is not" in outcome.stderr
+    assert published(hub.repo("team/digits")) == SUBSET
 
 
 def test_branch(hub: HubServer, run: Push, hf_home: Path) -> None:
@@ -513,6 +528,18 @@ def test_failures_that_pass(hub: HubServer, run: Push, kinds: tuple[int | str, .
     assert len(repo.history("v1")) == 2
 
 
+def test_failures_by_xet(hub: HubServer, run: Push) -> None:
+    """Those that pass, then one that stays, with the client told to give up soon."""
+    xet = hub.environment("writer", xet=True)
+    passing = [hub.fault("POST", "/v1/xorbs", "cut"), hub.fault("POST", "/v1/shards", 503)]
+    run("push", "digits", "--config", "subset", env=xet)
+    assert all(fault.reached.is_set() for fault in passing)
+    hub.fault("POST", "/v1/shards", 503, times=100)
+    outcome = run("push", "digits", "--config", "tiny", env={**xet, "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "1"}, code=1)
+    assert f"the exchange with {hub.url} failed" in outcome.stderr
+    assert published(hub.repo("alice/digits")) == SUBSET
+
+
 @pytest.mark.parametrize(("status", "step"), [(429, "/repos/create"), (500, "/objects/batch"), (503, "/commit/")])
 def test_failures_that_stay(hub: HubServer, run: Push, status: int, step: str) -> None:
     hub.fault("POST", step, status, times=100, Retry_After="0")
@@ -567,11 +594,17 @@ def test_others_never_stop(hub: HubServer, run: Push) -> None:
 
 @pytest.mark.parametrize(
     ("method", "step"),
-    [("GET", "/whoami-v2"), ("POST", "/repos/create"), ("PUT", "/upload/"), ("POST", "/commit/")],
+    [
+        ("GET", "/whoami-v2"),
+        ("POST", "/repos/create"),
+        ("PUT", "/upload/"),
+        ("POST", "/v1/xorbs"),
+        ("POST", "/commit/"),
+    ],
 )
 def test_interrupted(hub: HubServer, start: Callable[..., Client], run: Push, method: str, step: str) -> None:
     held = hub.fault(method, step, "hold")
-    client = start("push", "digits", "--config", "tiny")
+    client = start("push", "digits", "--config", "tiny", env=hub.environment("writer", xet=step == "/v1/xorbs"))
     assert held.reached.wait(60)
     client.process.send_signal(signal.SIGINT)
     outcome = client.wait(timeout=10, check=False)
