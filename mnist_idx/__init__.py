@@ -2,7 +2,8 @@
 
 from .arrays import load_arrays
 from .convert import write_idx
-from .hub import export, push_to_hub
+from .folder import export
+from .hub import push_to_hub
 from .idx import IdxError
 from .mnist_idx import VERSION as __version__
 from .mnist_idx import MnistIdx, MnistIdxConfig

@@ -11,7 +11,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from .hub import export, push_to_hub
+from .folder import CONFIGS, DEFAULT_CONFIGS, export
+from .hub import push_to_hub
 from .idx import IdxError
 from .mnist_idx import VERSION, MnistIdx
 from .preview import contact_sheet
@@ -245,7 +246,7 @@ def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         dest="configs",
         action="append",
-        choices=("mnist", "subset", "tiny"),
+        choices=CONFIGS,
         help="configuration to include; may be repeated (default: mnist and subset)",
     )
     subset = parser.add_argument_group("the records of the configuration `subset`")
@@ -260,7 +261,7 @@ def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _configs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Configurations with their options."""
-    names = args.configs or ["mnist", "subset"]
+    names = args.configs or DEFAULT_CONFIGS
     given = {name: getattr(args, name) for name in ("num_samples", "seed", "sampling")}
     options = {name: value for name, value in given.items() if value is not None}
     if options and "subset" not in names:

@@ -14,7 +14,7 @@ from clients import ROOT, digest_arrays
 from huggingface_hub import DatasetCard
 
 from mnist_idx import MnistIdx
-from mnist_idx.hub import CONFIGS, PREVIEW
+from mnist_idx.folder import CONFIGS, PREVIEW
 from mnist_idx.sources import MNIST
 
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
