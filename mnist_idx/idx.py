@@ -85,6 +85,10 @@ class Header(NamedTuple):
         """Bytes of the whole file, the header included."""
         return self.nbytes + self.num_records * self.record_size
 
+    def offset_of(self, record: int) -> int:
+        """Where a record starts in the file."""
+        return self.nbytes + record * self.record_size
+
     @property
     def block_records(self) -> int:
         """How many records make a block; all of them if they are of no bytes."""
@@ -174,7 +178,7 @@ def iter_blocks(
         _check_end(stream, header, name)
     for first in range(start, stop, block_records):
         count = min(block_records, stop - first)
-        position = header.nbytes + first * header.record_size
+        position = header.offset_of(first)
         if stream.tell() != position:
             stream.seek(position)
         data = read_fully(stream, count * header.record_size)

@@ -28,6 +28,9 @@ class Layer:
     def tell(self) -> int:
         return self._below.tell()
 
+    def until(self, position: int) -> None:
+        """Say that nothing from a position on will be asked for soon."""
+
     def close(self) -> None:
         self._below.close()
 
@@ -77,6 +80,9 @@ class Window(Layer):
     def tell(self) -> int:
         return self._below.tell() - self._offset
 
+    def until(self, position: int) -> None:
+        self._below.until(self._offset + position)
+
 
 class Verified(Layer):
     """Checks a stream against its digest, as far as it is read from the start without a gap."""
@@ -104,6 +110,9 @@ class Verified(Layer):
         if position == 0:
             self._restart()
         return self._below.seek(position)
+
+    def until(self, position: int) -> None:
+        self._below.until(position)
 
     def _restart(self) -> None:
         self._hash = hashlib.new(self._algorithm, usedforsecurity=False)

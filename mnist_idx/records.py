@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from datasets import DownloadConfig
 from .idx import Header, IdxError, iter_blocks, read_header
 from .layers import Layer
 from .stream import Locator, open_member
+from .unpack import Checkpoints
 
 # Records that are to be left out but lie between wanted ones are read through, up to so many bytes of them.
 GAP_BYTES = 256 << 10
@@ -54,15 +54,22 @@ class SplitReader:
     Args:
         files: where the members are.
         download_config: token and storage options for remote files.
+        checkpoints: of the images, shared by all readers of the split.
 
     Raises:
         IdxError: a header is not as it should be, or images and labels differ in number.
     """
 
-    def __init__(self, files: SplitFiles, download_config: DownloadConfig | None = None) -> None:
+    def __init__(
+        self,
+        files: SplitFiles,
+        download_config: DownloadConfig | None = None,
+        checkpoints: dict[str, Checkpoints] | None = None,
+    ) -> None:
         self.files = files
-        self._images = open_member(files.images, download_config)
+        self._images = open_member(files.images, download_config, checkpoints)
         self._labels: Layer | None = None
+        self._reached = -1
         self._selected: tuple[Sequence[int], Block] | None = None
         try:
             self.images_header = read_header(self._images, files.images.title)
@@ -106,6 +113,10 @@ class SplitReader:
             self._images.seek(0)
             read_header(self._images, self.files.images.title)
         size = self.images_header.block_records
+        # Whoever goes on where the last range has ended is likely to go on for longer.
+        until = self.num_records if start == self._reached else stop
+        self._reached = stop
+        self._images.until(self.images_header.offset_of(until))
         images = iter_blocks(self._images, self.images_header, self.files.images.title, start, stop, size)
         if self._labels is None or self.labels_header is None or self.files.labels is None:
             yield from (Block(block, None) for block in images)
@@ -113,6 +124,7 @@ class SplitReader:
         if start == 0:
             self._labels.seek(0)
             read_header(self._labels, self.files.labels.title)
+        self._labels.until(self.labels_header.offset_of(until))
         labels = iter_blocks(self._labels, self.labels_header, self.files.labels.title, start, stop, size)
         yield from map(Block, images, labels)
 
@@ -192,13 +204,14 @@ class SplitReader:
 class ReaderPool:
     """Keeps the readers of splits open between ranges, so that adjacent ranges are read in one pass.
 
-    A pickled pool is an empty pool, and a reader is used in the process that opened it only: file handles and
-    connections do not survive either way.
+    Readers that are at different places of a split at the same time share what they know about it. A pickled pool is
+    an empty pool, and a reader is used in the process that opened it only: file handles, connections and locks do not
+    survive either way. Threads can use a pool together.
     """
 
     def __init__(self, download_config: DownloadConfig | None = None) -> None:
         self.download_config = download_config
-        self._parked: OrderedDict[tuple[int, SplitFiles], SplitReader] = OrderedDict()
+        self._splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], dict[str, Checkpoints]]] = {}
 
     def __reduce__(self) -> tuple[type[ReaderPool], tuple[DownloadConfig | None]]:
         return ReaderPool, (self.download_config,)
@@ -206,13 +219,16 @@ class ReaderPool:
     @contextmanager
     def borrow(self, files: SplitFiles) -> Iterator[SplitReader]:
         """A reader of the split, for one user at a time; one that fails is closed for good."""
-        key = (os.getpid(), files)
-        reader = self._parked.pop(key, None) or SplitReader(files, self.download_config)
+        parked, checkpoints = self._splits.setdefault((os.getpid(), files), ([], {}))
+        try:
+            reader = parked.pop()
+        except IndexError:
+            reader = SplitReader(files, self.download_config, checkpoints)
         try:
             yield reader
         except BaseException:
             reader.close()
             raise
-        self._parked[key] = reader
-        while len(self._parked) > MAX_PARKED:
-            self._parked.popitem(last=False)[1].close()
+        parked.append(reader)
+        while len(parked) > MAX_PARKED:
+            parked.pop(0).close()

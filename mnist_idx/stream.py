@@ -9,7 +9,7 @@ from datasets import DownloadConfig
 from .idx import IdxError
 from .layers import Layer, LocalFile, Verified, Window
 from .transfer import FIRST_REQUEST, LARGEST_REQUEST, RemoteFile, is_remote
-from .unpack import PIECE_BYTES, Unpacker, detect_packing
+from .unpack import PIECE_BYTES, Checkpoints, Unpacker, detect_packing
 
 
 class Locator(NamedTuple):
@@ -45,7 +45,11 @@ class Locator(NamedTuple):
         return self.path if self.name == self.path else f"{self.name} in {self.path}"
 
 
-def open_member(locator: Locator, download_config: DownloadConfig | None = None) -> Layer:
+def open_member(
+    locator: Locator,
+    download_config: DownloadConfig | None = None,
+    checkpoints: dict[str, Checkpoints] | None = None,
+) -> Layer:
     """Open the unpacked content of a member.
 
     How the member is packed is told by its first bytes, not by its name. A known digest is checked when the reading
@@ -54,6 +58,7 @@ def open_member(locator: Locator, download_config: DownloadConfig | None = None)
     Args:
         locator: where the member is.
         download_config: token and storage options for remote files.
+        checkpoints: shared by those who have the same member open, empty for the first of them.
 
     Raises:
         TransferError: the file cannot be reached.
@@ -62,6 +67,11 @@ def open_member(locator: Locator, download_config: DownloadConfig | None = None)
     stop = None if locator.size is None or locator.container else locator.offset + locator.size
     file = open_file(locator.path, download_config, size=locator.file_size, stop=stop)
     name = locator.title
+
+    def unpacked(below: Layer, packing: str, title: str, level: str) -> Layer:
+        shared = Checkpoints() if checkpoints is None else checkpoints.setdefault(level, Checkpoints())
+        return Unpacker(below, packing, title, shared)
+
     try:
         # Only a file of its own starts at 0; in an archive, a header comes first.
         if locator.offset == 0 and locator.size is not None and file.size not in (None, locator.size):
@@ -69,18 +79,18 @@ def open_member(locator: Locator, download_config: DownloadConfig | None = None)
                 f"{name}: found a file of {file.size:,} bytes, expected {locator.size:,}: it is another file."
             )
         if locator.container:
-            file = Unpacker(file, locator.container, locator.path)
+            file = unpacked(file, locator.container, locator.path, "container")
         window: Layer = Window(file, locator.offset, locator.size, name)
         size = locator.size if locator.size is not None else window.size
         content: Layer = window
         if locator.inflated_size is not None:
-            content, size = Unpacker(window, "deflate", name), locator.inflated_size
+            content, size = unpacked(window, "deflate", name, "zip"), locator.inflated_size
         as_published = locator.packed is not None and size == locator.packed_size
         if as_published and locator.packed is not None:
             content = Verified(content, locator.packed, size, name)
         packing = detect_packing(content)
         if packing:
-            content = Unpacker(content, packing, name)
+            content = unpacked(content, packing, name, "member")
         if locator.unpacked is not None and not as_published:
             content = Verified(content, locator.unpacked, None, name)
         return content

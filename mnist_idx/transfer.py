@@ -58,6 +58,7 @@ class RemoteFile(Layer):
         if self.size is None:
             self._sequential = True
         self._stop = self.size if stop is None else stop if self.size is None else min(stop, self.size)
+        self._until = 0
 
     def read(self, size: int, /) -> bytes:
         begin = self._position - self._buffer_start
@@ -74,6 +75,9 @@ class RemoteFile(Layer):
     def tell(self) -> int:
         return self._position
 
+    def until(self, position: int) -> None:
+        self._until = position
+
     def close(self) -> None:
         if self._handle is not None:
             self._handle.close()
@@ -86,6 +90,8 @@ class RemoteFile(Layer):
         stop = self._position + self._request_size
         if self._stop is not None:
             stop = min(stop, self._stop)
+        if self._until > self._position:
+            stop = min(stop, self._until)
         self._buffer_start = self._position
         self._buffer = b""
         if stop > self._position:
