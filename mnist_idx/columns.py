@@ -39,9 +39,7 @@ def features_of(
 def _image_feature(record_shape: tuple[int, ...], dtype: str, as_array: bool) -> object:
     if as_array:
         if len(record_shape) not in ARRAY_FEATURES:
-            raise IdxError(
-                f"found records of shape {record_shape}, expected two to five dimensions for as_array=True."
-            )
+            raise IdxError(f"found records of shape {record_shape}, expected two to five dimensions for as_array=True.")
         return ARRAY_FEATURES[len(record_shape)](record_shape, dtype)
     if dtype != "uint8" or not (len(record_shape) == 2 or record_shape[2:] == (3,)) or 0 in record_shape:
         raise IdxError(

@@ -13,7 +13,7 @@ from .archive import list_members
 from .idx import IdxError
 from .names import is_same_name
 from .records import SplitFiles, SplitReader
-from .sources import DataSet, File, Source
+from .sources import MNIST, DataSet, File, Source
 from .stream import Locator, verify_member
 from .transfer import is_remote, with_retries, with_stall_limit
 
@@ -62,10 +62,11 @@ class Published:
                 if number + 1 < len(self.sources):
                     logger.warning(f"{source.url} cannot be used: {error} Going on to {self.sources[number + 1].url}.")
         listed = "\n".join(f"- {failure}" for failure in failures)
+        mirror = f"set {MIRROR_VARIABLE} to a URL or path of the archive, " if self.data_set is MNIST else ""
         raise IdxError(
             f"None of the sources of {self.title} can be used:\n{listed}\n"
-            f"Ways out: set {MIRROR_VARIABLE} to a URL or path of the archive, pass data_dir= with a folder or archive "
-            'of the IDX files, or load the miniature "tiny", which needs no network.'
+            f"Ways out: {mirror}pass data_dir= with a folder or archive of the IDX files, or load the miniature "
+            '"tiny", which needs no network.'
         )
 
     def _download(self, dl_manager: Any, source: Source, number: int) -> dict[str, SplitFiles]:

@@ -26,10 +26,10 @@ from .idx import IdxError, TransferError
 from .layers import Layer as Layer
 from .locate import MIRROR_VARIABLE, Published
 from .names import pair_members as pair_members
-from .own import examine, locate_own, own_features
+from .own import examine, locate_own, own_features, turned
 from .png import encode_png, store_png
 from .records import Block, ReaderPool, SplitFiles
-from .sources import DATA_SETS, DataSet, Source
+from .sources import DATA_SETS, RELATIVES, DataSet, Source
 from .stream import Locator
 from .subset import check_num_samples, check_selection, select
 from .transfer import is_remote
@@ -98,6 +98,10 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
             name="subset", version=VERSION, description="A seeded, shuffled subset of MNIST.", num_samples=100, seed=1
         ),
         MnistIdxConfig(name="tiny", version=VERSION, description="A miniature of MNIST that needs no network."),
+        *(
+            MnistIdxConfig(name=name, version=VERSION, description=known.description, transpose=known.transposed)
+            for name, known in RELATIVES.items()
+        ),
     ]
     DEFAULT_CONFIG_NAME = "mnist"
 
@@ -124,9 +128,10 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
     @property
     def _data_set(self) -> DataSet | None:
         """The published data set that is to be loaded; None for the user's own files."""
-        if self.config.data_dir is not None or self.config.data_files is not None:
+        config = self.config
+        if config.data_files is not None or (config.data_dir is not None and config.name not in RELATIVES):
             return None
-        return DATA_SETS.get(self.config.name, DATA_SETS["mnist"])
+        return DATA_SETS.get(config.name, DATA_SETS["mnist"])
 
     def _info(self) -> datasets.DatasetInfo:
         data_set = self._data_set
@@ -145,7 +150,11 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
             homepage=data_set.homepage,
             license=data_set.license,
             features=features_of(
-                data_set.record_shape, "uint8", config.label_names or data_set.label_names, 1, config.as_array
+                turned(data_set.record_shape) if config.transpose else data_set.record_shape,
+                "uint8",
+                config.label_names or data_set.label_names,
+                data_set.label_parts,
+                config.as_array,
             ),
             splits=splits,
             download_size=data_set.sources[0].size,
@@ -176,6 +185,8 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         mirror = os.environ.get(MIRROR_VARIABLE)
         if mirror and data_set is DATA_SETS["mnist"]:
             sources.insert(0, Source(mirror, 0))
+        if self.config.data_dir is not None:  # somebody's copy of it
+            sources = [Source(str(self.config.data_dir), 0)]
         return Published(f"{self.dataset_name}/{self.config.name}", data_set, sources, self._pool.download_config)
 
     def _package_path(self, url: str) -> str:
