@@ -15,7 +15,7 @@ from .names import is_same_name
 from .records import SplitFiles, SplitReader
 from .sources import MNIST, DataSet, File, Source
 from .stream import Locator, verify_member
-from .transfer import is_remote, with_retries, with_stall_limit
+from .transfer import download, is_remote
 
 logger = datasets.utils.logging.get_logger(__name__)
 
@@ -71,10 +71,9 @@ class Published:
 
     def _download(self, dl_manager: Any, source: Source, number: int) -> dict[str, SplitFiles]:
         """Download and verify; what was downloaded earlier and turns out wrong is downloaded once again."""
-        dl_manager.download_config = _with_stall_limit(dl_manager.download_config)
         addresses = self._addresses(source)
         for last in (False, True):
-            fetched = with_retries(lambda: dl_manager.download(addresses), source.url)
+            fetched = download(dl_manager, addresses, source.url)
             try:
                 return {name: _verified(files) for name, files in self._match(fetched, number).items()}
             except IdxError:
@@ -140,12 +139,3 @@ def _evict(addresses: str | dict[str, str], fetched: Any) -> bool:
         Path(path).unlink(missing_ok=True)
         Path(f"{path}.json").unlink(missing_ok=True)
     return bool(downloads)
-
-
-def _with_stall_limit(download_config: datasets.DownloadConfig) -> datasets.DownloadConfig:
-    config = download_config.copy()
-    options = dict(config.storage_options)
-    for protocol in ("http", "https"):
-        options[protocol] = with_stall_limit(options.get(protocol, {}))
-    config.storage_options = options
-    return config

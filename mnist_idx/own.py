@@ -13,7 +13,7 @@ from .idx import IdxError
 from .names import Pair, pair_files, pair_members, read_split, split_name
 from .records import SplitFiles, SplitReader
 from .stream import Locator
-from .transfer import is_remote, with_retries
+from .transfer import download, is_remote
 
 
 class Contents(NamedTuple):
@@ -152,6 +152,6 @@ def _fetch_members(dl_manager: Any, path: str, download_config: datasets.Downloa
         return list_members(path, download_config)
     folder = list_folder(path, download_config)
     if folder is None:
-        return list_members(with_retries(lambda: dl_manager.download(path), path), download_config, name=path)
-    copies = with_retries(lambda: dl_manager.download([member.path for member in folder]), path)
+        return list_members(download(dl_manager, path, path), download_config, name=path)
+    copies = download(dl_manager, [member.path for member in folder], path)
     return [member._replace(path=copy) for member, copy in zip(folder, copies, strict=True)]

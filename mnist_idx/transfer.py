@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -24,6 +25,11 @@ T = TypeVar("T")
 FIRST_REQUEST = 32 << 10
 LARGEST_REQUEST = 1 << 20
 RETRY_DELAYS = (0.1, 0.3, 1.0, 3.0)  # seconds
+
+# fsspec does its requests in a thread, which a forked process does not have: it would wait for it for ever. Newer
+# versions see to that themselves.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
 
 
 def is_remote(path: str) -> bool:
@@ -151,6 +157,25 @@ def with_stall_limit(http_options: dict[str, Any]) -> dict[str, Any]:
     seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
     return {**http_options, "client_kwargs": {"timeout": timeout, **http_options.get("client_kwargs", {})}}
+
+
+def download(dl_manager: Any, addresses: Any, title: str) -> Any:
+    """Have `datasets` download what is remote, with patience for a slow transfer but not for one that stands still.
+
+    Args:
+        dl_manager: the download manager.
+        addresses: an address, or a list or dict of them.
+        title: what messages call it.
+
+    Returns:
+        The local paths in place of the addresses.
+    """
+    config = dl_manager.download_config.copy()
+    config.storage_options = dict(config.storage_options)
+    for protocol in ("http", "https"):
+        config.storage_options[protocol] = with_stall_limit(config.storage_options.get(protocol, {}))
+    dl_manager.download_config = config
+    return with_retries(lambda: dl_manager.download(addresses), title)
 
 
 def with_retries(action: Callable[[], T], what: str) -> T:

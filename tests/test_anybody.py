@@ -573,3 +573,19 @@ def test_odd_data_on_every_version(python, tmp_path, hf_home):
         expected = [[image.tobytes().hex(), label] for image, label in zip(images, classes, strict=True)]
         for streaming in (False, True):
             assert found[f"{name} {streaming}"] == {"train": expected}, name
+
+
+@pytest.mark.compat
+def test_processes_forked_after_streaming(python, tmp_path, hf_home, serve):
+    """fsspec's thread is not in a forked process; older versions of it wait for it there for ever."""
+    server = serve({f"/{name}": content for name, content in FOUR.items()})
+    urls = [server.url(f"/{name}") for name in FOUR]
+    code = """
+import datasets
+import mnist_idx
+streamed = list(datasets.load_dataset("mnist_idx", data_files=args["files"], split="test", streaming=True))
+data = datasets.load_dataset("mnist_idx", data_files=args["files"], num_proc=2)
+result = [len(streamed), {name: len(split) for name, split in data.items()}]
+"""
+    args = {"files": {"train": urls[:2], "test": urls[2:]}}
+    assert run_client(code, home=hf_home, args=args, python=python).result == [30, {"train": 70, "test": 30}]
