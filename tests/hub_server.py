@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import itertools
 import json
 import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from types import TracebackType
@@ -696,11 +696,10 @@ class HubServer:
 
 def main() -> None:
     """Serve until interrupted, for trying a client by hand."""
-    with HubServer() as hub:
+    with HubServer() as hub, suppress(KeyboardInterrupt):
         for name, value in hub.environment("writer").items():
-            print(f"export {name}={value}")
-        for _ in itertools.count():
-            time.sleep(60)
+            print(f"export {name}={value}", flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
