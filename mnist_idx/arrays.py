@@ -68,8 +68,14 @@ def load_arrays(
 
 
 def _filled(array: np.ndarray | None, block: np.ndarray, start: int, total: int) -> np.ndarray:
-    if array is None:
-        array = np.empty((total, *block.shape[1:]), block.dtype)
+    shape = (total, *block.shape[1:])
+    try:
+        array = np.empty(shape, block.dtype) if array is None else array
+    except MemoryError as error:
+        raise IdxError(
+            f"An array of shape {shape} does not fit into memory. Set num_samples= to what does, or stream the data "
+            "with load_dataset(…, streaming=True)."
+        ) from error
     array[start : start + len(block)] = block
     return array
 

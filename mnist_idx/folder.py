@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
-from datasets.exceptions import DatasetGenerationError
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
@@ -21,6 +20,7 @@ from huggingface_hub import DatasetCard
 from .idx import IdxError
 from .mnist_idx import MnistIdx
 from .preview import contact_sheet
+from .transfer import is_local_failure
 
 # The card speaks of these; data that it does not describe is not published under it.
 CONFIGS = ("mnist", "subset", "tiny")
@@ -174,14 +174,12 @@ def explained_build(folder: Path) -> Iterator[None]:
     """Errors while files are made, freed of what `datasets` wraps around them, those of the disk with the way out."""
     try:
         yield
-    except (OSError, DatasetGenerationError) as error:
+    except (OSError, IdxError) as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, (IdxError, OSError)):
+        while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__
-        if cause is None:
+        if cause is None or (isinstance(error, IdxError) and not is_local_failure(cause)):
             raise
-        if isinstance(cause, IdxError):
-            raise cause from None
         full = cause.errno in (errno.ENOSPC, errno.EDQUOT) or "disk space" in str(cause)
         reason, way_out = ("no space is left", "Free some") if full else (str(cause), "Make it writable")
         raise IdxError(

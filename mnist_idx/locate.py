@@ -20,6 +20,7 @@ from .transfer import download, is_remote
 logger = datasets.utils.logging.get_logger(__name__)
 
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
+MAKE_ROOM = "Make room there, or set cache_dir= or the environment variable HF_HOME to another disk."
 
 
 class Published:
@@ -58,9 +59,12 @@ class Published:
                     return self._match(self._addresses(source), number)
                 return self._download(dl_manager, source, number)
             except IdxError as error:
-                failures.append(f"{source.url}: {error}")
+                failures.append(str(error) if source.url in str(error) else f"{source.url}: {error}")
                 if number + 1 < len(self.sources):
                     logger.warning(f"{source.url} cannot be used: {error} Going on to {self.sources[number + 1].url}.")
+            except OSError as error:  # of the local disk, so that no other source would help
+                place = dl_manager.download_config.cache_dir
+                raise IdxError(f"{place}: cannot be written to keep {source.url}: {error}. {MAKE_ROOM}") from error
         listed = "\n".join(f"- {failure}" for failure in failures)
         mirror = f"set {MIRROR_VARIABLE} to a URL or path of the archive, " if self.data_set is MNIST else ""
         raise IdxError(

@@ -24,7 +24,7 @@ from .archive import list_folder
 from .columns import array_column, features_of, label_columns, png_column
 from .idx import IdxError, TransferError
 from .layers import Layer as Layer
-from .locate import MIRROR_VARIABLE, Published
+from .locate import MAKE_ROOM, MIRROR_VARIABLE, Published
 from .names import pair_members as pair_members
 from .own import examine, locate_own, own_features, turned
 from .png import encode_png, store_png
@@ -123,7 +123,14 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
     def _prepare_split_single(self, **kwargs: Any) -> Iterator[Any]:
         for only_for_rows in ("split_info", "check_duplicate_keys"):
             kwargs.pop(only_for_rows, None)
-        return datasets.ArrowBasedBuilder._prepare_split_single(self, **kwargs)
+        try:
+            yield from datasets.ArrowBasedBuilder._prepare_split_single(self, **kwargs)
+        except datasets.exceptions.DatasetGenerationError as error:  # says that something went wrong, but not what
+            if isinstance(error.__cause__, IdxError):
+                raise error.__cause__ from None
+            if isinstance(error.__cause__, OSError):
+                raise IdxError(f"{self._output_dir}: cannot be written: {error.__cause__}. {MAKE_ROOM}") from error
+            raise
 
     @property
     def _data_set(self) -> DataSet | None:

@@ -116,6 +116,8 @@ def locate_own(
     """
     if data_files is None:
         members = _fetch_members(dl_manager, str(data_dir), download_config)
+        if not members:
+            raise IdxError(f"{data_dir}: found nothing, expected IDX files of images and labels.")
         if _is_file_of_its_own(members, str(data_dir)):
             return {(read_split(members[0].name) or "train"): pair_files(members)}
         return pair_members(members, data_set, root=str(data_dir))

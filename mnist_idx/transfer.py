@@ -229,6 +229,8 @@ def describe(error: BaseException) -> str:
         return f"nothing arrived for {seconds} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)"
     if isinstance(cause, FileNotFoundError) and not cause.strerror:
         return "not found"
+    if isinstance(cause, huggingface_hub.errors.OfflineModeIsEnabled):
+        return "not fetched, because HF_HUB_OFFLINE is set"
     if any(isinstance(one, aiohttp.ClientPayloadError) for one in _causes(error)):
         return "the connection ended before all the announced bytes had come"
     return " ".join(f"{type(cause).__name__}: {cause}".split()) if str(cause) else type(cause).__name__

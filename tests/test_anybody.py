@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-import datasets
 import numpy as np
 import pytest
 from clients import run_client
@@ -420,9 +417,8 @@ def test_label_names(load, tmp_path):
 def test_labels_beyond_the_names_are_errors(load, tmp_path):
     labels = np.array([0, 1, 2, 1, 3], dtype=np.uint8)
     path = one(tmp_path, random_images(5, 3, 3), labels)
-    with pytest.raises(datasets.exceptions.DatasetGenerationError) as error:
+    with pytest.raises(IdxError, match="record 4 has the label 3"):
         load(data_dir=path, label_names=["a", "b", "c"])
-    assert "record 4 has the label 3" in str(error.value.__cause__)
     with pytest.raises(IdxError, match="record 4 has the label 3"):
         list(load(data_dir=path, label_names=["a", "b", "c"], split="train", streaming=True))
     negative = one(tmp_path, random_images(2, 3, 3), np.array([0, -1], dtype=np.int8), name="negative")
@@ -506,12 +502,8 @@ def test_wrong_content_is_named(load, tmp_path, changed, message, streaming):
         data = load(data_dir=path, streaming=streaming)
         return [list(data[split]) for split in data]
 
-    # `datasets` wraps what goes wrong while it prepares.
-    with pytest.raises((IdxError, datasets.exceptions.DatasetGenerationError)) as error:
+    with pytest.raises(IdxError, match=message):
         read()
-    found = error.value if isinstance(error.value, IdxError) else error.value.__cause__
-    assert isinstance(found, IdxError)
-    assert re.search(message, str(found))
 
 
 # --- on every supported version of datasets ------------------------------------------------------------------------
