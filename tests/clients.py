@@ -67,10 +67,11 @@ class Outcome:
 class Client:
     """A client that runs. `wait()` gives its outcome; `process` can be killed meanwhile."""
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path, code: str):
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, code: str, temporary: Any):
         self.process = process
         self.folder = folder
         self.code = code
+        self.temporary = temporary  # goes with the client
         self.began = time.monotonic()
 
     def kill(self) -> None:
@@ -127,6 +128,7 @@ def start_client(
     `installed=True` leaves the checkout off the path, so that only an installed package is found.
     """
     folder = Path(tempfile.mkdtemp(prefix="client-", dir=Path(home).parent))
+    temporary = tempfile.TemporaryDirectory(prefix="c-")  # short: the paths of sockets have 108 characters at most
     work = Path(cwd) if cwd is not None else folder / "cwd"
     work.mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED)}
@@ -137,7 +139,7 @@ def start_client(
         "PYTHONDONTWRITEBYTECODE": "1",
         "CLIENT_ARGS": json.dumps(dict(args or {})),
         "CLIENT_ANSWER": str(folder / "answer.json"),
-        "TMPDIR": str(folder),
+        "TMPDIR": temporary.name,
         **(env or {}),
     }
     script = folder / "client.py"
@@ -147,7 +149,7 @@ def start_client(
     environment["CLIENT_LIMITS"] = json.dumps({name: value for name, value in limits.items() if value is not None})
     options: dict[str, Any] = {}
     if user is not None:
-        for place in (folder, work):
+        for place in (folder, work, temporary.name):
             os.chown(place, user, user)
         folder.chmod(0o755)
         options = {"user": user, "group": user, "extra_groups": []}
@@ -163,7 +165,7 @@ def start_client(
             start_new_session=True,
             **options,
         )
-    return Client(process, folder, code)
+    return Client(process, folder, code, temporary)
 
 
 def run_client(code: str, *, timeout: float = 120, check: bool = True, **options: Any) -> Outcome:
@@ -207,6 +209,22 @@ def digest(rows: Any) -> list[Any]:
 def digest_table(dataset: Any) -> list[Any]:
     """The same digest of a prepared `Dataset`, from the bytes in its Arrow table."""
     return digest(row for batch in dataset.with_format("arrow").iter(1000) for row in batch.to_pylist())
+
+
+def fingerprint(dataset: Any) -> dict[str, Any]:
+    """Split -> [count, SHA-256 of what is stored], of a prepared `DatasetDict`. Quick: nothing is unpacked."""
+    import hashlib
+
+    found = {}
+    for split, rows in dataset.items():
+        hashed = hashlib.sha256()
+        for batch in rows.with_format("arrow").iter(10_000):
+            images, labels = batch.column("image").to_pylist(), batch.column("label").to_pylist()
+            hashed.update(
+                b"".join(image["bytes"] + bytes([label]) for image, label in zip(images, labels, strict=True))
+            )
+        found[split] = [len(rows), hashed.hexdigest()]
+    return found
 
 
 def digest_arrays(images: Any, labels: Any) -> list[Any]:

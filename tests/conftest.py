@@ -21,7 +21,7 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
 
 import numpy as np
-from clients import datasets_version
+from clients import datasets_version, digest_arrays, digest_table, fingerprint
 from http_server import Server
 from hypothesis import HealthCheck, settings
 
@@ -80,6 +80,23 @@ def mnist_arrays(mnist_files: dict[str, bytes]) -> dict[str, tuple[np.ndarray, n
         pixels = np.frombuffer(gzip.decompress(mnist_files[images]), np.uint8, offset=16).reshape(-1, 28, 28)
         arrays[split] = pixels, np.frombuffer(gzip.decompress(mnist_files[labels]), np.uint8, offset=8)
     return arrays
+
+
+@pytest.fixture(scope="session")
+def prepared(
+    mnist_tar: Path, mnist_arrays: dict[str, tuple[np.ndarray, np.ndarray]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The fingerprint of the prepared data set, once it has been compared with the archive."""
+    import datasets
+
+    import mnist_idx  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_IDX_MIRROR", str(mnist_tar))
+        rows = datasets.load_dataset("mnist_idx", cache_dir=str(tmp_path_factory.mktemp("prepared")))
+    for split, arrays in mnist_arrays.items():
+        assert digest_table(rows[split]) == digest_arrays(*arrays)
+    return fingerprint(rows)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ class Server:
         self._etags: dict[str, str] = {}
         self._behaviours: dict[str, list[list[Any]]] = {}
         self.requests: list[Request] = []
+        self._handlers: set[_Handler] = set()
         self.faults: RandomFaults | None = None
         self.open_connections = 0
         self.most_connections = 0
@@ -166,8 +167,13 @@ class Server:
 
     # counters
 
-    def record(self, request: Request) -> None:
+    def begin(self, handler: _Handler) -> None:
         with self._lock:
+            self._handlers.add(handler)
+
+    def end(self, handler: _Handler, request: Request) -> None:
+        with self._lock:
+            self._handlers.discard(handler)
             self.requests.append(request)
 
     def connection(self, change: int) -> None:
@@ -184,6 +190,11 @@ class Server:
         with self._lock:
             return sum(r.sent for r in self.requests if (path in (None, r.path)) and (method in (None, r.method)))
 
+    def under_way(self, path: str) -> int:
+        """Bytes handed to the socket so far by the longest response for `path` that is not finished."""
+        with self._lock:
+            return max((handler.sent for handler in self._handlers if handler.asked_for == path), default=0)
+
     def forget(self) -> None:
         """Set the counters back to nothing. Responses still under way are counted when they end."""
         with self._lock:
@@ -198,7 +209,10 @@ class Server:
     def settle(self, seconds: float = 2.0) -> None:
         """Wait until no response is under way, so that the counters are complete."""
         until = time.monotonic() + seconds
-        while self._http.busy and time.monotonic() < until:
+        while time.monotonic() < until:
+            with self._lock:
+                if not self._handlers:
+                    return
             time.sleep(0.01)
 
     # life
@@ -227,8 +241,6 @@ class _Http(ThreadingHTTPServer):
         self.owner = owner
         self.closing = threading.Event()
         self.wakeup, self.wakeup_send = socket.socketpair()
-        self.busy = 0
-        self.busy_lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -264,19 +276,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond()
 
     def _respond(self) -> None:
-        with self.server.busy_lock:
-            self.server.busy += 1
+        self.sent = 0
         self._status = 0
-        self._sent = 0
-        path = unquote(urlsplit(self.path).path)
+        self.asked_for = unquote(urlsplit(self.path).path)
+        self.server.owner.begin(self)
         try:
-            self._answer(path)
+            self._answer(self.asked_for)
         except OSError:
             self.close_connection = True
         finally:
-            self.server.owner.record(Request(self.command, path, self.headers.get("Range"), self._status, self._sent))
-            with self.server.busy_lock:
-                self.server.busy -= 1
+            span = self.headers.get("Range")
+            self.server.owner.end(self, Request(self.command, self.asked_for, span, self._status, self.sent))
 
     def _answer(self, path: str) -> None:
         owner = self.server.owner
@@ -330,7 +340,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._headers(status, {"Content-Type": "text/html", "Content-Length": str(len(page))})
         if self.command == "GET":
             self.wfile.write(page)
-            self._sent += len(page)
+            self.sent += len(page)
 
     def _body(self, body: memoryview, behaviour: Behaviour) -> None:
         stops = [o for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after) if o is not None]
@@ -340,9 +350,9 @@ class _Handler(BaseHTTPRequestHandler):
         for offset in range(0, end, chunk):
             piece = body[offset : min(offset + chunk, end)]
             self.connection.sendall(piece)
-            self._sent += len(piece)
+            self.sent += len(piece)
             if behaviour.bandwidth is not None:
-                ahead = began + self._sent / behaviour.bandwidth - time.monotonic()
+                ahead = began + self.sent / behaviour.bandwidth - time.monotonic()
                 if ahead > 0:
                     self.server.closing.wait(ahead)
         if end == len(body):
