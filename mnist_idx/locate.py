@@ -13,7 +13,7 @@ from .archive import list_members
 from .idx import IdxError
 from .names import is_same_name
 from .records import SplitFiles, SplitReader
-from .sources import MNIST, DataSet, File, Source
+from .sources import DATA_SETS, DataSet, File, Source
 from .stream import Locator, verify_member
 from .transfer import download, is_remote
 
@@ -66,7 +66,7 @@ class Published:
                 place = dl_manager.download_config.cache_dir
                 raise IdxError(f"{place}: cannot be written to keep {source.url}: {error}. {MAKE_ROOM}") from error
         listed = "\n".join(f"- {failure}" for failure in failures)
-        mirror = f"set {MIRROR_VARIABLE} to a URL or path of the archive, " if self.data_set is MNIST else ""
+        mirror = f"set {MIRROR_VARIABLE} to a URL or path of the archive, " if self.data_set is DATA_SETS["mnist"] else ""
         raise IdxError(
             f"None of the sources of {self.title} can be used:\n{listed}\n"
             f"Ways out: {mirror}pass data_dir= with a folder or archive of the IDX files, or load the miniature "
