@@ -209,7 +209,7 @@ def _list_zip(file: Layer, path: str) -> list[Locator]:
         raise IdxError(f"{path}: the zip has no directory of a handful of files at its end. Is it cut short?")
     try:
         with zipfile.ZipFile(_Seekable(file)) as archive:
-            return [_zip_locator(file, info, path) for info in archive.infolist() if not info.is_dir()]
+            return [_zip_locator(file, info, path) for info in archive.infolist() if not info.filename.endswith("/")]
     except (zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
         raise IdxError(f"{path}: the zip is damaged ({error}). Fetch it again.") from error
 

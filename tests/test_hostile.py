@@ -1,4 +1,4 @@
-"""Files that mean harm, or are merely wrong: each ends in an `IdxError` soon, with little memory, and touches nothing."""
+"""Files that mean harm, or are merely wrong: each ends in an `IdxError`, soon, with little memory, touching nothing."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_members_that_are_no_files(kind: str, place: Path) -> None:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
         tar.addfile(SPECIAL[kind])
-    with pytest.raises(mnist_idx.IdxError, match="(?i)images"):
+    with pytest.raises(mnist_idx.IdxError, match=r"(?i)images"):
         mnist_idx.load_arrays("train", data_dir=str(place / "x.tar"))
 
 
@@ -269,6 +269,17 @@ def test_a_zip_of_very_many_members(place: Path, hf_home: Path) -> None:
     assert_refused(
         load_all_ways(place / "x.zip", hf_home), "directory|members", ways=("arrays", "streaming", "prepared")
     )
+
+
+def test_a_zip_whose_member_has_no_name(place: Path) -> None:
+    """`zipfile` itself stumbles over it, which fuzzing found."""
+    with zipfile.ZipFile(place / "x.zip", "w") as one:
+        one.writestr("n", b"")
+    data = bytearray((place / "x.zip").read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 46] = 0  # a name ends at a zero byte
+    (place / "x.zip").write_bytes(data)
+    with pytest.raises(mnist_idx.IdxError):
+        mnist_idx.load_arrays("train", data_dir=str(place / "x.zip"))
 
 
 def tar_of(kind: bytes, size: bytes, body: bytes = b"") -> bytes:
@@ -352,7 +363,7 @@ def test_messages_say_which_file_what_was_found_and_what_was_expected(place: Pat
 )
 def test_things_that_are_no_archive(content: bytes, place: Path) -> None:
     (place / "x.tar").write_bytes(content)
-    with pytest.raises(mnist_idx.IdxError, match="x.tar"):
+    with pytest.raises(mnist_idx.IdxError, match=r"x\.tar"):
         mnist_idx.load_arrays("train", data_dir=str(place / "x.tar"))
     with pytest.raises(mnist_idx.IdxError, match="nowhere"):
         mnist_idx.load_arrays("train", data_dir=str(place / "nowhere.tar"))
@@ -440,7 +451,8 @@ def test_any_file_is_read_or_refused(scratch: Path, data: st.DataObject) -> None
             finally:
                 member.close()
     except mnist_idx.IdxError as error:
-        assert str(scratch) in str(error)
+        message = str(error)
+        assert str(scratch) in message
 
 
 @given(data=st.data())
