@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -76,10 +77,8 @@ class Client:
 
     def kill(self) -> None:
         """What `kill -9` does, to the client and the processes it has started."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
     def wait(self, timeout: float = 120, check: bool = True) -> Outcome:
@@ -87,10 +86,8 @@ class Client:
             returncode = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGABRT)  # the fault handler says where it hangs
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                pass
             self.kill()
             raise AssertionError(f"the client still ran after {timeout} s:\n{self._text('stderr')[-4000:]}") from None
         seconds = time.monotonic() - self.began

@@ -20,10 +20,10 @@ os.environ["HF_HOME"] = _HOME.name
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
 
-import numpy as np
-from clients import datasets_version, digest_arrays, digest_table, fingerprint
-from http_server import Server
-from hypothesis import HealthCheck, settings
+import numpy as np  # noqa: E402
+from clients import datasets_version, digest_arrays, digest_table, fingerprint  # noqa: E402
+from http_server import Server  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 MNIST_TAR = ROOT.parent / "shared" / "data" / "mnist_database.tar"

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -261,10 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         self.server.owner.connection(-1)
-        try:
+        with suppress(OSError):  # the client may have reset the connection
             super().finish()
-        except OSError:
-            pass  # the client has reset the connection
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

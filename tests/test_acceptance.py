@@ -1,6 +1,6 @@
 """What the package promises, tried from outside: the real library, the real archive, served over HTTP.
 
-Whatever `python` names runs in processes of their own, with an empty `HF_HOME`, once per installed version of `datasets`.
+What takes `python` runs in a process of its own, with an empty `HF_HOME`, once for each version of `datasets` there is.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def major(python: str) -> int:
 
 def epynn(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> list[tuple[np.ndarray, int]]:
     """EpyNN's `prepare_dataset`: pair the first images with their labels, shuffle the pairs."""
-    pairs = list(zip(images[:count], labels[:count].tolist()))
+    pairs = list(zip(images[:count], labels[:count].tolist(), strict=True))
     random.seed(seed)
     random.shuffle(pairs)
     return pairs
 
 
 def epynn_digest(arrays: Arrays, split: str, count: int, seed: int) -> list[Any]:
-    images, labels = zip(*epynn(*arrays[split], count, seed))
+    images, labels = zip(*epynn(*arrays[split], count, seed), strict=True)
     return digest_arrays(np.stack(images), labels)
 
 
@@ -102,9 +102,9 @@ result = {
 def test_the_name_resolves_from_any_folder(python: str, folder: Path, hf_home: Path) -> None:
     if major(python) < 4:
         pytest.skip("datasets 3.x runs the script by its path")
-    before = {path for path in folder.iterdir()}
+    before = set(folder.iterdir())
     found = run_client(INSPECT, home=hf_home, python=python, cwd=folder).result
-    assert {path for path in folder.iterdir()} - before <= {folder / "__pycache__"}
+    assert set(folder.iterdir()) - before <= {folder / "__pycache__"}
     assert {"mnist", "subset", "tiny"} <= set(found["names"])
     assert set(found["infos"]) == set(found["names"])
     assert found["default"] == "mnist"
@@ -399,7 +399,7 @@ def test_subsets_are_the_same_on_every_version(
         env={"MNIST_IDX_MIRROR": server.url(ARCHIVE)},
         installed=script is not None,
     ).result
-    for chosen, (prepared, streamed) in zip(options, found):
+    for chosen, (prepared, streamed) in zip(options, found, strict=True):
         expected = {split: digest_arrays(*mnist_idx.load_arrays(split, **chosen)) for split in COUNTS}
         assert prepared == streamed == expected
         if chosen.get("sampling") != "uniform":
@@ -427,13 +427,17 @@ def test_bad_options(
     import mnist_idx
 
     mirror(mnist_tar)
-    with pytest.raises(mnist_idx.IdxError, match=match):
+
+    def load() -> None:
         if way == "arrays":
             mnist_idx.load_arrays("train", **options)
         elif way == "streaming":
             next(iter(datasets.load_dataset("mnist_idx", "subset", split="train", streaming=True, **options)))
         else:
             datasets.load_dataset("mnist_idx", "subset", split="train", cache_dir=str(tmp_path), **options)
+
+    with pytest.raises(mnist_idx.IdxError, match=match):
+        load()
     assert not any(name.endswith(".arrow") for name in tree(tmp_path))
 
 

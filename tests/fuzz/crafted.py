@@ -1,6 +1,6 @@
 """Files that are almost right: IDX, packed IDX, tars and zips with any of their fields off.
 
-Everything is drawn from a `Source`: the coverage-guided fuzzer draws from its input, hypothesis from its own strategies.
+Everything is drawn from a `Source`: the coverage-guided fuzzer draws from its input, hypothesis from its strategies.
 """
 
 from __future__ import annotations
