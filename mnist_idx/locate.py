@@ -66,7 +66,8 @@ class Published:
                 place = dl_manager.download_config.cache_dir
                 raise IdxError(f"{place}: cannot be written to keep {source.url}: {error}. {MAKE_ROOM}") from error
         listed = "\n".join(f"- {failure}" for failure in failures)
-        mirror = f"set {MIRROR_VARIABLE} to a URL or path of the archive, " if self.data_set is DATA_SETS["mnist"] else ""
+        has_mirror = self.data_set is DATA_SETS["mnist"]
+        mirror = f"set {MIRROR_VARIABLE} to a URL or path of the archive, " if has_mirror else ""
         raise IdxError(
             f"None of the sources of {self.title} can be used:\n{listed}\n"
             f"Ways out: {mirror}pass data_dir= with a folder or archive of the IDX files, or load the miniature "

@@ -104,7 +104,9 @@ def test_gzip_files_may_be_padded_with_zeros(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packing", ["gzip", "bzip2", "xz"])
 @given(data=st.data())
-def test_damage_is_an_error_of_ours(packing: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_damage_is_an_error_of_ours(
+    packing: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     content = patterned(3000)
     packed = bytearray(PACKINGS[packing](content))
     place = data.draw(st.integers(6, len(packed) - 1))
