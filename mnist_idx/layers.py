@@ -84,14 +84,12 @@ class Window(Layer):
         self._below.until(self._offset + position)
 
 
-class Verified(Layer):
-    """Checks a stream against its digest, as far as it is read from the start without a gap."""
+class Hashed(Layer):
+    """Computes the digest of what is read from the start without a gap."""
 
-    def __init__(self, below: Layer, digest: str, size: int | None, name: str) -> None:
+    def __init__(self, below: Layer, algorithm: str = "sha256") -> None:
         super().__init__(below)
-        self._algorithm, _, self._expected = digest.partition(":")
-        self._name = name
-        self.size = size
+        self._algorithm = algorithm
         self._hashed = 0
         self._restart()
 
@@ -102,8 +100,6 @@ class Verified(Layer):
         if start <= self._hashed < end:
             self._hash.update(memoryview(data)[self._hashed - start :])
             self._hashed = end
-        if self._hashed == self.size or (not data and start == self._hashed):
-            self._check()
         return data
 
     def seek(self, position: int, /) -> object:
@@ -114,12 +110,31 @@ class Verified(Layer):
     def until(self, position: int) -> None:
         self._below.until(position)
 
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
     def _restart(self) -> None:
         self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
         self._hashed = 0
 
+
+class Verified(Hashed):
+    """Checks a stream against its digest, as far as it is read from the start without a gap."""
+
+    def __init__(self, below: Layer, digest: str, size: int | None, name: str) -> None:
+        algorithm, _, self._expected = digest.partition(":")
+        super().__init__(below, algorithm)
+        self._name = name
+        self.size = size
+
+    def read(self, size: int, /) -> bytes:
+        data = super().read(size)
+        if self._hashed == self.size or (not data and self._below.tell() == self._hashed):
+            self._check()
+        return data
+
     def _check(self) -> None:
-        found = self._hash.hexdigest()
+        found = self.hexdigest()
         if found != self._expected:
             raise IdxError(
                 f"{self._name}: the content is not the published one: found {self._algorithm} {found}, expected "

@@ -64,14 +64,29 @@ def open_member(
         TransferError: the file cannot be reached.
         IdxError: the member is damaged, or packed in a way that is not supported. Also later, while reading.
     """
+    stored = open_stored(locator, download_config, checkpoints)
+    try:
+        as_published = locator.packed is not None and stored.size == locator.packed_size
+        if as_published and locator.packed is not None:
+            stored = Verified(stored, locator.packed, stored.size, locator.title)
+        content = unpack(stored, locator.title, checkpoints)
+        if locator.unpacked is not None and not as_published:
+            content = Verified(content, locator.unpacked, None, locator.title)
+        return content
+    except BaseException:
+        stored.close()
+        raise
+
+
+def open_stored(
+    locator: Locator,
+    download_config: DownloadConfig | None = None,
+    checkpoints: dict[str, Checkpoints] | None = None,
+) -> Layer:
+    """Open a member as it was before it was put into an archive: packed, if it was. Arguments as for `open_member`."""
     stop = None if locator.size is None or locator.container else locator.offset + locator.size
     file = open_file(locator.path, download_config, size=locator.file_size, stop=stop)
     name = locator.title
-
-    def unpacked(below: Layer, packing: str, title: str, level: str) -> Layer:
-        shared = Checkpoints() if checkpoints is None else checkpoints.setdefault(level, Checkpoints())
-        return Unpacker(below, packing, title, shared)
-
     try:
         # Only a file of its own starts at 0; in an archive, a header comes first.
         if locator.offset == 0 and locator.size is not None and file.size not in (None, locator.size):
@@ -79,24 +94,29 @@ def open_member(
                 f"{name}: found a file of {file.size:,} bytes, expected {locator.size:,}: it is another file."
             )
         if locator.container:
-            file = unpacked(file, locator.container, locator.path, "container")
+            file = _unpacker(file, locator.container, locator.path, "container", checkpoints)
         window: Layer = Window(file, locator.offset, locator.size, name)
-        size = locator.size if locator.size is not None else window.size
-        content: Layer = window
-        if locator.inflated_size is not None:
-            content, size = unpacked(window, "deflate", name, "zip"), locator.inflated_size
-        as_published = locator.packed is not None and size == locator.packed_size
-        if as_published and locator.packed is not None:
-            content = Verified(content, locator.packed, size, name)
-        packing = detect_packing(content)
-        if packing:
-            content = unpacked(content, packing, name, "member")
-        if locator.unpacked is not None and not as_published:
-            content = Verified(content, locator.unpacked, None, name)
-        return content
+        if locator.inflated_size is None:
+            return window
+        inflated = _unpacker(window, "deflate", name, "zip", checkpoints)
+        inflated.size = locator.inflated_size
+        return inflated
     except BaseException:
         file.close()
         raise
+
+
+def unpack(stored: Layer, name: str, checkpoints: dict[str, Checkpoints] | None = None) -> Layer:
+    """The content of a stored member: unpacked, if it is packed."""
+    packing = detect_packing(stored)
+    return _unpacker(stored, packing, name, "member", checkpoints) if packing else stored
+
+
+def _unpacker(
+    below: Layer, packing: str, name: str, level: str, checkpoints: dict[str, Checkpoints] | None
+) -> Unpacker:
+    shared = Checkpoints() if checkpoints is None else checkpoints.setdefault(level, Checkpoints())
+    return Unpacker(below, packing, name, shared)
 
 
 def verify_member(locator: Locator, download_config: DownloadConfig | None = None) -> None:
