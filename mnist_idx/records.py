@@ -18,6 +18,7 @@ from .unpack import Checkpoints
 # Records that are to be left out but lie between wanted ones are read through, up to so many bytes of them.
 GAP_BYTES = 256 << 10
 MAX_PARKED = 4
+FIRST_RECORDS = 100
 
 
 class SplitFiles(NamedTuple):
@@ -107,17 +108,24 @@ class SplitReader:
             self._labels.close()
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Block]:
-        """Read the records `start` to `stop`, a block at a time."""
+        """Read the records `start` to `stop`, a block at a time; the first block is small, so that it is soon there."""
         stop = self.num_records if stop is None else stop
         if start == 0:  # so that digests are checked in each pass
             self._images.seek(0)
             read_header(self._images, self.files.images.title)
         size = self.images_header.block_records
+        middle = min(stop, start + min(size, FIRST_RECORDS))
+
+        def read(stream: Layer, header: Header, name: str) -> Iterator[np.ndarray]:
+            yield from iter_blocks(stream, header, name, start, middle, size)
+            if middle < stop:
+                yield from iter_blocks(stream, header, name, middle, stop, size)
+
         # Whoever goes on where the last range has ended is likely to go on for longer.
         until = self.num_records if start == self._reached else stop
         self._reached = stop
         self._images.until(self.images_header.offset_of(until))
-        images = iter_blocks(self._images, self.images_header, self.files.images.title, start, stop, size)
+        images = read(self._images, self.images_header, self.files.images.title)
         if self._labels is None or self.labels_header is None or self.files.labels is None:
             yield from (Block(block, None) for block in images)
             return
@@ -125,7 +133,7 @@ class SplitReader:
             self._labels.seek(0)
             read_header(self._labels, self.files.labels.title)
         self._labels.until(self.labels_header.offset_of(until))
-        labels = iter_blocks(self._labels, self.labels_header, self.files.labels.title, start, stop, size)
+        labels = read(self._labels, self.labels_header, self.files.labels.title)
         yield from map(Block, images, labels)
 
     def selected_blocks(self, indices: Sequence[int], start: int, stop: int) -> Iterator[Block]:
