@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clients import ROOT, datasets_version, digest, digest_arrays, run_client, tree
+from clients import ROOT, datasets_version, digest, digest_arrays, fingerprint, run_client, tree
 from conftest import ARCHIVE, MEMBERS
 from http_server import Server
 
@@ -567,13 +567,16 @@ def test_streaming_from_a_server_without_ranges(
     assert stream(python, hf_home, server.url(ARCHIVE), "mnist", split) == digest_arrays(*mnist_arrays[split])
 
 
-def test_streaming_from_a_server_that_refuses_head(server: Server, mirror: Any, mnist_arrays: Arrays) -> None:
+def test_a_server_that_refuses_head(
+    server: Server, mirror: Any, tmp_path: Path, mnist_arrays: Arrays, prepared: dict[str, Any]
+) -> None:
     import datasets
 
     import mnist_idx  # noqa: F401
 
     server.behave(head=False)
     mirror(server.url(ARCHIVE))
+    assert fingerprint(datasets.load_dataset("mnist_idx", cache_dir=str(tmp_path))) == prepared
     data = datasets.load_dataset("mnist_idx", split="test", streaming=True)
     assert digest(data) == digest_arrays(*mnist_arrays["test"])
 
