@@ -11,13 +11,21 @@ from typing import Any
 import datasets
 import numpy as np
 
+from .convert import MODES, write_idx
 from .folder import CONFIGS, DEFAULT_CONFIGS, export
 from .hub import push_to_hub
 from .idx import IdxError
 from .mnist_idx import VERSION, MnistIdx
 from .preview import contact_sheet
+from .verify import table, verify
 
+NO_IMAGES = np.zeros((0, 1, 1), np.uint8)
 Commands = Any  # argparse has no public name for what `add_subparsers` returns
+
+SOURCE_HELP = (
+    f"a config ({', '.join(MnistIdx.builder_configs)}), or the path or URL of a folder or archive of IDX files "
+    "(default: mnist)"
+)
 
 PUSH_EXAMPLES = """\
 examples:
@@ -51,6 +59,20 @@ exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 interrupted
 """
 
 
+CONVERT_EXAMPLES = """\
+examples:
+  mnist-idx convert imagefolder --data-dir photos my_idx --mode L --size 28x28     a folder of pictures for each class
+  mnist-idx convert ylecun/mnist mnist.tar                                         a data set on the Hub
+  mnist-idx convert mnist_idx --name tiny my_idx --plain
+  mnist-idx convert parquet --data-files train=a.parquet --data-files test=b.parquet my_idx
+
+IDX has no place for the names of classes: they are printed, to be given as label_names when reading.
+The target appears whole or not at all.
+
+exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 interrupted
+"""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
@@ -62,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mnist-idx {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_preview_parser(commands)
+    add_verify_parser(commands)
+    add_convert_parser(commands)
     add_push_parser(commands)
     add_export_parser(commands)
     return parser
@@ -103,10 +127,10 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=None,
         metavar="CONFIG",
-        help=f"a config ({', '.join(MnistIdx.builder_configs)}), or the path or URL of a folder or archive of IDX "
-        "files (default: mnist)",
+        help=SOURCE_HELP,
     )
     parser.add_argument("--split", default="train", help="split to use (default: %(default)s)")
+    parser.add_argument("--data-set", metavar="NAME", help="which of several data sets in one archive")
 
 
 def source_options(config: str | None) -> dict[str, Any]:
@@ -143,14 +167,22 @@ def run_preview(args: argparse.Namespace) -> int:
     """Draw the first records of a split, and print what the data set is."""
     if args.num < 1:
         raise IdxError(f"--num {args.num}: expected at least 1.")
-    data = datasets.load_dataset("mnist_idx", **source_options(args.config))
+    options = source_options(args.config)
+    if args.data_set is not None:
+        options["data_set"] = args.data_set
+    try:
+        data = datasets.load_dataset("mnist_idx", **options)
+    except IdxError:  # anybody's records may have a type or a shape that images cannot have
+        data = datasets.load_dataset("mnist_idx", **options, as_array=True)
     if args.split not in data:
         raise IdxError(f"--split {args.split}: expected one of {', '.join(data)}.")
     print_summary(data)
     records = data[args.split].select(range(min(args.num, len(data[args.split]))))
     label = records.features.get("label")
-    images = [np.asarray(image) for image in records["image"]]
-    sheet = contact_sheet(np.stack(images), None if label is None else records["label"], label and label.names)
+    feature = records.features["image"]
+    dtype = None if isinstance(feature, datasets.Image) else feature.dtype
+    images = np.stack([np.asarray(image, dtype) for image in records["image"]]) if len(records) else NO_IMAGES
+    sheet = contact_sheet(images, None if label is None else records["label"], label and label.names)
     sheet.save(args.output)
     print(f"wrote {args.output}: the first {len(records)} records of {args.split}")
     return 0
@@ -165,6 +197,134 @@ def print_summary(data: datasets.DatasetDict) -> None:
         if label is not None:
             counts = np.bincount(records.data.column("label").to_numpy(), minlength=label.num_classes)
             print("  " + ", ".join(f"{name}: {count:,}" for name, count in zip(label.names, counts, strict=True)))
+
+
+def add_verify_parser(commands: Commands) -> None:
+    """`mnist-idx verify`."""
+    parser = commands.add_parser(
+        "verify",
+        help="check that IDX files are whole, belong together, and are the published ones",
+        description="Reads every IDX file of a source to its end and lists what is in it, whether it is a published "
+        "one, and whether it is as it should be. Nothing is written to disk.",
+        epilog="Examples: mnist-idx verify; mnist-idx verify qmnist; mnist-idx verify my_idx_folder. "
+        "Exit code 1 if anything is wrong.",
+    )
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help=SOURCE_HELP)
+    parser.add_argument("--data-set", metavar="NAME", help="which of several data sets in one archive (default: all)")
+    parser.set_defaults(run=run_verify)
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Print a table of the members of a source, and what is wrong with them."""
+    findings = verify(next(iter(source_options(args.source).values())), args.data_set)
+    print(table(findings))
+    problems = [finding.problem for finding in findings if finding.problem]
+    for problem in problems:
+        print(f"mnist-idx: {problem}", file=sys.stderr)
+    print(
+        f"{len(problems)} of {len(findings)} files wrong"
+        if problems
+        else f"{len(findings)} files, all as they should be"
+    )
+    return 1 if problems else 0
+
+
+def add_convert_parser(commands: Commands) -> None:
+    """`mnist-idx convert`."""
+    parser = commands.add_parser(
+        "convert",
+        help="write any image data set as IDX files",
+        description="Write any image data set that `datasets` can load as IDX files, named as MNIST's are.",
+        epilog=CONVERT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", help="what load_dataset takes: imagefolder, parquet, a name on the Hub"
+    )
+    parser.add_argument("target", metavar="TARGET", help="folder to create, or a path that ends in .tar")
+    parser.add_argument("--name", metavar="CONFIG", help="config of the data set")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder with its files")
+    parser.add_argument(
+        "--data-files", action="append", metavar="[SPLIT=]PATH", help="files, or the files of a split; may be repeated"
+    )
+    parser.add_argument(
+        "--split", metavar="SPLIT", help='split to write, such as test or "train[:1000]" (default: all)'
+    )
+    parser.add_argument("--revision", metavar="REVISION", help="version of the data set on the Hub")
+    parser.add_argument("--streaming", action="store_true", help="do not keep a copy of the data set in the cache")
+    parser.add_argument("--image-column", metavar="NAME", help="column of images (default: the only one)")
+    parser.add_argument("--label-column", metavar="NAME", help="column of labels (default: the only one of classes)")
+    parser.add_argument("--mode", choices=MODES, help="make all images gray (L) or colour (RGB)")
+    parser.add_argument("--size", type=parse_size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
+    parser.add_argument("--plain", action="store_true", help="do not pack the files with gzip")
+    parser.add_argument("--overwrite", action="store_true", help="replace a tar, or a folder of nothing but IDX files")
+    parser.set_defaults(run=run_convert)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """The meaning of "28x28"."""
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected ROWSxCOLS, for example 28x28")
+    return int(rows), int(columns)
+
+
+def parse_data_files(arguments: Sequence[str] | None) -> dict[str, list[str]] | list[str] | None:
+    """The meaning of `--data-files train=a.parquet --data-files test=b.parquet`."""
+    if not arguments:
+        return None
+    pairs = [argument.partition("=")[::2] for argument in arguments]
+    if not any(path and split.isidentifier() for split, path in pairs):
+        return list(arguments)
+    files: dict[str, list[str]] = {}
+    for split, path in pairs:
+        if not path or not split.isidentifier():
+            raise IdxError(f"--data-files: expected SPLIT=PATH each time, or never; found {', '.join(arguments)}.")
+        files.setdefault(split, []).append(path)
+    return files
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Write a data set as IDX files, and print what they are and how to read them."""
+    try:
+        data = datasets.load_dataset(
+            args.source,
+            args.name,
+            data_dir=args.data_dir,
+            data_files=parse_data_files(args.data_files),
+            split=args.split,
+            revision=args.revision,
+            streaming=args.streaming,
+        )
+    except RuntimeError as error:  # with which `datasets` refuses to run a data set's script
+        raise IdxError(f"{args.source}: {error}") from error
+    written = write_idx(
+        data,
+        args.target,
+        image_column=args.image_column,
+        label_column=args.label_column,
+        mode=args.mode,
+        size=args.size,
+        compress=not args.plain,
+        overwrite=args.overwrite,
+    )
+    for name, header in written.items():
+        print(f"{name}: {' x '.join(map(str, header.shape))} {header.dtype}")
+    names = label_names(data, args.label_column)
+    print(f'Read with load_dataset("mnist_idx", data_dir="{args.target}"{f", label_names={names}" if names else ""})')
+    return 0
+
+
+def label_names(data: Any, column: str | None) -> list[str] | None:
+    """The names of the classes, for which IDX has no place, where they are not their numbers."""
+    features = (next(iter(data.values())) if isinstance(data, dict) else data).features or {}
+    classes = [
+        feature
+        for name, feature in features.items()
+        if isinstance(feature, datasets.ClassLabel) and column in (None, name)
+    ]
+    names = classes[0].names if len(classes) == 1 else []
+    return names if names != [str(number) for number in range(len(names))] else None
 
 
 def add_push_parser(commands: Commands) -> None:

@@ -130,11 +130,12 @@ def _named_splits(dataset: Any, split: str | None) -> dict[str, Any]:
         splits = {str(name): source for name, source in dataset.items()}
     else:
         own = dataset.split if isinstance(dataset, (Dataset, IterableDataset)) else None
-        splits = {split or str(own or "train"): dataset}
+        # A part of a split, "test[:50]", is still of that split.
+        splits = {split or re.sub(r"\[[^]]*]$", "", str(own or "train")): dataset}
     if not splits:
         raise IdxError("There is no split to write.")
     for name in splits:
-        if not re.fullmatch(r"\w+([.-]\w+)*", name):
+        if not re.fullmatch(r"\w+(\.\w+)*", name):  # as `datasets` has it
             raise IdxError(f"A split called {name!r} cannot give its name to files. Say with split=… what to call it.")
     if len({FILE_PREFIXES.get(name, name) for name in splits}) < len(splits):
         raise IdxError(f"Two of the splits {', '.join(splits)} would get the same file names. Rename one.")

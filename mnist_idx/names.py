@@ -121,12 +121,7 @@ def pair_members(members: Sequence[Locator], data_set: str | None = None, root: 
     Raises:
         IdxError: the names do not tell.
     """
-    told: list[tuple[Meaning, Locator]] = []
-    for member in members:
-        meaning = read_name(member.name.removeprefix(root))
-        if meaning is not None:
-            told.append((meaning, member))
-    told = _with_own_splits(_without_common_folder(told))
+    told = _told(members, root)
     name = _pick_data_set(sorted({meaning.data_set for meaning, _ in told}), data_set, members)
     splits: dict[str, dict[str, list[Locator]]] = {}
     for meaning, member in told:
@@ -136,6 +131,11 @@ def pair_members(members: Sequence[Locator], data_set: str | None = None, root: 
         raise _not_told_apart(members)
     order = sorted(splits.items(), key=lambda item: (SPLIT_ORDER.get(item[0], 3), item[0]))
     return {split or "train": _pair(split or "train", roles, members) for split, roles in order}
+
+
+def data_sets_of(members: Sequence[Locator], root: str = "") -> list[str]:
+    """The names of the data sets that there are by the names of the members."""
+    return sorted({meaning.data_set for meaning, _ in _told(members, root)})
 
 
 def pair_files(files: Sequence[Locator]) -> Pair:
@@ -153,6 +153,16 @@ def pair_files(files: Sequence[Locator]) -> Pair:
     if [meaning and meaning.role for meaning in meanings] == ["labels", "images"]:
         files = files[::-1]
     return files[0], files[1] if len(files) == 2 else None
+
+
+def _told(members: Sequence[Locator], root: str) -> list[tuple[Meaning, Locator]]:
+    """The members whose names say something, with what they say."""
+    told: list[tuple[Meaning, Locator]] = []
+    for member in members:
+        meaning = read_name(member.name.removeprefix(root))
+        if meaning is not None:
+            told.append((meaning, member))
+    return _with_own_splits(_without_common_folder(told))
 
 
 def _without_common_folder(told: list[tuple[Meaning, Locator]]) -> list[tuple[Meaning, Locator]]:

@@ -80,12 +80,18 @@ class DataSet(NamedTuple):
 
 
 def _split(
-    prefix: str, num_records: int, images: tuple[int, str], labels: tuple[int, str], label_type: str = "idx1-ubyte"
+    prefix: str,
+    num_records: int,
+    images: tuple[int, str],
+    labels: tuple[int, str],
+    label_type: str = "idx1-ubyte",
+    unpacked_labels: str | None = None,
 ) -> Split:
     """A split whose files are named as MNIST's are, with bytes and SHA-256 digests of the packed files."""
+    unpacked = unpacked_labels and f"sha256:{unpacked_labels}"
     return Split(
         File(f"{prefix}-images-idx3-ubyte", images[0], f"sha256:{images[1]}"),
-        File(f"{prefix}-labels-{label_type}", labels[0], f"sha256:{labels[1]}"),
+        File(f"{prefix}-labels-{label_type}", labels[0], f"sha256:{labels[1]}", unpacked),
         num_records,
     )
 
@@ -230,12 +236,14 @@ FASHION_MNIST = DataSet(
             60_000,
             (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
             (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            unpacked_labels="bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
         ),
         "test": _split(
             "t10k",
             10_000,
             (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
             (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+            unpacked_labels="0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         ),
     },
     sources=(
@@ -313,6 +321,7 @@ QMNIST = DataSet(
             (9_704_059, "9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d"),
             (463_024, "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f"),
             "idx2-int",
+            "bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
         ),
         "test": _split(
             "qmnist-test",
@@ -320,6 +329,7 @@ QMNIST = DataSet(
             (9_742_279, "43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375"),
             (526_800, "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06"),
             "idx2-int",
+            "92d0ccb8c25f9c6534270fb4be7e1d24a1c6d315edfc8a638bfbd31c70f362dd",
         ),
     },
     sources=(Source("https://raw.githubusercontent.com/facebookresearch/qmnist/master/", 20_436_162),),

@@ -23,6 +23,7 @@ from hypothesis.extra import numpy as npst
 from idx_files import from_idx
 from PIL import Image
 
+from mnist_idx.cli import main
 from mnist_idx.convert import write_idx
 from mnist_idx.idx import IdxError
 
@@ -463,6 +464,7 @@ MEASURE = """
 import resource, sys
 import numpy as np
 from datasets import Features, Image, IterableDataset, Value
+from mnist_idx.cli import main
 from mnist_idx.convert import write_idx
 image = np.zeros((256, 256), dtype=np.uint8)
 
@@ -488,3 +490,89 @@ def test_memory_is_constant(tmp_path):
         [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, cwd=root, check=True
     )
     assert int(result.stdout) < 20_000, "KiB"
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of pictures for each class: PNG and JPEG, in colour, of several sizes."""
+    for number, name in enumerate(["cat", "dog", "eel"]):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(3):
+            colour = Image.fromarray(gray(30 + index, 40 + number, 3))
+            colour.save(tmp_path / "photos" / name / f"{index}.{'png' if index else 'jpg'}")
+    return tmp_path / "photos"
+
+
+def test_a_folder_of_pictures_becomes_idx_in_one_line(photos, tmp_path, capsys):
+    target = tmp_path / "idx"
+    options = ["--mode", "L", "--size", "28x20"]
+    assert main(["convert", "imagefolder", "--data-dir", str(photos), str(target), *options]) == 0
+    arrays = read(target)
+    assert arrays["train-images-idx3-ubyte"].shape == (9, 28, 20)
+    assert arrays["train-labels-idx1-ubyte"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    printed = capsys.readouterr().out
+    assert "train-images-idx3-ubyte.gz: 9 x 28 x 20 uint8" in printed
+    # What is printed as the way to read it, reads it.
+    command = next(line for line in printed.splitlines() if line.startswith("Read with "))
+    data = eval(command.removeprefix("Read with "), {"load_dataset": datasets.load_dataset})
+    assert data["train"].features["label"].names == ["cat", "dog", "eel"]
+    for row, image in zip(data["train"], arrays["train-images-idx3-ubyte"], strict=True):
+        np.testing.assert_array_equal(np.asarray(row["image"]), image)
+
+
+def test_pictures_that_differ_are_named(photos, tmp_path, capsys):
+    assert main(["convert", "imagefolder", "--data-dir", str(photos), str(tmp_path / "idx")]) == 1
+    assert "split 'train', record 0" in capsys.readouterr().err
+    assert main(["convert", "imagefolder", "--data-dir", str(photos), str(tmp_path / "idx"), "--mode", "L"]) == 1
+    assert "record 1 is uint8 (31, 40), the first record is uint8 (30, 40)" in capsys.readouterr().err
+    assert not (tmp_path / "idx").exists()
+
+
+def test_options_of_the_command_line(tmp_path, capsys):
+    tiny = ["convert", "mnist_idx", "--name", "tiny"]
+    assert main([*tiny, str(tmp_path / "all"), "--plain"]) == 0
+    whole = content_of(tmp_path / "all")
+    assert {len(content) for content in whole.values()} == {16 + 784000, 8 + 1000, 16 + 156800, 8 + 200}
+    assert all((tmp_path / "all" / name).exists() for name in whole)
+    assert main([*tiny, str(tmp_path / "streamed.tar"), "--streaming"]) == 0
+    assert content_of(tmp_path / "streamed.tar") == whole
+    assert main([*tiny, str(tmp_path / "part"), "--split", "test[:50]"]) == 0
+    assert read(tmp_path / "part")["t10k-images-idx3-ubyte"].shape == (50, 28, 28)
+    assert main([*tiny, str(tmp_path / "part")]) == 1
+    assert "overwrite" in capsys.readouterr().err
+    assert main([*tiny, str(tmp_path / "part"), "--overwrite", "--mode", "RGB"]) == 0
+    assert read(tmp_path / "part")["train-images-idx4-ubyte"].shape == (1000, 28, 28, 3)
+
+
+def test_files_of_splits_on_the_command_line(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        picture_set(gray(4, 3, 3, seed=seed), [0, 1, 2, 3]).to_parquet(tmp_path / f"{name}.parquet")
+    files = [f"--data-files={split}={tmp_path / name}.parquet" for split, name in (("train", "a"), ("test", "b"))]
+    assert main(["convert", "parquet", *files, str(tmp_path / "idx")]) == 0
+    np.testing.assert_array_equal(read(tmp_path / "idx")["t10k-images-idx3-ubyte"], gray(4, 3, 3, seed=2))
+    assert main(["convert", "parquet", f"--data-files={tmp_path / 'b.parquet'}", str(tmp_path / "one")]) == 0
+    np.testing.assert_array_equal(read(tmp_path / "one")["train-images-idx3-ubyte"], gray(4, 3, 3, seed=2))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["out", "--size", "28"], ["out", "--size", "0x4"], ["out", "--mode", "CMYK"], []]
+)
+def test_wrong_usage(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["convert", "mnist_idx", *arguments])
+    assert stop.value.code == 2
+
+
+def test_a_source_that_is_not_there(tmp_path, capsys):
+    for source in (
+        ["imagefolder", "--data-dir", str(tmp_path / "no")],
+        ["csv", "--data-files", str(tmp_path / "no.csv")],
+    ):
+        assert main(["convert", *source, str(tmp_path / "idx")]) == 1
+        assert capsys.readouterr().err.startswith("mnist-idx: ")
+    mixed = ["csv", "--data-files", "train=a.csv", "--data-files", "b.csv"]
+    assert main(["convert", *mixed, str(tmp_path / "idx")]) == 1
+    assert "SPLIT=PATH each time" in capsys.readouterr().err
