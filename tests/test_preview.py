@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from idx_files import random_images, random_labels, to_idx, write_archive
+from PIL import Image
 
+from mnist_idx.cli import main
 from mnist_idx.idx import IdxError
 from mnist_idx.preview import GAP, MARGIN, contact_sheet, displayable
 
@@ -153,3 +156,41 @@ def test_anything_is_drawn(images, names):
 def test_what_cannot_be_drawn_is_said(images, labels, options, message):
     with pytest.raises(IdxError, match=message):
         contact_sheet(images, labels, **options)
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+FILES = {
+    "digits": {"train-images-idx3-ubyte": random_images(40, 28, 28), "train-labels-idx1-ubyte": random_labels(40)},
+    "colour": {"train-images-idx4-ubyte": random_images(7, 20, 30, 3), "train-labels-idx1-ubyte": random_labels(7)},
+    "numbers": {"train-images-idx3-float": np.random.default_rng(0).normal(size=(7, 8, 9)).astype(np.float32)},
+    "thin": {"test-images-idx3-ubyte": random_images(5, 513, 3), "test-labels-idx1-ubyte": random_labels(5)},
+    "nothing": {"train-images-idx3-ubyte": random_images(0, 28, 28), "train-labels-idx1-ubyte": random_labels(0)},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("form", ["folder", "set.tar"])
+def test_any_source_is_drawn(tmp_path, monkeypatch, capsys, name, form):
+    monkeypatch.chdir(tmp_path)
+    source = write_archive(tmp_path / form, {file: to_idx(array) for file, array in FILES[name].items()})
+    split = "test" if name == "thin" else "train"
+    assert main(["preview", str(source), "--split", split, "--output", "sheet.png"]) == 0
+    images, *labels = FILES[name].values()
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        expected = contact_sheet(images[:25], labels[0][:25] if labels else None)
+        assert sheet.tobytes() == expected.tobytes()
+    printed = capsys.readouterr().out
+    assert f"{split}: {len(images)} records" in printed
+
+
+def test_one_of_several_data_sets_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = {f"{name}-{file}": to_idx(array) for name in ("one", "two") for file, array in FILES["digits"].items()}
+    source = str(write_archive(tmp_path / "set.tar", files))
+    assert main(["preview", source]) == 1
+    assert 'data_set="one"' in capsys.readouterr().err
+    assert main(["preview", source, "--data-set", "two", "--num", "3"]) == 0
+    assert (tmp_path / "digits.png").exists()
+    assert main(["preview", source, "--data-set", "two", "--split", "test"]) == 1
+    assert "expected one of train" in capsys.readouterr().err
