@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ def write_idx(
     *,
     split: str | None = None,
     image_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     mode: str | None = None,
     size: tuple[int, int] | None = None,
     compress: bool = True,
@@ -50,6 +50,7 @@ def write_idx(
         split: name of the split, where `dataset` is only one and does not tell.
         image_column: by default the only column of images.
         label_column: by default the only column of classes, else `label`. Without either, images are written alone.
+            Several columns make labels of several parts, as QMNIST has: `["label", "label_details"]`.
         mode: "L" (gray) or "RGB": convert all images. By default images that are not gray are an error.
         size: (rows, cols): resize all images. By default images of different sizes are an error.
         compress: pack each file with gzip. The same data gives the same bytes.
@@ -61,7 +62,8 @@ def write_idx(
     Raises:
         IdxError: something is at the target already, or a record, which the message names, cannot be written.
     """
-    form = Form(image_column, label_column, mode, size)
+    label_columns = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
+    form = Form(image_column, label_columns, mode, size)
     form.check()
     splits = _named_splits(dataset, split)
     written: dict[str, Header] = {}
@@ -82,7 +84,7 @@ class Form(NamedTuple):
     """The form in which records are wanted: see `write_idx`."""
 
     image_column: str | None = None
-    label_column: str | None = None
+    label_columns: tuple[str, ...] = ()
     mode: str | None = None
     size: tuple[int, int] | None = None
 
@@ -205,7 +207,7 @@ def _iter_dataset(dataset: Dataset | IterableDataset, form: Form, where: str) ->
     columns = None if features is None else _find_columns(features, form, where)
     dataset = dataset.with_format(None)
     if features is not None and columns is not None:
-        dataset = dataset.select_columns([column for column in columns if column])
+        dataset = dataset.select_columns([columns[0], *columns[1]])
         if isinstance(features[columns[0]], ImageFeature):
             # Decoded here, one by one, so that a message can name the one that is broken.
             dataset = dataset.cast_column(columns[0], ImageFeature(decode=False))
@@ -214,7 +216,7 @@ def _iter_dataset(dataset: Dataset | IterableDataset, form: Form, where: str) ->
     for batch in dataset.iter(batch_size=BATCH_RECORDS):
         if columns is None:
             columns = _find_columns(_guess_features(batch), form, where)
-        image_column, label_column = columns
+        image_column, label_columns = columns
         dtype = getattr((features or {}).get(image_column), "dtype", None)
         images = []
         for offset, value in enumerate(batch[image_column]):
@@ -222,29 +224,31 @@ def _iter_dataset(dataset: Dataset | IterableDataset, form: Form, where: str) ->
             first = image if first is None else first
             _check_alike(image, first, f"{where}, record {position + offset}")
             images.append(image)
-        labels = None if label_column is None else _as_labels(batch[label_column], label_column, position, where)
+        parts = [_as_labels(batch[column], column, position, where) for column in label_columns]
         position += len(images)
-        yield Records(np.stack(images), labels)
+        yield Records(np.stack(images), np.column_stack(parts) if len(parts) > 1 else parts[0] if parts else None)
     if first is None:
         yield Records(_no_images(form), np.zeros(0, np.uint8) if columns and columns[1] else None)
 
 
-def _find_columns(features: Mapping[str, Any], form: Form, where: str) -> tuple[str, str | None]:
-    """The names of the column of images and of the column of labels, which may be missing."""
-    for given in (form.image_column, form.label_column):
+def _find_columns(features: Mapping[str, Any], form: Form, where: str) -> tuple[str, tuple[str, ...]]:
+    """The names of the column of images and of the columns of labels, of which there may be none."""
+    for given in (form.image_column, *form.label_columns):
         if given is not None and given not in features:
             raise IdxError(f"{where} has no column {given!r}; it has {', '.join(features)}.")
     images = [form.image_column] if form.image_column else _columns_of_images(features)
     if len(images) != 1:
         found = f"several ({', '.join(images)})" if images else f"none among {', '.join(features) or 'no columns'}"
         raise IdxError(f"{where}: expected one column of images, found {found}. Say with image_column=… which it is.")
+    if form.label_columns:
+        return images[0], form.label_columns
     labels = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
-    labels = [form.label_column] if form.label_column else labels or [c for c in ("label", "labels") if c in features]
+    labels = labels or [column for column in ("label", "labels") if column in features]
     if len(labels) > 1:
         raise IdxError(
             f"{where}: found several columns of labels ({', '.join(labels)}). Say with label_column=… which."
         )
-    return images[0], labels[0] if labels else None
+    return images[0], tuple(labels)
 
 
 def _columns_of_images(features: Mapping[str, Any]) -> list[str]:

@@ -183,6 +183,19 @@ def test_labels_of_several_parts(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "idx")["train-labels-idx2-int"], parts)
 
 
+def test_labels_of_several_columns(tmp_path):
+    """As QMNIST's are loaded: the class, and the rest."""
+    parts = np.arange(24, dtype=np.int32).reshape(3, 8) * 10_000
+    parts[:, 0] = [3, 1, 2]
+    source = {"train": (gray(3, 4, 4), parts)}
+    write_idx(source, tmp_path / "idx")
+    data = datasets.load_dataset("mnist_idx", data_dir=str(tmp_path / "idx"))
+    write_idx(data, tmp_path / "again", label_column=["label", "label_details"])
+    assert content_of(tmp_path / "again") == content_of(tmp_path / "idx")
+    write_idx(data, tmp_path / "class")
+    assert read(tmp_path / "class")["train-labels-idx1-ubyte"].tolist() == [3, 1, 2]
+
+
 # --- what is given -------------------------------------------------------------------------------------------------
 
 
