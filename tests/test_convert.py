@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets import Image as ImageFeature
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from idx_files import from_idx
 from PIL import Image
 
+from mnist_idx import load_arrays
 from mnist_idx.cli import main
 from mnist_idx.convert import write_idx
 from mnist_idx.idx import IdxError
@@ -120,6 +121,31 @@ def test_arrays_of_any_shape_and_type(tmp_path_factory, images, labels, target, 
     assert {name.removesuffix(".gz"): header.shape for name, header in headers.items()} == {
         name: array.shape for name, array in arrays.items()
     }
+
+
+@settings(max_examples=40)
+@given(
+    images=npst.arrays(
+        dtype=st.sampled_from(IDX_TYPES),
+        shape=st.integers(0, 5).flatmap(
+            lambda count: st.lists(st.integers(1, 6), min_size=2, max_size=4).map(lambda rest: (count, *rest))
+        ),
+    ),
+    labels=st.data(),
+    target=st.sampled_from(["folder", "set.tar"]),
+    compress=st.booleans(),
+)
+def test_we_read_what_we_write(tmp_path_factory, images, labels, target, compress):
+    parts = labels.draw(st.sampled_from([(), (3,)]))
+    classes = labels.draw(npst.arrays(dtype="int32", shape=(len(images), *parts), elements=st.integers(0, 70_000)))
+    path = tmp_path_factory.mktemp("idx") / target
+    write_idx({"train": (images, classes), "extra": (images[:1], classes[:1])}, path, compress=compress)
+    for split, count in (("train", len(images)), ("extra", 1)):
+        found, found_classes = load_arrays(split, data_dir=str(path))
+        expected = images[:count, ..., 0] if images.ndim == 4 and images.shape[3] == 1 else images[:count]
+        assert found.dtype == images.dtype
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found_classes, classes[:count])
 
 
 @given(
@@ -477,6 +503,7 @@ MEASURE = """
 import resource, sys
 import numpy as np
 from datasets import Features, Image, IterableDataset, Value
+from mnist_idx import load_arrays
 from mnist_idx.cli import main
 from mnist_idx.convert import write_idx
 image = np.zeros((256, 256), dtype=np.uint8)
