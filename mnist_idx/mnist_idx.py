@@ -40,6 +40,8 @@ logger = datasets.utils.logging.get_logger(__name__)
 VERSION = "1.0.0"
 # How many ranges each range becomes in `IterableDataset.reshard()`.
 RESHARD_RANGES = 64
+# Records in the first block of a streamed range.
+FIRST_STREAMED = 100
 
 
 @dataclass
@@ -180,8 +182,7 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         for name, files in splits.items():
             count = len(select(sizes[name], config.num_samples, config.seed, config.sampling))
             ranges = divide(0, count, max(config.num_shards, num_proc or 1))
-            # What is streamed is decoded in a moment: compressing it costs more than it spares.
-            gen_kwargs = {"split": name, "files": files, "ranges": ranges, "compress": not dl_manager.is_streaming}
+            gen_kwargs = {"split": name, "files": files, "ranges": ranges, "streaming": dl_manager.is_streaming}
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
@@ -205,7 +206,7 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         """Locate the user's own files, and find out from their headers and labels what the features are."""
         config, download_config = self.config, self._pool.download_config
         pairs = locate_own(dl_manager, config.data_dir, config.data_files, config.data_set, download_config)
-        contents = examine(pairs, download_config)
+        contents = examine(pairs, download_config, bool(config.label_names or self.info.features))
         if self.info.features is None:
             self.info.features = own_features(contents, config.label_names, config.as_array, config.transpose)
         return {name: found.files for name, found in contents.items()}
@@ -213,10 +214,12 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
     # The stream of records.
 
     def _generate_tables(
-        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], compress: bool
+        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], streaming: bool
     ) -> Iterator[tuple[Any, pa.Table]]:
-        for start, block in read_ahead(self._numbered_blocks(split, files, ranges)):
-            yield start, self._table(block, files, start, compress)
+        # The first of what is streamed is soon wanted.
+        blocks = self._numbered_blocks(split, files, ranges, FIRST_STREAMED if streaming else None)
+        for start, block in read_ahead(blocks):
+            yield start, self._table(block, files, start, streaming)
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         key = 0
@@ -234,15 +237,17 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                 yield {**gen_kwargs, "ranges": [part]}
 
     def _numbered_blocks(
-        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]]
+        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], first_records: int | None
     ) -> Generator[tuple[int, Block], None, None]:
         """Read ranges; each block comes with the number of its first record."""
         for start, stop in ranges:
-            for block in self._blocks(split, files, start, stop):
+            for block in self._blocks(split, files, start, stop, first_records):
                 yield start, block
                 start += len(block.images)
 
-    def _blocks(self, split: str, files: SplitFiles, start: int, stop: int) -> Iterator[Block]:
+    def _blocks(
+        self, split: str, files: SplitFiles, start: int, stop: int, first_records: int | None = None
+    ) -> Iterator[Block]:
         """Read a range; when the source breaks down, go on from another one."""
         config = self.config
         failures: list[str] = []
@@ -253,7 +258,7 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                     opened = True
                     wanted = select(reader.num_records, config.num_samples, config.seed, config.sampling)
                     if isinstance(wanted, range):
-                        blocks = reader.blocks(start, stop)
+                        blocks = reader.blocks(start, stop, first_records)
                     else:
                         blocks = reader.selected_blocks(wanted, start, stop)
                     for block in blocks:
@@ -270,11 +275,12 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                 logger.warning(f"{source} cannot be used any more: {error} Going on with the next source.")
                 files = published.locate(None, files.source + 1, failures)[split]
 
-    def _table(self, block: Block, files: SplitFiles, start: int, compress: bool) -> pa.Table:
+    def _table(self, block: Block, files: SplitFiles, start: int, streaming: bool) -> pa.Table:
         if self.config.as_array:
             images = array_column(block.images)
         else:
-            images = png_column(encode_png(block.images) if compress else store_png(block.images))
+            # What is streamed is decoded in a moment: compressing it costs more than it spares.
+            images = png_column(store_png(block.images) if streaming else encode_png(block.images))
         columns = {"image": images}
         if block.labels is not None and files.labels is not None:
             columns.update(label_columns(block.labels, self.num_classes, files.labels.title, start))

@@ -34,8 +34,10 @@ class Contents(NamedTuple):
     largest_label: int
 
 
-def examine(pairs: Mapping[str, Pair], download_config: datasets.DownloadConfig) -> dict[str, Contents]:
-    """Read the headers of the members, and all labels, of each split.
+def examine(
+    pairs: Mapping[str, Pair], download_config: datasets.DownloadConfig, classes_known: bool
+) -> dict[str, Contents]:
+    """Read the headers of the members of each split, and all labels unless it is known what classes there are.
 
     Raises:
         IdxError: they are not what they should be, or the splits do not go together.
@@ -45,7 +47,7 @@ def examine(pairs: Mapping[str, Pair], download_config: datasets.DownloadConfig)
         reader = SplitReader(SplitFiles(images, labels), download_config)
         header = reader.images_header
         files = SplitFiles(images, labels, reader.num_records)
-        largest = -1 if labels is None else reader.largest_label()
+        largest = -1 if labels is None or classes_known else reader.largest_label()
         contents[name] = Contents(files, header.record_shape, str(header.dtype), reader.label_parts, largest)
         reader.close()
     for name, found in contents.items():

@@ -18,7 +18,6 @@ from .unpack import Checkpoints
 # Records that are to be left out but lie between wanted ones are read through, up to so many bytes of them.
 GAP_BYTES = 256 << 10
 MAX_PARKED = 4
-FIRST_RECORDS = 100
 
 
 class SplitFiles(NamedTuple):
@@ -107,14 +106,14 @@ class SplitReader:
         if self._labels is not None:
             self._labels.close()
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Block]:
-        """Read the records `start` to `stop`, a block at a time; the first block is small, so that it is soon there."""
+    def blocks(self, start: int = 0, stop: int | None = None, first_records: int | None = None) -> Iterator[Block]:
+        """Read the records `start` to `stop`, a block at a time, of which the first can be a smaller one."""
         stop = self.num_records if stop is None else stop
         if start == 0:  # so that digests are checked in each pass
             self._images.seek(0)
             read_header(self._images, self.files.images.title)
         size = self.images_header.block_records
-        middle = min(stop, start + min(size, FIRST_RECORDS))
+        middle = stop if first_records is None else min(stop, start + min(size, first_records))
 
         def read(stream: Layer, header: Header, name: str) -> Iterator[np.ndarray]:
             yield from iter_blocks(stream, header, name, start, middle, size)

@@ -15,7 +15,7 @@ from .layers import Layer
 
 PIECE_BYTES = 1 << 18
 # Where unpacking can start again: at least so many bytes apart, at most so many places.
-CHECKPOINT_BYTES = 1 << 20
+CHECKPOINT_BYTES = 1 << 18
 MAX_CHECKPOINTS = 64
 # More than what the average of a packed stream says is needed for its next stretch.
 SPARE_BYTES = 16 << 10
