@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import lzma
 import os
 import re
@@ -90,17 +91,20 @@ def outcome(load):
     return [message, growth, time.monotonic() - began]
 def stream():
     return sum(1 for _ in datasets.load_dataset("mnist_idx", data_dir=args["data"], split="train", streaming=True))
-result = {
-    "arrays": outcome(lambda: mnist_idx.load_arrays("train", data_dir=args["data"], streaming=True)[0].shape),
-    "head": outcome(lambda: len(mnist_idx.load_arrays("train", data_dir=args["data"], num_samples=1)[0])),
-    "streaming": outcome(stream),
-    "prepared": outcome(lambda: len(datasets.load_dataset("mnist_idx", data_dir=args["data"], split="train"))),
+ways = {
+    "arrays": lambda: mnist_idx.load_arrays("train", data_dir=args["data"], streaming=True)[0].shape,
+    "head": lambda: len(mnist_idx.load_arrays("train", data_dir=args["data"], num_samples=1)[0]),
+    "streaming": stream,
+    "prepared": lambda: len(datasets.load_dataset("mnist_idx", data_dir=args["data"], split="train")),
 }
+result = {way: outcome(load) for way, load in ways.items() if way in args["ways"]}
 """
+ALL_WAYS = ("arrays", "head", "streaming", "prepared")
 
 
-def load_all_ways(data: Path | str, home: Path, timeout: float = 60) -> Any:
-    return run_client(LOAD, home=home, args={"data": str(data)}, timeout=timeout, memory=4 << 30).result
+def load_all_ways(data: Path | str, home: Path, ways: tuple[str, ...] = ALL_WAYS) -> Any:
+    """Way -> [message, growth of memory in bytes, seconds]."""
+    return run_client(LOAD, home=home, args={"data": str(data), "ways": ways}, memory=4 << 30).result
 
 
 def assert_refused(found: Any, match: str, ways: tuple[str, ...] = ("arrays", "streaming", "prepared")) -> None:
@@ -134,45 +138,44 @@ def test_headers_that_promise_too_much(image_header: bytes, label_header: bytes,
 
 
 def zeros(gigabytes: float) -> Iterable[bytes]:
-    for _ in range(int(gigabytes * 1024)):
-        yield bytes(1 << 20)
+    return itertools.repeat(bytes(1 << 20), int(gigabytes * 1024))
 
 
 def bomb(start: bytes, gigabytes: float) -> bytes:
-    packer = zlib.compressobj(9, wbits=31)
+    packer = zlib.compressobj(1, wbits=31)
     return b"".join([packer.compress(start), *map(packer.compress, zeros(gigabytes)), packer.flush()])
 
 
 def test_promises_that_a_bomb_seems_to_keep(place: Path, hf_home: Path) -> None:
     """The header's number of records is that of nobody's memory, and there is data for very many of them."""
     shape = ((1 << 32) - 1, 28, 28)
-    data = write(place, images=bomb(header(*shape), 0.1), labels=bomb(header(shape[0]), 0.1))
+    data = write(place, images=bomb(header(*shape), 0.02), labels=bomb(header(shape[0]), 0.02))
     assert_refused(load_all_ways(data, hf_home), "announces|memory", ways=("arrays", "prepared"))
 
 
 def test_members_that_unpack_to_gigabytes(place: Path, hf_home: Path) -> None:
-    data = write(place, images=bomb(images(), 2), labels=labels())
+    data = write(place, images=bomb(images(), 1), labels=labels())
     found = load_all_ways(data, hf_home)
     assert_refused(found, "more data")
     assert all(seconds < 1 for _, _, seconds in found.values())
 
 
 def test_labels_that_unpack_to_gigabytes(place: Path, hf_home: Path) -> None:
-    found = load_all_ways(write(place, images=images(), labels=bomb(labels(), 2)), hf_home)
+    found = load_all_ways(write(place, images=images(), labels=bomb(labels(), 1)), hf_home)
     assert_refused(found, "more data")
     assert all(seconds < 1 for _, _, seconds in found.values())
 
 
-def test_an_archive_that_unpacks_to_gigabytes(place: Path, hf_home: Path) -> None:
+def test_an_archive_that_unpacks_to_half_a_gigabyte(place: Path, hf_home: Path) -> None:
     """A packed tar whose first member is huge and of no interest."""
-    packer = zlib.compressobj(9, wbits=31)
+    packer = zlib.compressobj(1, wbits=31)
     parts = [
         packer.compress(crafted.tar_header(b"junk", crafted.octal(2 << 30), b"0")),
         *map(packer.compress, zeros(2)),
     ]
     rest = make_tar([(IMAGES, images()), (LABELS, labels())])
     (place / "bomb.tar.gz").write_bytes(b"".join([*parts, packer.compress(rest), packer.flush()]))
-    found = load_all_ways(place / "bomb.tar.gz", hf_home)
+    found = load_all_ways(place / "bomb.tar.gz", hf_home, ways=("arrays", "prepared"))
     for message, growth, seconds in found.values():
         assert growth < MEMORY
         assert seconds < 30, message
@@ -190,7 +193,7 @@ def xz_of_large_dictionary(data: bytes) -> bytes:
 
 def test_packed_data_that_asks_for_memory(place: Path, hf_home: Path) -> None:
     data = write(place, images=xz_of_large_dictionary(images()), labels=labels())
-    assert_refused(load_all_ways(data, hf_home), "[Mm]emory", ways=("arrays", "head", "streaming", "prepared"))
+    assert_refused(load_all_ways(data, hf_home), "[Mm]emory", ways=ALL_WAYS)
 
 
 def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
@@ -252,7 +255,7 @@ def test_a_million_members(packed: bool, place: Path, hf_home: Path) -> None:
         with open(path, "wb") as file:
             for _ in range(100):
                 file.write(repeated_header(10_000))
-    assert_refused(load_all_ways(path, hf_home), "members", ways=("arrays", "head", "streaming", "prepared"))
+    assert_refused(load_all_ways(path, hf_home), "members", ways=ALL_WAYS)
 
 
 def test_a_million_members_behind_a_server(serve: Callable[..., Server]) -> None:
