@@ -14,7 +14,10 @@ import lzma
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -798,27 +801,16 @@ def test_compressed_tar(mode: str, tmp_path: Path, mirror: Any, mnist_files: dic
 # The package
 
 
-WHEEL = """
-import pathlib, sys, tomllib, importlib, os
-os.chdir(args["source"])
-project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())
-backend = importlib.import_module(project["build-system"]["build-backend"])
-sys.argv = ["build"]
-result = backend.build_wheel(args["out"])
-"""
-
-
-def test_wheel(tmp_path: Path, hf_home: Path) -> None:
-    import zipfile
-
-    import tomllib
-
-    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["build-backend"]
-    pytest.importorskip(backend.partition(":")[0].partition(".")[0])
-    source = tmp_path / "source"
+def test_wheel(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info"))
-    found = run_client(WHEEL, home=hf_home, args={"source": str(source), "out": str(tmp_path)}).result
-    with zipfile.ZipFile(tmp_path / found) as wheel:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode != 0 and not os.environ.get("CI"):
+        pytest.skip(f"the wheel cannot be built here, perhaps for want of a network: {built.stderr[-500:]}")
+    assert built.returncode == 0, built.stderr
+    (found,) = out.iterdir()
+    with zipfile.ZipFile(found) as wheel:
         names = wheel.namelist()
         metadata = wheel.read(next(name for name in names if name.endswith("/METADATA"))).decode()
     modules = {f"mnist_idx/{path.name}" for path in (ROOT / "mnist_idx").glob("*.py")}
