@@ -172,7 +172,9 @@ def run_preview(args: argparse.Namespace) -> int:
         options["data_set"] = args.data_set
     try:
         data = datasets.load_dataset("mnist_idx", **options)
-    except IdxError:  # anybody's records may have a type or a shape that images cannot have
+    except IdxError as error:
+        if "as_array=True" not in str(error):  # the way out that it names, where records cannot be images
+            raise
         data = datasets.load_dataset("mnist_idx", **options, as_array=True)
     if args.split not in data:
         raise IdxError(f"--split {args.split}: expected one of {', '.join(data)}.")
@@ -189,14 +191,26 @@ def run_preview(args: argparse.Namespace) -> int:
 
 
 def print_summary(data: datasets.DatasetDict) -> None:
-    """Print splits, columns, and how many records each class has."""
+    """Print what the data set is, its splits, and how many records each class has."""
+    info = next(iter(data.values())).info
+    print(f"{info.dataset_name}/{info.config_name} {info.version}: {info.description}")
     for split, records in data.items():
-        columns = ", ".join(f"{name}: {feature}" for name, feature in records.features.items() if name != "label")
-        print(f"{split}: {len(records):,} records, {columns}")
+        print(f"{split}: {len(records):,} records{describe_image(records)}")
         label = records.features.get("label")
         if label is not None:
             counts = np.bincount(records.data.column("label").to_numpy(), minlength=label.num_classes)
             print("  " + ", ".join(f"{name}: {count:,}" for name, count in zip(label.names, counts, strict=True)))
+
+
+def describe_image(records: datasets.Dataset) -> str:
+    """What the images of a split are, judging by the first."""
+    if not len(records):
+        return ""
+    image = records[0]["image"]
+    if isinstance(records.features["image"], datasets.Image):
+        return f", {image.height}x{image.width} {'gray' if image.mode == 'L' else 'RGB'} images"
+    feature = records.features["image"]
+    return f", arrays of {'x'.join(map(str, feature.shape))} {feature.dtype}"
 
 
 def add_verify_parser(commands: Commands) -> None:
