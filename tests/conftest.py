@@ -43,6 +43,7 @@ COMPAT = [p for p in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.path
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "compat: runs once per interpreter in MNIST_IDX_COMPAT_PYTHON as well")
+    config.addinivalue_line("markers", "beyond: needs what the extra `beyond` brings, PyTorch or Ray")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out with -m 'not slow'")
 
 

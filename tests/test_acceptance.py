@@ -650,8 +650,9 @@ def test_streaming_formats(streams: Any, mnist_arrays: Arrays) -> None:
     assert np.array_equal(np.stack(batch["image"]), images[:10])
 
 
+@pytest.mark.beyond
 def test_streaming_to_torch(streams: Any, mnist_arrays: Arrays) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
     images, labels = mnist_arrays["test"]
     row = next(iter(streams["test"].with_format("torch")))
     assert np.array_equal(np.squeeze(row["image"].numpy()), images[0])

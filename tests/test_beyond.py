@@ -19,6 +19,7 @@ from datasets import load_dataset
 from http_server import Server
 from idx_files import to_idx
 
+pytestmark = pytest.mark.beyond
 RECIPES = Path(__file__).parent / "recipes"
 
 

@@ -201,6 +201,7 @@ def test_shuffled_shards_hold_each_record_once(folder: Path) -> None:
 # Workers
 
 
+@pytest.mark.beyond
 @pytest.mark.parametrize(
     ("method", "order"), [("fork", "file"), ("fork", "shuffled"), ("fork", "node"), ("spawn", "shuffled")]
 )

@@ -222,6 +222,7 @@ def test_a_loop_over_workers(folder: Path, stop: int) -> None:
     assert begun + [batch for batch in rest if batch] == whole
 
 
+@pytest.mark.beyond
 def test_a_stateful_data_loader(folder: Path) -> None:
     torchdata = pytest.importorskip("torchdata.stateful_dataloader", reason="needs torchdata: mnist-idx[beyond]")
 
