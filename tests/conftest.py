@@ -42,7 +42,7 @@ COMPAT = [p for p in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.path
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "compat: runs once per interpreter in MNIST_IDX_COMPAT_PYTHON as well")
+    config.addinivalue_line("markers", "compat: runs with the interpreters in MNIST_IDX_COMPAT_PYTHON, if any")
     config.addinivalue_line("markers", "beyond: needs what the extra `beyond` brings, PyTorch or Ray")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out with -m 'not slow'")
 
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "python" in metafunc.fixturenames:
         compat = metafunc.definition.get_closest_marker("compat") is not None
-        interpreters = [sys.executable, *(COMPAT if compat else [])]
+        interpreters = COMPAT if compat and COMPAT else [sys.executable]
         ids = [f"datasets-{datasets_version(python)}" for python in interpreters]
         metafunc.parametrize("python", interpreters, ids=ids)
 
