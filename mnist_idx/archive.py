@@ -23,6 +23,7 @@ TAR_BLOCK = 512
 # An archive of IDX files has a handful of members. These bounds keep a hostile one from taking time or memory.
 MAX_MEMBERS = 1000
 MAX_EXTENSION_BYTES = 64 << 10
+MAX_NAME = 4096  # characters, as in file systems
 MAX_ZIP_DIRECTORY_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 62  # what a file can be sought to
 # One request is enough for a tar header, and for the headers of the small members that follow it.
@@ -140,6 +141,8 @@ def _iter_tar(stream: Layer, path: str, packing: str, file_size: int | None) -> 
         if kind in b"Lx":
             extension = _read_extension(stream, size, path)
             long_name = _text(extension) if kind == b"L" else _pax_name(extension, path) or long_name
+            if len(long_name) > MAX_NAME:
+                raise IdxError(f"{path}: the tar has a member whose name has {len(long_name):,} characters.")
         elif kind == b"S":
             raise IdxError(f"{path}: the tar has a sparse member, which is not supported. Pack it without --sparse.")
         elif kind in b"0\0" + b"7":

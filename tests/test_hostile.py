@@ -294,6 +294,7 @@ TRICKS = {
     "GNU sparse": tar_of(b"S", crafted.octal(0)),
     "pax sparse": tar_of(b"x", crafted.octal(31), b"31 GNU.sparse.realsize=1000000\n"),
     "pax size": tar_of(b"x", crafted.octal(20), b"20 size=99999999999\n"),
+    "long name": tar_of(b"L", crafted.octal(5000), b"x" * 5000),
     "long name of gigabytes": tar_of(b"L", crafted.octal(1 << 33), b"x" * 2000),
     "pax header of gigabytes": tar_of(b"x", crafted.octal(1 << 33), b"x" * 2000),
     "pax lengths": tar_of(b"x", crafted.octal(20), b"99999999999999 path=x\n"),
