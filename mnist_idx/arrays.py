@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from datasets import DownloadConfig, DownloadManager, StreamingDownloadManager
 from .columns import classes_of
 from .idx import IdxError
 from .mnist_idx import MnistIdx
+from .records import SplitFiles
 
 
 def load_arrays(
@@ -46,18 +48,37 @@ def load_arrays(
     # Arrays may have any type and shape, which images may not.
     options = {"num_samples": num_samples, "seed": seed, "sampling": sampling, "as_array": True, **options}
     builder = MnistIdx(config_name=config_name, **options)
-    generators = {generator.name: generator for generator in builder._split_generators(_manager(builder, streaming))}
+    manager = _manager(builder, streaming)
+    # Nothing is handed out before all has been read: what is verified while it is read need not be verified before.
+    builder._verify_first = streaming
+    gen_kwargs = _find_split(builder, manager, split)
+    try:
+        return _read(builder, **gen_kwargs)
+    except IdxError:
+        if builder._data_set is None or streaming:
+            raise
+        builder._verify_first = True  # gets rid of a bad download, and goes on to another source
+        return _read(builder, **_find_split(builder, manager, split))
+
+
+def _find_split(builder: MnistIdx, manager: DownloadManager | StreamingDownloadManager, split: str) -> dict[str, Any]:
+    generators = {generator.name: generator for generator in builder._split_generators(manager)}
     if split not in generators:
         raise IdxError(f"split={split!r}: expected one of {', '.join(map(repr, generators))}.")
-    gen_kwargs = generators[split].gen_kwargs
-    files, total = gen_kwargs["files"], gen_kwargs["ranges"][-1][1]
+    return generators[split].gen_kwargs
+
+
+def _read(
+    builder: MnistIdx, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], **_: Any
+) -> tuple[np.ndarray, np.ndarray | None]:
+    total = ranges[-1][1]
     images: np.ndarray | None = None
     labels: np.ndarray | None = None
     done = 0
-    for start, stop in gen_kwargs["ranges"]:
+    for start, stop in ranges:
         for block in builder._blocks(split, files, start, stop):
             images = _filled(images, block.images, done, total)
-            if block.labels is not None:
+            if block.labels is not None and files.labels is not None:
                 classes_of(block.labels, builder.num_classes, files.labels.title, done)
                 labels = _filled(labels, block.labels, done, total)
             done += len(block.images)

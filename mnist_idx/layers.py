@@ -7,8 +7,12 @@ positions count from the start of the layer.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from .idx import IdxError, TransferError
+
+# Bytes whose hashing takes longer than to hand them over.
+WORTH_A_THREAD = 64 << 10
 
 
 class Layer:
@@ -85,12 +89,14 @@ class Window(Layer):
 
 
 class Hashed(Layer):
-    """Computes the digest of what is read from the start without a gap."""
+    """Computes the digest of what is read from the start without a gap, in a thread beside whoever uses the data."""
 
     def __init__(self, below: Layer, algorithm: str = "sha256") -> None:
         super().__init__(below)
         self._algorithm = algorithm
         self._hashed = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
         self._restart()
 
     def read(self, size: int, /) -> bytes:
@@ -98,7 +104,7 @@ class Hashed(Layer):
         data = self._below.read(size)
         end = start + len(data)
         if start <= self._hashed < end:
-            self._hash.update(memoryview(data)[self._hashed - start :])
+            self._update(memoryview(data)[self._hashed - start :])
             self._hashed = end
         return data
 
@@ -111,9 +117,32 @@ class Hashed(Layer):
         self._below.until(position)
 
     def hexdigest(self) -> str:
+        self._settle()
         return self._hash.hexdigest()
 
+    def close(self) -> None:
+        self._settle()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        super().close()
+
+    def _update(self, data: memoryview) -> None:
+        self._settle()
+        if len(data) < WORTH_A_THREAD:
+            self._hash.update(data)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "mnist_idx-hash")
+        self._pending = self._thread.submit(self._hash.update, data)
+
+    def _settle(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
     def _restart(self) -> None:
+        self._settle()
         self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
         self._hashed = 0
 

@@ -111,6 +111,7 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
         super().__init__(*args, hash=hash or code_hash(), **kwargs)
         config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
         self._pool = ReaderPool(config)
+        self._verify_first = True  # nothing is written that turns out wrong in the end
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         info = self.info.splits.get(str(split))
@@ -195,7 +196,8 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
             sources.insert(0, Source(mirror, 0))
         if self.config.data_dir is not None:  # somebody's copy of it
             sources = [Source(str(self.config.data_dir), 0)]
-        return Published(f"{self.dataset_name}/{self.config.name}", data_set, sources, self._pool.download_config)
+        title = f"{self.dataset_name}/{self.config.name}"
+        return Published(title, data_set, sources, self._pool.download_config, self._verify_first)
 
     def _package_path(self, url: str) -> str:
         """Where a file that ships with the package is; a script of `datasets` 3.x runs from a copy without it."""
@@ -267,7 +269,8 @@ class MnistIdx(datasets.GeneratorBasedBuilder):
                 return
             except IdxError as error:
                 # Records that are found wrong after others have been handed out cannot be called back.
-                if self._data_set is None or (opened and not isinstance(error, TransferError)):
+                found_late = opened and not isinstance(error, TransferError)
+                if self._data_set is None or not self._verify_first or found_late:
                     raise
                 published = self._published()
                 source = published.sources[files.source].url
