@@ -15,6 +15,9 @@ from .records import SplitFiles, SplitReader
 from .stream import Locator
 from .transfer import download, is_remote
 
+# Each class gets a name, unless the labels are no classes.
+MAX_CLASSES = 100_000
+
 
 class Contents(NamedTuple):
     """What the headers of a split, and its labels, say.
@@ -69,6 +72,13 @@ def own_features(
         IdxError: their records cannot be had in that form.
     """
     largest = max(found.largest_label for found in contents.values())
+    if not label_names and largest >= MAX_CLASSES:
+        title = next(found.files.images.title for found in contents.values() if found.largest_label == largest)
+        raise IdxError(
+            f"{title}: the largest label is {largest:,}, expected fewer than {MAX_CLASSES:,} classes. If the labels are "
+            'plain numbers, say so: features=Features({"image": Image(), "label": Value("int64")}); if they are classes, '
+            "pass label_names=."
+        )
     found_features = []
     for found in contents.values():
         shape = turned(found.record_shape) if transpose else found.record_shape

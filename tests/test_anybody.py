@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from clients import run_client
-from datasets import load_dataset
+from datasets import Features, Image, Value, load_dataset
 from hub_server import HubServer
 from idx_files import ARCHIVES, PACKINGS, random_images, random_labels, to_idx, write_archive
 
@@ -79,7 +79,7 @@ def test_packing_is_told_by_content(load, tmp_path):
 
 
 HUB = """
-from datasets import load_dataset
+from datasets import Features, Image, Value, load_dataset
 import mnist_idx
 result = []
 for streaming in (False, True):
@@ -351,6 +351,16 @@ def test_wide_labels(load, tmp_path):
     data = load(data_dir=one(tmp_path, random_images(3, 3, 3), labels), split="train")
     assert data.features["label"].num_classes == 1201
     check(data, random_images(3, 3, 3), labels)
+
+
+def test_labels_that_are_plain_numbers(load, tmp_path):
+    """A name for each of two billion classes would fill the memory."""
+    labels = np.array([3, 2_000_000_000, -5], dtype=np.int32)
+    path = one(tmp_path, random_images(3, 3, 3), labels)
+    with pytest.raises(IdxError, match=r"largest label is 2,000,000,000.*features="):
+        load(data_dir=path)
+    plain = Features({"image": Image(), "label": Value("int64")})
+    check(load(data_dir=path, split="train", features=plain), random_images(3, 3, 3), labels)
 
 
 def test_labels_of_several_parts(load, tmp_path):
