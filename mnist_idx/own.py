@@ -75,9 +75,9 @@ def own_features(
     if not label_names and largest >= MAX_CLASSES:
         title = next(found.files.images.title for found in contents.values() if found.largest_label == largest)
         raise IdxError(
-            f"{title}: the largest label is {largest:,}, expected fewer than {MAX_CLASSES:,} classes. If the labels are "
-            'plain numbers, say so: features=Features({"image": Image(), "label": Value("int64")}); if they are classes, '
-            "pass label_names=."
+            f"{title}: the largest label is {largest:,}, expected fewer than {MAX_CLASSES:,} classes. If the labels "
+            'are plain numbers, pass features=Features({"image": Image(), "label": Value("int64")}); if they are '
+            "classes, pass label_names=."
         )
     found_features = []
     for found in contents.values():
