@@ -21,7 +21,8 @@ TESTS = Path(__file__).resolve().parent
 
 # The program that surrounds a snippet: `args` comes in, `result` goes out, both as JSON, whatever is printed.
 PROGRAM = """\
-import json, os, resource, sys
+import json, os, resource, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background would have it ignored
 for limit, value in json.loads(os.environ.pop("CLIENT_LIMITS")).items():
     resource.setrlimit(getattr(resource, limit), (value, value))
 args = json.loads(os.environ.pop("CLIENT_ARGS"))
