@@ -477,10 +477,10 @@ def test_failover_on_every_version(
 
 SCRIPT = """
 import datasets
-from clients import digest, fingerprint
+from clients import digest, digest_table
 rows = datasets.load_dataset(args["script"], trust_remote_code=True)
 streams = datasets.load_dataset(args["script"], trust_remote_code=True, streaming=True)
-result = [fingerprint(rows), digest(streams["test"])]
+result = [digest_table(rows["train"]), digest_table(rows["test"]), digest(streams["test"])]
 """
 
 
@@ -492,7 +492,6 @@ def test_failover_of_the_script(
     hf_home: Path,
     tmp_path: Path,
     mnist_arrays: Arrays,
-    prepared: dict[str, Any],
 ) -> None:
     """A copy of the package with other addresses in its data, run as a script by datasets 3.x."""
     if not datasets_version(python).startswith("3."):
@@ -505,5 +504,6 @@ def test_failover_of_the_script(
     text = text.replace("https://ossci-datasets.s3.amazonaws.com/mnist/", alive.url(ARCHIVE))
     (script / "sources.py").write_text(text)
     outcome = run_client(SCRIPT, home=hf_home, python=python, args={"script": str(script)}, installed=True)
-    assert outcome.result == [prepared, digest_arrays(*mnist_arrays["test"])]
+    train, test = (digest_arrays(*mnist_arrays[split]) for split in ("train", "test"))
+    assert outcome.result == [train, test, test]
     assert warnings_about(outcome.stderr, dead.url(ARCHIVE))
