@@ -8,6 +8,7 @@ no import line has a comment, since `datasets` 3.x takes that for an address.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Generator, Iterator, Sequence
@@ -307,6 +308,7 @@ def divide(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
     return [(start + count * part // parts, start + count * (part + 1) // parts) for part in range(parts)]
 
 
+@functools.cache
 def code_hash() -> str:
     """A hash of this package's code and data: what other code has made is not taken for what this one makes."""
     hasher = hashlib.sha256()

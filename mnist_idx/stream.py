@@ -125,15 +125,11 @@ def verify_member(locator: Locator, download_config: DownloadConfig | None = Non
     Raises:
         IdxError: they differ, or the member is damaged.
     """
-    if locator.packed is not None and not locator.container and locator.inflated_size is None:
-        file = open_file(locator.path, download_config, size=locator.file_size)
-        window = Window(file, locator.offset, locator.size, locator.title)
-        if window.size == locator.packed_size:
-            content: Layer = Verified(window, locator.packed, window.size, locator.title)
-        else:
-            file.close()
-            content = open_member(locator, download_config)
+    content = open_stored(locator, download_config)
+    if locator.packed is not None and content.size == locator.packed_size:
+        content = Verified(content, locator.packed, content.size, locator.title)
     else:
+        content.close()
         content = open_member(locator, download_config)
     try:
         while content.read(PIECE_BYTES):
