@@ -1,23 +1,58 @@
-"""MNIST, and anyone's IDX files, as Hugging Face data sets. Importing this makes `load_dataset("mnist_idx")` work."""
+"""MNIST, and anyone's IDX files, as Hugging Face datasets. Importing this registers "mnist_idx" and "idxfolder"."""
 
-from .arrays import load_arrays
-from .convert import write_idx
-from .folder import export
-from .hub import push_to_hub
-from .idx import IdxError
-from .mnist_idx import VERSION as __version__
-from .mnist_idx import MnistIdx, MnistIdxConfig
-from .registry import register
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "2.0.0"
+
+if TYPE_CHECKING:
+    from .idx import IdxError
+    from .idxfolder import IdxFolder, IdxFolderConfig
+    from .mnist_idx import MnistIdx, MnistIdxConfig
+    from .tools.arrays import load_arrays
+    from .tools.preview import contact_sheet
+    from .tools.publish import export, push_to_hub
+    from .tools.write import write_idx
 
 __all__ = [
     "IdxError",
+    "IdxFolder",
+    "IdxFolderConfig",
     "MnistIdx",
     "MnistIdxConfig",
     "__version__",
+    "contact_sheet",
     "export",
     "load_arrays",
     "push_to_hub",
     "write_idx",
 ]
 
-register()
+_MODULES = {
+    "IdxError": "idx",
+    "IdxFolder": "idxfolder",
+    "IdxFolderConfig": "idxfolder",
+    "MnistIdx": "mnist_idx",
+    "MnistIdxConfig": "mnist_idx",
+    "contact_sheet": "tools.preview",
+    "export": "tools.publish",
+    "load_arrays": "tools.arrays",
+    "push_to_hub": "tools.publish",
+    "write_idx": "tools.write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is used, when it is used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+
+
+# The command line imports `datasets` only in the commands that need it: `mnist-idx --help` answers at once.
+if Path(sys.argv[0] if sys.argv else "").stem != "mnist-idx":
+    from .registry import register
+
+    register()

@@ -1,5 +1,5 @@
-"""`python -m mnist_idx` is the command line."""
+import sys
 
-from .cli import main
+from .tools.cli import main
 
-raise SystemExit(main())
+sys.exit(main())

@@ -1,257 +1,208 @@
-"""Finds the members of an archive, and what each of them is for. Nothing is ever extracted.
+"""The members of a tar, a zip or a folder. Nothing is ever extracted.
 
-An archive is a tar (plain, gzip, bzip2 or xz), a zip, a folder, or a single file; local or remote. No path from an
-archive is used on disk: a member is a stretch of bytes with a name.
+No path from an archive is used on disk: a member is a range of bytes with a name.
 """
-
-from __future__ import annotations
 
 import os
 import struct
+import tarfile
 import zipfile
 from collections.abc import Iterator
 
 from datasets import DownloadConfig
+from datasets.utils import tqdm
 
-from .idx import IdxError, read_fully
-from .layers import Layer
-from .stream import Locator, open_file
-from .transfer import file_system, is_remote, with_retries
-from .unpack import Unpacker, detect_packing
+from .compression import DecompressedFile, detect_compression
+from .idx import IdxError, Stream, TransferError, read_fully
+from .remote import file_system, is_remote, retry
+from .storage import Member, open_file
 
-TAR_BLOCK = 512
 # An archive of IDX files has a handful of members. These bounds keep a hostile one from taking time or memory.
 MAX_MEMBERS = 1000
-MAX_EXTENSION_BYTES = 64 << 10
-MAX_NAME = 4096  # characters, as in file systems
-MAX_ZIP_DIRECTORY_BYTES = 1 << 20
-MAX_FILE_BYTES = 1 << 62  # what a file can be sought to
-# One request is enough for a tar header, and for the headers of the small members that follow it.
-HEADER_REQUEST = 4 << 10
+MAX_DIRECTORY_BYTES = 4 << 20
+MAX_SKIPPED_BYTES = 4 << 30
+SKIP_CHUNK = 16 << 20
+# One request holds a tar header, and the headers of the small members that follow it.
+HEADER_REQUESTS = (4 << 10, 4 << 10)
+# What `zipfile` raises on damaged directories.
+DAMAGED_ZIP = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, IndexError, OSError)
 EXPECTED = "a tar (plain, .gz, .bz2 or .xz), a zip, a folder, or an IDX file"
 
 
-def list_members(path: str, download_config: DownloadConfig | None = None, name: str | None = None) -> list[Locator]:
-    """Find the members of an archive without reading their content.
+def list_members(path: str, config: DownloadConfig | None = None, name: str | None = None) -> list[Member]:
+    """List the members of a tar, a zip or a folder, or a single file, without reading their content.
 
-    Args:
-        path: local path or URL of a tar, a zip, a folder or a single file.
-        download_config: token and storage options for remote files.
-        name: what a single file is called, where not by its path.
-
-    Returns:
-        One locator for each regular file in it, in the order in which they are stored.
-
-    Raises:
-        TransferError: the archive cannot be reached.
-        IdxError: it is no archive, is damaged, or is made in a way that is refused.
+    A compressed tar is read to its end, which checks its checksum. Members that cannot be read have a `problem`. A
+    single file is called `name`, by default by its path.
     """
-    folder = list_folder(path, download_config)
+    folder = list_folder(path, config)
     if folder is not None:
         return folder
-    file = open_file(path, download_config, first_request=HEADER_REQUEST, largest_request=HEADER_REQUEST)
-    try:
-        packing = detect_packing(file)
-        stream = Unpacker(file, packing, path) if packing else file
-        head = bytes(read_fully(stream, TAR_BLOCK))
-        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not packing:
+    with open_file(path, config, requests=HEADER_REQUESTS) as file:
+        compression = detect_compression(file)
+        stream = DecompressedFile(file, compression, path) if compression else file
+        head = bytes(read_fully(stream, tarfile.BLOCKSIZE))
+        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not compression:
             return _list_zip(file, path)
         if _is_tar_header(head):
-            return list(_iter_tar(stream, path, packing, file.size))
+            return list(_iter_tar(stream, path, compression, file.size))
         if head.startswith(b"\0\0") and any(head[2:4]):
-            return [Locator(path, name or path, file_size=file.size)]
-        raise IdxError(
-            f"{path}: found {_what(head)}, expected {EXPECTED}. A wrong file that was downloaded earlier is replaced "
-            'with download_mode="force_redownload".'
-        )
-    finally:
-        file.close()
+            return [Member(path, name or path, file_size=file.size)]
+    found = "an HTML or XML page" if head.lstrip()[:1] == b"<" else f"data that starts with {head[:8]!r}"
+    raise IdxError(f"{path}: found {found if head else 'an empty file'}, expected {EXPECTED}.")
 
 
-def _what(head: bytes) -> str:
-    if not head:
-        return "an empty file"
-    if head.lstrip()[:1] == b"<":
-        return "an HTML or XML page"
-    return f"data that starts with {head[:8]!r}"
-
-
-def list_folder(path: str, download_config: DownloadConfig | None = None) -> list[Locator] | None:
-    """The files of a local or remote folder and those below it; None where the path is no folder.
-
-    HTTP has no folders.
-    """
+def list_folder(path: str, config: DownloadConfig | None = None) -> list[Member] | None:
+    """The files in a local or remote folder and its subfolders; None if the path is not a folder, as always on HTTP."""
     if not is_remote(path):
-        if not os.path.isdir(path):
-            return None
-        found = (os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
-        # Reading a pipe or a device that somebody has put there would never end.
-        return [Locator(file, file) for file in sorted(found) if os.path.isfile(file)]
+        try:
+            return [_local_member(file) for file in _walk(path)] if os.path.isdir(path) else None
+        except OSError as error:
+            raise TransferError(f"{error.filename}: cannot be read: {error.strerror}.") from error
     if path.startswith(("http://", "https://")):
         return None
-    fs, fs_path = file_system(path, download_config)
-    if not with_retries(lambda: fs.isdir(fs_path), path):
+    fs, fs_path = file_system(path, config)
+    if not retry(lambda: fs.isdir(fs_path), path):
         return None
-    files = with_retries(lambda: fs.find(fs_path, detail=True), path)
-    return [
-        Locator(fs.unstrip_protocol(name), fs.unstrip_protocol(name), file_size=info.get("size"))
-        for name, info in sorted(files.items())
-    ]
+    files = retry(lambda: fs.find(fs_path, detail=True), path)
+    urls = {fs.unstrip_protocol(name): info.get("size") for name, info in sorted(files.items())}
+    return [Member(url, url, file_size=size) for url, size in urls.items()]
+
+
+def _walk(folder: str, parents: tuple[str, ...] = ()) -> Iterator[str]:
+    """All files below a folder. Symbolic links to folders are followed, but not back to one of the parents."""
+    real_path = os.path.realpath(folder)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if real_path not in parents else ():
+        if entry.is_dir():
+            yield from _walk(entry.path, (*parents, real_path))
+        else:
+            yield entry.path
+
+
+def _local_member(path: str) -> Member:
+    problem = ""
+    if not os.path.isfile(path):  # Reading a pipe or a device would never end.
+        problem = (
+            f"found {'a broken symbolic link' if os.path.islink(path) else 'a pipe or a device'}, expected a file."
+        )
+    return Member(path, path, problem=problem)
 
 
 def _is_tar_header(block: bytes) -> bool:
-    """Whether a block has the checksum of a tar header: the sum of its bytes, the checksum itself taken as spaces."""
-    if len(block) < TAR_BLOCK or not any(block):
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
         return False
-    try:
-        recorded = _number(block[148:156])
-    except ValueError:
-        return False
-    return recorded == sum(block[:148]) + 8 * ord(" ") + sum(block[156:])
+    return True
 
 
-def _number(field: bytes) -> int:
-    """A number of a tar header: octal digits, or base 256 where the first bit is set."""
-    if field[0] & 0x80:
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    return int(field.strip(b" \0").decode("ascii") or "0", 8)
+class _Directory(Stream):
+    """What `tarfile` and `zipfile` may read of an archive to list its members: a bounded number of bytes."""
 
-
-def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _iter_tar(stream: Layer, path: str, packing: str, file_size: int | None) -> Iterator[Locator]:
-    position, long_name, count = 0, "", 0
-    while True:
-        stream.seek(position)
-        block = bytes(read_fully(stream, TAR_BLOCK))
-        if not any(block):  # the end, marked by zeros or not
-            return
-        count += 1
-        if count > MAX_MEMBERS:
-            raise IdxError(f"{path}: more than {MAX_MEMBERS:,} members in the tar, expected a handful of IDX files.")
-        if not _is_tar_header(block):
-            raise IdxError(
-                f"{path}: expected the header of a tar member at byte {position:,}, found something else. The archive "
-                "is damaged or cut short: fetch it again."
-            )
-        kind, size = block[156:157], _size(block, path, position)
-        position += TAR_BLOCK
-        if kind in b"Lx":
-            extension = _read_extension(stream, size, path)
-            long_name = _text(extension) if kind == b"L" else _pax_name(extension, path) or long_name
-            if len(long_name) > MAX_NAME:
-                raise IdxError(f"{path}: the tar has a member whose name has {len(long_name):,} characters.")
-        elif kind == b"S":
-            raise IdxError(f"{path}: the tar has a sparse member, which is not supported. Pack it without --sparse.")
-        elif kind in b"0\0" + b"7":
-            name, long_name = long_name or _member_name(block), ""
-            if not packing and file_size is not None and position + size > file_size:
-                raise IdxError(
-                    f"{path}: the member {name!r} should end at byte {position + size:,}, but the archive has only "
-                    f"{file_size:,} bytes. It is cut short: fetch it again."
-                )
-            if not name.endswith("/"):
-                yield Locator(path, name, position, size, file_size, container=packing)
-        else:  # folders, links and devices: nothing to read there
-            long_name = ""
-            if kind in b"123456":
-                continue
-        position += -(-size // TAR_BLOCK) * TAR_BLOCK
-
-
-def _size(block: bytes, path: str, position: int) -> int:
-    try:
-        size = _number(block[124:136])
-    except ValueError:
-        size = -1
-    if not 0 <= size <= MAX_FILE_BYTES - position:
-        raise IdxError(
-            f"{path}: the tar header at byte {position:,} has the size {block[124:136]!r}, expected the bytes of the "
-            "member as octal digits. The archive is damaged: fetch it again."
-        )
-    return size
-
-
-def _member_name(block: bytes) -> str:
-    name, prefix = _text(block[:100]), _text(block[345:500])
-    return f"{prefix}/{name}" if block[257:262] == b"ustar" and block[262:263] == b"\0" and prefix else name
-
-
-def _read_extension(stream: Layer, size: int, path: str) -> bytes:
-    if size > MAX_EXTENSION_BYTES:
-        raise IdxError(f"{path}: the tar has an extended header of {size:,} bytes, expected a file name.")
-    return bytes(read_fully(stream, size))
-
-
-def _pax_name(records: bytes, path: str) -> str:
-    """The file name in a pax extended header, which is made of records "length key=value\\n"."""
-    name = ""
-    while records:
-        length, space, _ = records.partition(b" ")
-        if not space or not length.isdigit() or not len(length) < int(length) <= len(records):
-            raise IdxError(f"{path}: the tar has a damaged extended header: {records[:40]!r}. Fetch it again.")
-        key, _, value = records[len(length) + 1 : int(length) - 1].partition(b"=")
-        if key.startswith(b"GNU.sparse") or key == b"size":
-            raise IdxError(f"{path}: the tar has a sparse or oversized member, which is not supported.")
-        if key == b"path":
-            name = value.decode("utf-8", "surrogateescape")
-        records = records[int(length) :]
-    return name
-
-
-def _list_zip(file: Layer, path: str) -> list[Locator]:
-    assert file.size is not None
-    tail_start = max(0, file.size - (64 << 10) - 22)
-    file.seek(tail_start)
-    tail = bytes(read_fully(file, file.size - tail_start))
-    end = tail.rfind(b"PK\x05\x06")
-    directory_size = struct.unpack_from("<I", tail, end + 12)[0] if 0 <= end <= len(tail) - 22 else None
-    if directory_size is None or directory_size > MAX_ZIP_DIRECTORY_BYTES:
-        raise IdxError(f"{path}: the zip has no directory of a handful of files at its end. Is it cut short?")
-    try:
-        with zipfile.ZipFile(_Seekable(file)) as archive:
-            return [_zip_locator(file, info, path) for info in archive.infolist() if not info.filename.endswith("/")]
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
-        raise IdxError(f"{path}: the zip is damaged ({error}). Fetch it again.") from error
-
-
-def _zip_locator(file: Layer, info: zipfile.ZipInfo, path: str) -> Locator:
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise IdxError(
-            f"{path}: the member {info.filename!r} is encrypted or compressed by method {info.compress_type}, expected "
-            "stored or deflated. Pack it again."
-        )
-    header = b""
-    if info.header_offset >= 0:
-        file.seek(info.header_offset)
-        header = bytes(read_fully(file, 30))
-    if not header.startswith(b"PK\x03\x04") or len(header) < 30:
-        raise IdxError(f"{path}: the member {info.filename!r} is not where the zip's directory says. Fetch it again.")
-    name_size, extra_size = struct.unpack_from("<HH", header, 26)
-    offset = info.header_offset + 30 + name_size + extra_size
-    inflated_size = info.file_size if info.compress_type == zipfile.ZIP_DEFLATED else None
-    return Locator(path, info.filename, offset, info.compress_size, file.size, inflated_size=inflated_size)
-
-
-class _Seekable:
-    """What `zipfile` needs of a file, over a layer."""
-
-    def __init__(self, file: Layer) -> None:
+    def __init__(self, file: Stream, path: str) -> None:
         self._file = file
-        self.tell = file.tell
+        self._path = path
+        self._rest = MAX_DIRECTORY_BYTES
+        self._bar = tqdm(desc=f"Listing {os.path.basename(path)}", unit="B", unit_scale=True, delay=2, leave=False)
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        origin = (0, self._file.tell(), self._file.size or 0)[whence]
-        if origin + offset < 0:
-            raise OSError("before the start")
-        self._file.seek(origin + offset)
-        return origin + offset
+    def read(self, size: int = -1, /) -> bytes:
+        data = bytes(read_fully(self._file, min(size, self._rest + 1) if size >= 0 else self._rest + 1))
+        self._rest -= len(data)
+        if self._rest < 0:
+            raise IdxError(
+                f"{self._path}: the names and sizes of its members take more than {MAX_DIRECTORY_BYTES:,} bytes, "
+                "expected an archive of a handful of IDX files."
+            )
+        return data
 
-    def read(self, size: int = -1) -> bytes:
-        rest = max(0, (self._file.size or 0) - self._file.tell())
-        return bytes(read_fully(self._file, rest if size < 0 else min(size, rest)))
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        if isinstance(self._file, DecompressedFile):  # There, going on to the next header takes time.
+            for stop in range(self.tell() + SKIP_CHUNK, position, SKIP_CHUNK):
+                self._file.seek(stop)
+                self._bar.update(SKIP_CHUNK)
+        return self._file.seek(position, whence)
 
-    def seekable(self) -> bool:
-        return True
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read_to_end(self) -> None:
+        """Read what follows the last header: the checksum of compressed data comes last."""
+        stop = self.tell() + MAX_SKIPPED_BYTES
+        while data := self._file.read(SKIP_CHUNK):
+            self._bar.update(len(data))
+            if self.tell() > stop:
+                raise IdxError(
+                    f"{self._path}: more than {MAX_SKIPPED_BYTES:,} bytes follow the members. Is it damaged?"
+                )
+
+
+def _iter_tar(stream: Stream, path: str, compression: str, file_size: int | None) -> Iterator[Member]:
+    stream.seek(0)
+    directory = _Directory(stream, path)
+    found: dict[str, Member] = {}
+    skipped = 0
+    try:
+        with tarfile.TarFile(fileobj=directory) as tar:
+            for count, info in enumerate(tar):
+                if count >= MAX_MEMBERS:
+                    raise IdxError(f"{path}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
+                if info.size < 0:
+                    raise tarfile.ReadError(f"the member {info.name!r} has {info.size} bytes")
+                skipped += info.size if compression else 0
+                if skipped > MAX_SKIPPED_BYTES:
+                    raise IdxError(
+                        f"{path}: the members up to {info.name!r} have {skipped:,} bytes, expected at most "
+                        f"{MAX_SKIPPED_BYTES:,} in a compressed tar. Decompress it, or compress its members instead."
+                    )
+                if info.isdir():
+                    continue
+                member = Member(path, info.name, info.offset_data, info.size, file_size, compression)
+                if info.islnk() and info.linkname in found:
+                    member = found[info.linkname]._replace(name=info.name)
+                elif not info.isreg() or info.issparse():
+                    kind = "a link" if info.islnk() or info.issym() else "a sparse file or a device"
+                    member = member._replace(problem=f"found {kind}, expected a file. Pack the archive without it.")
+                found[info.name] = member
+                yield member
+            _check_end_of_tar(directory, tar.offset)
+        if compression:
+            directory.read_to_end()
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError, IndexError, OSError) as error:
+        if isinstance(error, IdxError):
+            raise
+        raise IdxError(f"{path}: the tar is damaged or cut short ({error}). Fetch it again.") from error
+
+
+def _check_end_of_tar(directory: Stream, position: int) -> None:
+    """`tarfile` stops at the first block that is not a header. The end is two blocks of zeros, or nothing at all."""
+    directory.seek(position)
+    end = directory.read(2 * tarfile.BLOCKSIZE)
+    if any(end) or len(end) not in (0, 2 * tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"neither a member nor the end of the archive at byte {position:,}")
+
+
+def _list_zip(file: Stream, path: str) -> list[Member]:
+    try:
+        with zipfile.ZipFile(_Directory(file, path)) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+            if len(infos) > MAX_MEMBERS:
+                raise IdxError(f"{path}: found {len(infos):,} members, expected a handful of IDX files.")
+            return [_zip_member(archive, info, file, path) for info in infos]
+    except DAMAGED_ZIP as error:
+        if isinstance(error, IdxError):
+            raise
+        raise IdxError(f"{path}: the zip is damaged or cut short ({error}). Fetch it again.") from error
+
+
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, path: str) -> Member:
+    problem = ""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        problem = "found an encrypted or unusually compressed member, expected a stored or deflated one. Zip it again."
+    else:
+        archive.open(info).close()  # compares the member's own header with the directory
+    file.seek(info.header_offset + 26)
+    name_and_extra = struct.unpack("<HH", read_fully(file, 4))
+    offset = info.header_offset + 30 + sum(name_and_extra)
+    inflated_size = info.file_size if info.compress_type == zipfile.ZIP_DEFLATED else None
+    member = Member(path, info.filename, offset, info.compress_size, file.size, problem=problem)
+    return member._replace(inflated_size=inflated_size, crc32=info.CRC)

@@ -1,6 +1,4 @@
-"""A block of images as PNG files: compressed, to be kept, or stored as they are, to be read at once."""
-
-from __future__ import annotations
+"""Arrays → PNG files: compressed to keep them, uncompressed to read them at once."""
 
 import struct
 from collections.abc import Iterable
@@ -9,25 +7,18 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The colour type of PNG for so many channels.
+# PNG's color type by the number of channels.
 COLOUR_TYPES = {1: 0, 3: 2}
 # Level 1 costs a third of the time of level 2 for 5 % more bytes.
 LEVEL = 1
 SMALL_WINDOW = 10
 LARGE_WINDOW = 15
-# The most bytes that deflate stores in one piece.
+# Deflate stores at most this many bytes in one block.
 STORED_BYTES = (1 << 16) - 1
 
 
 def encode_png(images: np.ndarray) -> list[bytes]:
-    """Encode images as PNG, without loss.
-
-    Args:
-        images: uint8, `(k, rows, columns)` for gray or `(k, rows, columns, 3)` for RGB; no dimension of an image is 0.
-
-    Returns:
-        The `k` files.
-    """
+    """Encode images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)` without empty dimensions, as PNG files."""
     start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
     count, size = lines.shape
     pixels = lines.reshape(-1).data
@@ -42,14 +33,7 @@ def encode_png(images: np.ndarray) -> list[bytes]:
 
 
 def store_png(images: np.ndarray) -> np.ndarray:
-    """Encode images as PNG without compressing them: for small images this takes a seventh of the time.
-
-    Args:
-        images: as for `encode_png`.
-
-    Returns:
-        uint8 `(k, length)`: the files, which are all of the same length.
-    """
+    """Encode images as PNG files without compression, uint8 `(k, length)`. It takes a seventh of the time."""
     lines = _lines(images)
     count, size = lines.shape
     pieces = [min(STORED_BYTES, size - first) for first in range(0, size, STORED_BYTES)]

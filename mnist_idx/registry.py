@@ -1,10 +1,8 @@
-"""Makes `load_dataset("mnist_idx")` resolve to the builder.
+"""Makes `load_dataset("mnist_idx")` and `load_dataset("idxfolder")` resolve to the builders.
 
-From 4.0 on, `datasets` runs no loading scripts, and its table of packaged modules is for builders that are given data
-files. The one place where names become builders is `datasets.load.dataset_module_factory`.
+From 4.0 on, `datasets` runs no loading scripts. `datasets.load.dataset_module_factory` is the one place where names
+become builders.
 """
-
-from __future__ import annotations
 
 import functools
 from collections.abc import Callable
@@ -12,15 +10,17 @@ from typing import Any
 
 import datasets.inspect
 import datasets.load
+from datasets.data_files import DataFilesDict, sanitize_patterns
 
-from .mnist_idx import code_hash
+from .builder import code_hash
+from .idxfolder import IdxFolder
+from .mnist_idx import MnistIdx
 
-NAME = "mnist_idx"
-BUILDER_MODULE = f"{__package__}.mnist_idx"
+BUILDERS = {"mnist_idx": MnistIdx, "idxfolder": IdxFolder}
 
 
 def register() -> None:
-    """Teach `datasets` the name; doing so twice does nothing.
+    """Teach `datasets` both names. A second call does nothing.
 
     Raises:
         ImportError: this version of `datasets` resolves names in another way.
@@ -28,7 +28,8 @@ def register() -> None:
     try:
         resolve = datasets.load.dataset_module_factory
         modules = (datasets.load, datasets.inspect)
-        datasets.load.DatasetModule(BUILDER_MODULE, code_hash(), {"dataset_name": NAME})
+        for name in BUILDERS:
+            _module(name)
     except (AttributeError, TypeError) as error:
         raise ImportError(
             f"datasets {datasets.__version__} resolves names in a way that mnist_idx does not know ({error}). Use the "
@@ -41,12 +42,23 @@ def register() -> None:
         module.dataset_module_factory = _extended(resolve)
 
 
+def _module(name: str, **builder_kwargs: Any) -> Any:
+    kwargs = {"dataset_name": name, **builder_kwargs}
+    return datasets.load.DatasetModule(BUILDERS[name].__module__, code_hash(), kwargs)
+
+
 def _extended(resolve: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(resolve)
     def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
-        if path == NAME:
-            return datasets.load.DatasetModule(BUILDER_MODULE, code_hash(), {"dataset_name": NAME})
-        return resolve(path, *args, **kwargs)
+        if path not in BUILDERS:
+            return resolve(path, *args, **kwargs)
+        data_files, data_dir = kwargs.get("data_files"), kwargs.get("data_dir")
+        if path == "idxfolder" and data_files is not None and data_dir is not None:
+            # As for `imagefolder`, the files are relative to the folder.
+            patterns = sanitize_patterns(data_files)
+            found = DataFilesDict.from_patterns(patterns, str(data_dir), kwargs.get("download_config"))
+            return _module(path, data_files=found)
+        return _module(path)
 
     dataset_module_factory.knows_mnist_idx = True  # type: ignore[attr-defined]
     return dataset_module_factory

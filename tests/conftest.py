@@ -1,8 +1,9 @@
-"""Fixtures of all tests: the real archive, an independent reader of it, a server, clients with their own caches."""
+"""Fixtures of all tests: the real archive, an independent reader of it, a server, clients with caches of their own."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import sys
 import tarfile
@@ -14,19 +15,20 @@ from typing import Any
 
 import pytest
 
-# Before anything imports `datasets`: tests never touch the cache of whoever runs them.
+# Before anything imports `datasets`: tests never touch the user's cache.
 _HOME = tempfile.TemporaryDirectory(prefix="mnist-idx-tests-")
 os.environ["HF_HOME"] = _HOME.name
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
 
 import numpy as np  # noqa: E402
-from clients import datasets_version, digest_arrays, digest_table, fingerprint  # noqa: E402
+from clients import ROOT, datasets_version, digest_arrays, digest_table, fingerprint  # noqa: E402
 from http_server import Server  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
-MNIST_TAR = ROOT.parent / "shared" / "data" / "mnist_database.tar"
+Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (images, labels)
+
+ARCHIVE_VARIABLE = "MNIST_IDX_TEST_ARCHIVE"
 ARCHIVE = "/mnist_database.tar"
 MEMBERS = {
     "train": ("data/train-images-idx3-ubyte.gz", "data/train-labels-idx1-ubyte.gz"),
@@ -38,13 +40,8 @@ settings.register_profile("thorough", deadline=None, max_examples=2000, suppress
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # Virtual environments with other versions of `datasets`, as paths of their interpreters joined by colons.
-COMPAT = [p for p in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if p]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "compat: runs with the interpreters in MNIST_IDX_COMPAT_PYTHON, if any")
-    config.addinivalue_line("markers", "beyond: needs what the extra `beyond` brings, PyTorch or Ray")
-    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out with -m 'not slow'")
+COMPAT = [path for path in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if path]
+MISSING = pytest.StashKey[str]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,15 +52,60 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("python", interpreters, ids=ids)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if MISSING in config.stash:
+        terminalreporter.write_line(config.stash[MISSING], yellow=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def retry_without_waiting() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnist_idx.remote.RETRY_DELAYS", (0.0,) * 4)
+        yield
+
+
 @pytest.fixture(scope="session")
-def mnist_tar() -> Path:
+def mnist_tar(pytestconfig: pytest.Config) -> Path:
     """The real archive, which is not part of the repository."""
-    if not MNIST_TAR.exists():
-        message = f"the MNIST archive is missing: put mnist_database.tar at {MNIST_TAR}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return MNIST_TAR
+    if ARCHIVE_VARIABLE in os.environ:
+        return Path(os.environ[ARCHIVE_VARIABLE])
+    beside = ROOT.parent / "shared" / "data" / "mnist_database.tar"
+    if beside.exists():
+        return beside
+    cached = pytestconfig.cache.mkdir("mnist_idx") / "mnist_database.tar"
+    if not cached.exists():
+        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            print(f"\nDownloading MNIST (11.6 MB) to {cached}, for the tests on the real archive.", flush=True)
+        _download_archive(pytestconfig, cached)
+    return cached
+
+
+def _download_archive(config: pytest.Config, target: Path) -> None:
+    """Let the package download and verify the published files, and keep them as a tar."""
+    import mnist_idx
+    from mnist_idx.mnist_idx import MnistIdx
+    from mnist_idx.storage import open_stored
+
+    builder = MnistIdx()
+    try:
+        splits = builder.locate_splits(builder.download_manager(streaming=False))
+    except mnist_idx.IdxError as error:
+        config.stash[MISSING] = (
+            f"Tests on the real archive were skipped: there is no network. Set {ARCHIVE_VARIABLE} to a copy of "
+            "mnist_database.tar."
+        )
+        pytest.skip(str(error))
+    unfinished = target.with_suffix(".part")
+    with tarfile.open(unfinished, "w") as tar:
+        for split, names in MEMBERS.items():
+            for name, member in zip(names, splits[split][:2], strict=True):
+                with open_stored(member) as stored:
+                    content = stored.readall()
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    unfinished.replace(target)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +116,7 @@ def mnist_files(mnist_tar: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def mnist_arrays(mnist_files: dict[str, bytes]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def mnist_arrays(mnist_files: dict[str, bytes]) -> Arrays:
     """Split -> (images (N, 28, 28), labels (N,)), read without any of the package's code."""
     arrays = {}
     for split, (images, labels) in MEMBERS.items():
@@ -84,10 +126,8 @@ def mnist_arrays(mnist_files: dict[str, bytes]) -> dict[str, tuple[np.ndarray, n
 
 
 @pytest.fixture(scope="session")
-def prepared(
-    mnist_tar: Path, mnist_arrays: dict[str, tuple[np.ndarray, np.ndarray]], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    """The fingerprint of the prepared data set, once it has been compared with the archive."""
+def prepared(mnist_tar: Path, mnist_arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The fingerprint of the prepared dataset, once it has been compared with the archive."""
     import datasets
 
     import mnist_idx  # noqa: F401

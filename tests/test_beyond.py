@@ -1,4 +1,4 @@
-"""Engines that run on many machines, on this one: the recipes of the README."""
+"""Recipes for many machines, run on one: PyTorch and Ray."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from clients import ROOT, pixels
-from conftest import ARCHIVE
+from conftest import ARCHIVE, Arrays
 from datasets import load_dataset
 from http_server import Server
 from idx_files import to_idx
+
+import mnist_idx  # noqa: F401
 
 pytestmark = pytest.mark.beyond
 RECIPES = Path(__file__).parent / "recipes"
@@ -29,34 +32,44 @@ def needs(module: str) -> None:
 
 
 def run(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a recipe as a user would, with a cache of its own; what it prints."""
+    """Run a recipe as a user would, with a cache of its own. Returns what it prints."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "MNIST_IDX_"))}
-    environment = {
-        **kept,
-        "HF_HOME": str(folder / "hf_home"),
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        **environment,
-    }
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
+    kept |= {"HF_HOME": str(folder / "hf_home"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=kept | environment, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def test_streaming_to_torch(server: Server, mirror: Callable[[str], None], mnist_arrays: Arrays) -> None:
+    needs("torch")
+    from torch.utils.data import DataLoader
+
+    mirror(server.url(ARCHIVE))
+    images, labels = mnist_arrays["test"]
+    stream: Any = load_dataset("mnist_idx", split="test", streaming=True, num_shards=4).with_format("torch")
+    assert np.array_equal(np.squeeze(next(iter(stream))["image"].numpy()), images[0])
+    loader = DataLoader(stream, batch_size=256, num_workers=2)
+    assert sorted(int(label) for batch in loader for label in batch["label"]) == sorted(labels.tolist())
+
+
+def test_training_in_one_process(mnist_tar: Path, tmp_path: Path) -> None:
+    needs("torch")
+    printed = run([sys.executable, str(RECIPES / "train.py"), "40"], tmp_path, MNIST_IDX_MIRROR=str(mnist_tar))
+    accuracies = [float(found) for found in re.findall(r"([\d.]+)% of the test split right", printed)]
+    assert len(accuracies) == 3
+    assert accuracies[2] > 80
 
 
 def test_training_on_two_processes(server: Server, tmp_path: Path) -> None:
     needs("torch")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    recipe = [str(RECIPES / "distributed.py"), "--split", "test", "--epochs", "2"]
     with server.counting():
-        printed = run(
-            [*command, str(RECIPES / "train.py"), "--split", "test", "--epochs", "2"],
-            tmp_path,
-            MNIST_IDX_MIRROR=server.url(ARCHIVE),
-        )
+        printed = run([*command, *recipe], tmp_path, MNIST_IDX_MIRROR=server.url(ARCHIVE))
     found = re.findall(r"epoch (\d): (\d+) records, ([\d.]+)% right", printed)
     assert [(epoch, count) for epoch, count, _ in found] == [("0", "10000"), ("1", "10000")]
     assert 70 < float(found[0][2]) < float(found[1][2])
-    # Two processes of two workers, two passes: none of the eight fetches the packed member once for each shard.
+    # Two processes of two workers, two epochs: none of the eight fetches the compressed member once for each shard.
     assert server.sent() < 8 * 2.5 * 1_650_000
 
 
@@ -69,20 +82,15 @@ def test_a_large_file_becomes_parquet_on_a_cluster(serve: Callable[..., Server],
     server = serve()
     content = {"/train-images-idx3-ubyte": to_idx(images), "/train-labels-idx1-ubyte": to_idx(labels)}
     urls = [server.put(path, data) for path, data in content.items()]
+    recipe = [sys.executable, str(RECIPES / "to_parquet.py"), *urls, str(tmp_path / "parquet"), "--tasks", str(tasks)]
+    ray = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}', "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
     with server.counting():
-        printed = run(
-            [sys.executable, str(RECIPES / "to_parquet.py"), *urls, str(tmp_path / "parquet"), "--tasks", str(tasks)],
-            tmp_path,
-            RAY_OVERRIDE_RESOURCES='{"CPU": 2}',
-        )
-    assert f"{tasks} tasks are done" in printed
+        assert f"{tasks} tasks are done" in run(recipe, tmp_path, **ray)
 
-    # Every task has read its own range and, to know where it is, the head of the file.
+    # Every task has read its own range and, for the header, the start of the file.
     head, size = 32 << 10, count // tasks * 784
-    fetched = [
-        request.range for request in server.requests if request.path.startswith("/train-images") and request.range
-    ]
-    spans = [tuple(map(int, re.findall(r"\d+", span))) for span in fetched]
+    ranges = [request.range for request in server.requests if "images" in request.path and request.range]
+    spans = [tuple(map(int, re.findall(r"\d+", span))) for span in ranges]
     own = [(first, last) for first, last in spans if first > 0]
     assert len({(first - 16) // size for first, _ in own}) >= tasks - 1
     assert all((first - 16) // size == (last - 16) // size for first, last in own)

@@ -1,4 +1,4 @@
-"""Many workers on one data set: together they have each record exactly once, and none reads what is another's."""
+"""Many workers on one dataset: together they have each record once, and none fetches what another one reads."""
 
 from __future__ import annotations
 
@@ -9,54 +9,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clients import ROOT, digest_arrays, run_client
+from clients import run_client
 from conftest import ARCHIVE, MEMBERS
 from datasets import IterableDataset, load_dataset
 from datasets.distributed import split_dataset_by_node
 from http_server import Server
-from idx_files import to_idx
+from idx_files import number_of, numbered_images, to_idx, write_archive
 
-import mnist_idx  # noqa: F401  (makes the name known)
+from mnist_idx import IdxError, catalog
+from mnist_idx.builder import shard_ranges
 
-Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-# The same road on every version of `datasets`: what only runs scripts is given the script.
-LOAD = """
-import datasets
-if int(datasets.__version__.partition(".")[0]) < 4:
-    name, more = args["script"], {"trust_remote_code": True}
-else:
-    import mnist_idx
-    name, more = "mnist_idx", {}
-"""
-SCRIPT = {"script": str(ROOT / "mnist_idx")}
+# Several batches, and no multiple of anything.
+COUNT = 5_003
 
 needs_reshard = pytest.mark.skipif(
     not hasattr(IterableDataset, "reshard"), reason="reshard() came with datasets 5; num_shards= is for every version"
 )
 
 
-# Of the numbered records: several blocks, and no multiple of anything.
-COUNT = 5_003
-
-
-def numbered_images(count: int, size: int = 6) -> np.ndarray:
-    """Images that carry their number in their first four pixels."""
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size), dtype=np.uint8)
-    images.reshape(count, -1)[:, :4] = np.arange(count, dtype=">u4").view(np.uint8).reshape(count, 4)
-    return images
-
-
-def numbers(rows: Any) -> list[int]:
-    """The numbers of the records in rows of numbered images."""
-    pixels = (np.asarray(row["image"], np.uint8).reshape(-1) for row in rows)
-    return [int.from_bytes(image[:4].tobytes(), "big") for image in pixels]
+def numbers(data: Any) -> list[int]:
+    """The numbers of the records, in their order."""
+    batches = (batch["image"] for batch in data.with_format("numpy").iter(1000))
+    return [number_of({"image": image}) for images in batches for image in images]
 
 
 @pytest.fixture(scope="session")
 def numbered() -> dict[str, bytes]:
     """Small records that carry their numbers."""
-    return {IMAGES: to_idx(numbered_images(COUNT)), LABELS: to_idx((np.arange(COUNT) % 10).astype(np.uint8))}
+    return {IMAGES: to_idx(numbered_images(COUNT, 6)), LABELS: to_idx((np.arange(COUNT) % 10).astype(np.uint8))}
 
 
 @pytest.fixture(scope="session")
@@ -65,92 +46,85 @@ def large() -> dict[str, bytes]:
     return {IMAGES: to_idx(numbered_images(20_000, 28)), LABELS: to_idx(np.zeros(20_000, np.uint8))}
 
 
-@pytest.fixture(params=["plain", "gzip"])
+@pytest.fixture(scope="module", params=["plain", "gzip"])
 def packing(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def folder(numbered: dict[str, bytes], packing: str, tmp_path: Path) -> Path:
+def compressed(content: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{name}.gz": gzip.compress(data, 1) for name, data in content.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(numbered: dict[str, bytes], packing: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The numbered records as files."""
-    for name, content in numbered.items():
-        path = tmp_path / "files" / (name if packing == "plain" else f"{name}.gz")
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content if packing == "plain" else gzip.compress(content, 1))
-    return tmp_path / "files"
+    return write_archive(tmp_path_factory.mktemp("files"), numbered if packing == "plain" else compressed(numbered))
 
 
 def stream(folder: Path | str, **options: Any) -> IterableDataset:
-    return load_dataset("mnist_idx", data_dir=str(folder), split="train", streaming=True, as_array=True, **options)
+    return load_dataset("idxfolder", data_dir=str(folder), split="train", streaming=True, as_array=True, **options)
 
 
-def served(server: Server, content: dict[str, bytes]) -> dict[str, list[str]]:
-    """`data_files` for files that a server serves."""
-    return {"train": [server.put(f"/{name}", data) for name, data in content.items()]}
+def stream_files(server: Server, content: dict[str, bytes], **options: Any) -> IterableDataset:
+    """Stream files that a server serves."""
+    files = {"train": [server.put(f"/{name}", data) for name, data in content.items()]}
+    return load_dataset("idxfolder", data_files=files, split="train", streaming=True, as_array=True, **options)
 
 
-# num_proc
+@pytest.mark.parametrize(
+    ("start", "stop", "num_shards", "ranges"),
+    [
+        (0, 10, 1, [(0, 10)]),
+        (5, 15, 3, [(5, 8), (8, 11), (11, 15)]),
+        (0, 2, 5, [(0, 1), (1, 2)]),
+        (7, 7, 3, [(7, 7)]),
+    ],
+)
+def test_shard_ranges(start: int, stop: int, num_shards: int, ranges: list[tuple[int, int]]) -> None:
+    assert shard_ranges(start, stop, num_shards) == ranges
 
 
-@pytest.mark.compat
-@pytest.mark.parametrize("as_array", [False, True])
-def test_num_proc_divides_the_work(
-    python: str, as_array: bool, mnist_tar: Path, mnist_arrays: Arrays, hf_home: Path
-) -> None:
-    code = """
-import pyarrow
-from clients import digest_arrays, digest_table
+EVERYWHERE = """
+import datasets, mnist_idx, pyarrow
+import numpy as np
 
-def digest(rows):
-    if not args["as_array"]:
-        return digest_table(rows)
-    batch = rows.with_format("numpy")[:]
-    return digest_arrays(batch["image"], batch["label"])
+def numbers(rows):
+    batches = (batch["image"] for batch in rows.with_format("numpy").iter(1000))
+    return [int.from_bytes(np.asarray(image, np.uint8).tobytes()[:4], "big") for images in batches for image in images]
 
 def count(file):
     with pyarrow.memory_map(file) as source:
         return pyarrow.ipc.open_stream(source).read_all().num_rows
 
-data = datasets.load_dataset(name, num_proc=3, as_array=args["as_array"], **more)
-result = [
-    {split: digest(rows) for split, rows in data.items()},
-    {split: [count(entry["filename"]) for entry in rows.cache_files] for split, rows in data.items()},
-]
+options = {"data_dir": args["folder"], "split": "train"}
+result = []
+for as_array in (False, True):
+    data = datasets.load_dataset("idxfolder", num_proc=3, as_array=as_array, **options)
+    result.append([numbers(data), [count(entry["filename"]) for entry in data.cache_files]])
+data = datasets.load_dataset("idxfolder", streaming=True, num_shards=7, as_array=True, **options)
+result.append([numbers(data), [len(numbers(data.shard(num_shards=7, index=i))) for i in range(7)]])
 """
-    environment = {"MNIST_IDX_MIRROR": str(mnist_tar)}
-    arguments = {**SCRIPT, "as_array": as_array}
-    digests, counts = run_client(LOAD + code, python=python, home=hf_home, args=arguments, env=environment).result
-    assert digests == {split: digest_arrays(*arrays) for split, arrays in mnist_arrays.items()}
-    assert counts == {"train": [20_000] * 3, "test": [3_333, 3_333, 3_334]}
+
+
+@pytest.mark.compat
+def test_every_version_of_datasets(python: str, numbered: dict[str, bytes], tmp_path: Path, hf_home: Path) -> None:
+    args = {"folder": str(write_archive(tmp_path / "files", compressed(numbered)))}
+    found = run_client(EVERYWHERE, python=python, home=hf_home, args=args).result
+    lengths = [[1667, 1668, 1668]] * 2 + [[714, 715, 715, 714, 715, 715, 715]]
+    assert found == [[list(range(COUNT)), length] for length in lengths]
 
 
 def test_num_proc_of_a_subset(folder: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"num_samples": 3_000, "seed": 3, "sampling": "uniform", "as_array": True}
+    options |= {"data_dir": str(folder), "split": "train"}
     one, many = (
-        numbers(
-            load_dataset(
-                "mnist_idx", data_dir=str(folder), split="train", cache_dir=tmp_path / str(n), num_proc=n, **options
-            ).with_format("numpy")
-        )
-        for n in (1, 3)
+        numbers(load_dataset("idxfolder", cache_dir=str(tmp_path / str(n)), num_proc=n, **options)) for n in (1, 3)
     )
     assert one == many
     assert len(set(one)) == 3_000
 
 
 # Shards of a stream
-
-
-@pytest.mark.compat
-def test_num_shards_on_every_version(python: str, mnist_tar: Path, mnist_arrays: Arrays, hf_home: Path) -> None:
-    code = """
-from clients import digest
-data = datasets.load_dataset(name, split="test", streaming=True, num_shards=7, **more)
-result = [data.num_shards, digest(data), [len(list(data.shard(num_shards=7, index=i))) for i in range(7)]]
-"""
-    answer = run_client(LOAD + code, python=python, home=hf_home, args=SCRIPT, env={"MNIST_IDX_MIRROR": str(mnist_tar)})
-    lengths = [1428, 1429, 1428, 1429, 1428, 1429, 1429]
-    assert answer.result == [7, digest_arrays(*mnist_arrays["test"]), lengths]
 
 
 @needs_reshard
@@ -163,8 +137,7 @@ def test_reshard(folder: Path) -> None:
 
 
 def test_more_shards_than_records(tmp_path: Path) -> None:
-    (tmp_path / IMAGES).write_bytes(to_idx(numbered_images(3)))
-    data = stream(tmp_path, num_shards=10)
+    data = stream(write_archive(tmp_path, {IMAGES: to_idx(numbered_images(3, 6))}), num_shards=10)
     assert data.num_shards == 3
     assert numbers(data) == [0, 1, 2]
     assert numbers(split_dataset_by_node(data, rank=2, world_size=3)) == [2]
@@ -180,7 +153,7 @@ def test_shards_of_a_subset(folder: Path, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("num_shards", "world_size"), [(1, 2), (8, 4), (64, 3), (7, 2)])
-def test_each_node_has_its_own_records(folder: Path, num_shards: int, world_size: int) -> None:
+def test_each_node_has_records_of_its_own(folder: Path, num_shards: int, world_size: int) -> None:
     data = stream(folder, num_shards=num_shards)
     parts = [numbers(split_dataset_by_node(data, rank, world_size)) for rank in range(world_size)]
     assert sorted(number for part in parts for number in part) == list(range(COUNT))
@@ -192,10 +165,10 @@ def test_shuffled_shards_hold_each_record_once(folder: Path) -> None:
     found = numbers(data)
     assert sorted(found) == list(range(COUNT))
     assert found != list(range(COUNT))
-    data.set_epoch(1)
-    again = numbers(data)
-    assert sorted(again) == list(range(COUNT))
-    assert again != found
+
+
+def bounds(shard: int, num_shards: int) -> tuple[int, int]:
+    return COUNT * shard // num_shards, COUNT * (shard + 1) // num_shards
 
 
 # Workers
@@ -219,9 +192,9 @@ def test_data_loader(folder: Path, method: str, order: str) -> None:
         data.map(add_worker), batch_size=None, num_workers=4, multiprocessing_context=method, prefetch_factor=64
     )
     rows = list(loader)
-    assert sorted(numbers(rows)) == expected
+    assert sorted(map(number_of, rows)) == expected
     shares = [sum(row["worker"] == worker for row in rows) for worker in range(4)]
-    assert min(shares) > 0.9 * len(expected) / 4  # all are fed
+    assert min(shares) > 0.9 * len(expected) / 4
 
 
 def add_worker(row: dict[str, Any]) -> dict[str, Any]:
@@ -230,15 +203,11 @@ def add_worker(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "worker": torch.utils.data.get_worker_info().id}
 
 
-def bounds(shard: int, num_shards: int) -> tuple[int, int]:
-    return COUNT * shard // num_shards, COUNT * (shard + 1) // num_shards
-
-
 # What is fetched
 
 
 def fetch(data: IterableDataset) -> int:
-    """Read a stream; how many records it has."""
+    """Read a stream. Returns the number of records."""
     return sum(table.num_rows for table in data.with_format("arrow").iter(1000))
 
 
@@ -246,10 +215,8 @@ def test_adjacent_ranges_are_read_in_one_pass(
     large: dict[str, bytes], packing: str, serve: Callable[..., Server]
 ) -> None:
     server = serve()
-    content = large if packing == "plain" else {f"{name}.gz": gzip.compress(data, 1) for name, data in large.items()}
-    data = load_dataset(
-        "mnist_idx", data_files=served(server, content), split="train", streaming=True, num_shards=64, as_array=True
-    )
+    content = large if packing == "plain" else compressed(large)
+    data = stream_files(server, content, num_shards=64)
     with server.counting():
         assert fetch(data) == 20_000
     for name, stored in content.items():
@@ -258,9 +225,7 @@ def test_adjacent_ranges_are_read_in_one_pass(
 
 def test_a_shard_of_a_plain_file_fetches_its_part(large: dict[str, bytes], serve: Callable[..., Server]) -> None:
     server = serve()
-    data = load_dataset(
-        "mnist_idx", data_files=served(server, large), split="train", streaming=True, num_shards=64, as_array=True
-    )
+    data = stream_files(server, large, num_shards=64)
     for shard in (1, 40, 0, 63):
         part = data.shard(num_shards=64, index=shard)
         with server.counting():
@@ -271,19 +236,19 @@ def test_a_shard_of_a_plain_file_fetches_its_part(large: dict[str, bytes], serve
         assert server.count() <= 12
 
 
-def test_a_shard_of_a_packed_archive_fetches_nothing_behind_it(server: Server, mirror: Callable[[str], None]) -> None:
+def test_a_shard_of_a_compressed_file_fetches_nothing_behind_it(server: Server, mirror: Callable[[str], None]) -> None:
     mirror(server.url(ARCHIVE))
     data = load_dataset("mnist_idx", split="train", streaming=True, num_shards=64)
     with server.counting():
         assert fetch(data.shard(num_shards=64, index=0)) == 937
     assert server.sent() < 400_000
     with server.counting():
-        for shard in range(4):  # nobody reads on from where another has been, but none begins again
+        for shard in range(4):  # none goes on where another one has been, but none starts again
             fetch(data.shard(num_shards=64, index=shard))
     assert server.sent() < 1_600_000
 
 
-def test_shuffled_shards_of_a_packed_archive_are_fetched_about_once(
+def test_shuffled_shards_of_a_compressed_file_are_fetched_about_once(
     server: Server, mirror: Callable[[str], None], mnist_files: dict[str, bytes]
 ) -> None:
     mirror(server.url(ARCHIVE))
@@ -292,3 +257,18 @@ def test_shuffled_shards_of_a_packed_archive_are_fetched_about_once(
     with server.counting():
         assert fetch(data) == 60_000
     assert server.sent() <= 3 * stored
+
+
+@pytest.mark.parametrize("num_shards", [1, 7, 500])
+def test_an_invalid_source_is_not_replaced_after_its_records_were_yielded(
+    num_shards: int, tmp_path: Path, mnist_tar: Path, mnist_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest is known to be wrong at the end of the file, in the last shard."""
+    images, _ = MEMBERS["test"]
+    pixels = bytearray(gzip.decompress(mnist_files[images]))
+    pixels[16 + 5 * 784] ^= 1
+    bad = write_archive(tmp_path / "bad.tar", mnist_files | {images: gzip.compress(bytes(pixels), 1)})
+    sources = (catalog.Source(str(bad), 0), catalog.Source(str(mnist_tar), 0))
+    monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.DATASETS["mnist"]._replace(sources=sources))
+    with pytest.raises(IdxError, match=r"bad\.tar: found sha256"):
+        fetch(load_dataset("mnist_idx", split="test", streaming=True, num_shards=num_shards))

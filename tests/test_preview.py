@@ -1,132 +1,152 @@
-"""The contact sheet, judged by its pixels."""
+"""The contact sheet, judged by its pixels, and the same as text."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Image as ImageFeature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from idx_files import random_images, random_labels, to_idx, write_archive
 from PIL import Image
 
-from mnist_idx.cli import main
-from mnist_idx.idx import IdxError
-from mnist_idx.preview import GAP, MARGIN, contact_sheet, displayable
+from mnist_idx import IdxError, contact_sheet
+from mnist_idx.tools.cli import main
+from mnist_idx.tools.preview import CAPTION_HEIGHT, GAP, MARGIN, displayable, summarize, text_sheet
+
+BLACK = np.zeros((4, 28, 28), np.uint8)
 
 
-def tile(sheet, row, column, size, pitch):
-    top, left = MARGIN + row * pitch[0], MARGIN + column * pitch[1]
+def tile(sheet: Image.Image, row: int, column: int, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of one image on a sheet without captions."""
+    top, left = MARGIN + row * (size[0] + GAP), MARGIN + column * (size[1] + GAP)
     return np.asarray(sheet)[top : top + size[0], left : left + size[1]]
 
 
-def caption_area(sheet, index, columns):
-    """The pixels under image `index` of a sheet of 28 x 28 images with captions."""
+def caption(sheet: Image.Image, index: int, columns: int = 2) -> np.ndarray:
+    """The pixels under one image on a sheet of 28 x 28 images with captions."""
     row, column = divmod(index, columns)
-    top = MARGIN + row * (112 + 26 + GAP) + 112 + 1
+    top = MARGIN + row * (112 + CAPTION_HEIGHT + GAP) + 112 + 1
     left = MARGIN + column * (112 + GAP)
-    return np.asarray(sheet)[top : top + 25, left - GAP // 2 : left + 112 + GAP // 2]
+    return np.asarray(sheet)[top : top + CAPTION_HEIGHT - 1, left - GAP // 2 : left + 112 + GAP // 2]
 
 
-def test_every_pixel_becomes_a_sharp_square():
-    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+def captioned(label: Any, names: list[str] | None = None) -> bytes:
+    return contact_sheet(BLACK[:1], [label], names).tobytes()
+
+
+def test_every_pixel_becomes_a_sharp_square() -> None:
+    images = random_images(6, 28, 28)
     sheet = contact_sheet(images, columns=3)
     for index, image in enumerate(images):
-        drawn = tile(sheet, *divmod(index, 3), (112, 112), (112 + GAP, 112 + GAP))
         expected = np.repeat(np.repeat(image, 4, axis=0), 4, axis=1)
-        assert (drawn == expected[..., None]).all()
+        assert (tile(sheet, *divmod(index, 3), (112, 112)) == expected[..., None]).all()
+    colour = random_images(2, 8, 14, 3)
+    drawn = tile(contact_sheet(colour, columns=2), 0, 1, (64, 112))
+    assert (drawn == np.repeat(np.repeat(colour[1], 8, axis=0), 8, axis=1)).all()
 
 
-def test_colour_is_kept():
-    images = np.random.default_rng(0).integers(0, 256, (2, 8, 14, 3), dtype=np.uint8)
-    sheet = contact_sheet(images, columns=2)
-    drawn = tile(sheet, 0, 1, (64, 112), (64 + GAP, 112 + GAP))
-    assert (drawn == np.repeat(np.repeat(images[1], 8, axis=0), 8, axis=1)).all()
-
-
-def test_labels_are_written_under_their_images():
-    images = np.zeros((4, 28, 28), dtype=np.uint8)
-    sheet = contact_sheet(images, [3, 8, 3, 1], columns=2)
-    three, eight, again, one = (caption_area(sheet, index, 2) for index in range(4))
+def test_labels_are_written_under_their_images() -> None:
+    sheet = contact_sheet(BLACK, [3, 8, 3, 1], columns=2)
+    three, eight, again, one = (caption(sheet, index) for index in range(4))
     assert (three == again).all()
-    assert (three != eight).any()
-    assert (eight != one).any()
+    assert (three != eight).any() and (eight != one).any()
     # Legible: dark ink on white, in letters of a readable height.
     inked = np.flatnonzero((three < 100).all(axis=2).any(axis=1))
     assert np.ptp(inked) + 1 >= 10
-    without = contact_sheet(images, columns=2)
-    assert without.height < sheet.height
+    assert contact_sheet(BLACK, columns=2).height == sheet.height - 2 * CAPTION_HEIGHT
 
 
-def test_names_replace_numbers():
-    images = np.zeros((1, 28, 28), dtype=np.uint8)
-
-    def captioned(label, names=None):
-        return np.asarray(contact_sheet(images, [label], names)).tobytes()
-
+def test_names_replace_numbers_where_the_font_has_them() -> None:
     assert captioned(1, ["Coat", "Bag"]) != captioned(1)
-    assert captioned(5, ["Coat", "Bag"]) == captioned(5), "a class without a name is written as its number"
-    assert captioned(-1, ["Coat", "Bag"]) == captioned(-1)
-    assert captioned(0, ["é"]) == captioned(0, ["e"])
-    assert captioned(0, ["\N{HIRAGANA LETTER A} - a"]) == captioned(0, ["a"])
-    assert captioned(0, ["\N{HIRAGANA LETTER A}"]) == captioned(0, None), "nothing to draw: the number"
+    for label, names in ((5, ["Coat", "Bag"]), (2, ["Coat", "Bag"]), (-1, ["Coat", "Bag"]), (0, ["é"]), (0, [" "])):
+        assert captioned(label, names) == captioned(label), "a class without a name is written as its number"
     assert captioned(0, ["two\nlines"]) == captioned(0, ["two lines"])
+    parts = np.array([[7, 4, 2349], [2, 1, 30]])
+    assert contact_sheet(BLACK[:2], parts).tobytes() == contact_sheet(BLACK[:2], [7, 2]).tobytes()
 
 
-def test_long_names_stay_within_their_column():
-    images = np.zeros((4, 28, 28), dtype=np.uint8)
-    sheet = contact_sheet(images, [0, 0, 0, 0], ["W" * 300], columns=2)
-    pixels = np.asarray(sheet)
+@pytest.mark.parametrize("name", ["W" * 14, "W" * 300])
+def test_long_names_stay_within_their_column(name: str) -> None:
+    sheet = contact_sheet(BLACK, [0] * 4, [name], columns=2)
     gap = MARGIN + 112 + GAP // 2
-    assert (pixels[:, gap - 1 : gap + 1] == 255).all()
-    assert (caption_area(sheet, 0, 2) < 100).any()
-
-
-def test_labels_of_several_numbers_show_the_first():
-    images = np.zeros((2, 28, 28), dtype=np.uint8)
-    wide = contact_sheet(images, np.array([[7, 4, 2349], [2, 1, 30]]))
-    assert wide.tobytes() == contact_sheet(images, [7, 2]).tobytes()
+    assert (np.asarray(sheet)[:, gap - 1 : gap + 1] == 255).all()
+    assert (caption(sheet, 0) < 100).any()
 
 
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (3, 50, 50), (3, 28, 1), (2, 513, 3), (2, 3, 513), (1, 600, 400, 3), (26, 28, 28)]
 )
-def test_odd_shapes(shape):
+def test_odd_shapes(shape: tuple[int, ...]) -> None:
     sheet = contact_sheet(np.full(shape, 90, dtype=np.uint8), np.arange(shape[0]))
     assert (np.asarray(sheet) == 90).all(axis=2).any()
     assert max(sheet.size) < 1000
 
 
-def test_columns_and_cell():
+def test_columns_and_cell() -> None:
     images = np.zeros((25, 28, 28), dtype=np.uint8)
     square = contact_sheet(images)
     assert square.width == square.height == 2 * MARGIN + 5 * 112 + 4 * GAP
     assert contact_sheet(images, columns=25).height == 2 * MARGIN + 112
     assert contact_sheet(images, columns=100).width == contact_sheet(images, columns=25).width
     assert contact_sheet(images, cell=28 * 7 + 5, columns=1).width == 2 * MARGIN + 28 * 7
+    assert contact_sheet(images, num=3, columns=3).tobytes() == contact_sheet(images[:3], columns=3).tobytes()
+    assert contact_sheet(images[:0], []).size > (0, 0)
 
 
-def test_no_records():
-    assert contact_sheet(np.zeros((0, 28, 28), dtype=np.uint8), []).size > (0, 0)
+def test_a_notebook_shows_it() -> None:
+    shown = contact_sheet(BLACK)._repr_png_()  # what IPython asks for
+    assert shown is not None and shown.startswith(b"\x89PNG")
+
+
+def test_datasets_and_pairs() -> None:
+    images, labels = random_images(40, 28, 28), random_labels(40)
+    names = [f"class {number}" for number in range(10)]
+    pictures = {"image": list(map(Image.fromarray, images)), "label": labels}
+    data = Dataset.from_dict(pictures, features=Features({"image": ImageFeature(), "label": ClassLabel(names=names)}))
+    expected = contact_sheet(images[:25], labels[:25], names).tobytes()
+    renamed = data.rename_columns({"image": "picture", "label": "digit"})
+    for source in (data, data.to_iterable_dataset(), data.with_format("numpy"), renamed):
+        assert contact_sheet(source).tobytes() == expected
+    assert contact_sheet((images, labels), names=names, num=25).tobytes() == expected
+    arrays = {"image": images.astype("int16"), "label": labels}
+    features = Features({"image": Array2D((28, 28), "int16"), "label": Value("int64")})
+    drawn = contact_sheet(Dataset.from_dict(arrays, features=features), num=5)
+    assert drawn.tobytes() == contact_sheet(images[:5].astype("int16"), labels[:5]).tobytes()
+    modes = [Image.fromarray(images[0]).convert(mode) for mode in ("RGBA", "P")]
+    in_colour = contact_sheet(Dataset.from_dict({"image": modes}, features=Features({"image": ImageFeature()})))
+    assert in_colour.tobytes() == contact_sheet(np.stack([images[0]] * 2)).tobytes()
+    with pytest.raises(IdxError, match=r'found train, test\. Pick one: dataset\["train"\]'):
+        contact_sheet(DatasetDict({"train": data, "test": data}))
+    sizes = [Image.fromarray(random_images(2, side)) for side in (2, 3)]
+    with pytest.raises(IdxError, match="differ in size"):
+        contact_sheet(Dataset.from_dict({"image": sizes}, features=Features({"image": ImageFeature()})))
 
 
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
         (np.array([[[0.0, 0.5, 1.0]]]), [0, 128, 255]),
+        (np.array([[[0.0, 0.5]]]), [0, 128]),
         (np.array([[[0, 5, 10]]], dtype=np.int32), [0, 128, 255]),
         (np.array([[[-1.0, 0.0, 1.0]]], dtype=np.float32), [0, 128, 255]),
         (np.array([[[False, True, True]]]), [0, 255, 255]),
         (np.array([[[np.nan, np.inf, -np.inf, 2.0, 4.0]]]), [0, 255, 0, 0, 255]),
         (np.array([[[7, 7, 7]]], dtype=np.int16), [0, 0, 0]),
         (np.array([[[-1.7e308, 1.7e308]]]), [0, 255]),
+        (np.array([[[3, 200]]], dtype=np.uint8), [3, 200]),
     ],
 )
-def test_other_types_are_scaled(images, expected):
+def test_other_types_are_scaled(images: np.ndarray, expected: list[int]) -> None:
     assert displayable(images).ravel().tolist() == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(
     npst.arrays(
         dtype=st.sampled_from(["uint8", "int8", "int16", "int32", "float32", "float64", "bool", "int64", "uint64"]),
@@ -137,28 +157,53 @@ def test_other_types_are_scaled(images, expected):
     ),
     st.lists(st.text(max_size=30), max_size=3),
 )
-def test_anything_is_drawn(images, names):
-    sheet = contact_sheet(images, np.arange(len(images)), names)
-    assert sheet.mode == "RGB"
+def test_anything_is_drawn(images: np.ndarray, names: list[str]) -> None:
+    assert contact_sheet(images, np.arange(len(images)), names).mode == "RGB"
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "options", "message"),
     [
-        (np.zeros((2, 28, 28)), [1], {}, "2 images, 1 labels"),
-        (np.zeros((2, 28)), None, {}, r"\(N, rows, cols\).*not \(2, 28\)"),
-        (np.zeros((2, 28, 28, 4)), None, {}, r"not \(2, 28, 28, 4\)"),
-        (np.zeros((2, 0, 28)), None, {}, "no pixels"),
-        (np.zeros((2, 8, 8), dtype="S1"), None, {}, "hold numbers"),
+        (np.zeros((2, 28, 28)), [1], {}, "2 images and 1 labels"),
+        (np.zeros((2, 28)), None, {}, r"\(N, rows, cols\).*found \(2, 28\)"),
+        (np.zeros((2, 28, 28, 4)), None, {}, r"found \(2, 28, 28, 4\)"),
+        (np.zeros((2, 0, 28)), None, {}, "pixels that are numbers"),
+        (np.zeros((2, 8, 8), dtype="S1"), None, {}, "pixels that are numbers"),
         (np.zeros((2, 8, 8)), None, {"columns": 0}, "at least 1"),
+        (np.zeros((2, 8, 8)), None, {"cell": 0}, "at least 1"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(images, labels, options, message):
+def test_what_cannot_be_drawn(images: np.ndarray, labels: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(IdxError, match=message):
         contact_sheet(images, labels, **options)
 
 
-# --- the command line ----------------------------------------------------------------------------------------------
+# As text
+
+
+def test_text_sheet() -> None:
+    image = np.array([[0, 25, 26, 255], [0, 0, 0, 0], [130, 0, 0, 0]], np.uint8)
+    assert text_sheet((np.stack([image] * 3), [5, 6, 7]), 2) == "5\n  .@\n+\n\n6\n  .@\n+"
+    assert text_sheet(np.repeat(image[None, ..., None], 3, axis=3), 1) == "\n  .@\n+"
+    wide = text_sheet((np.full((1, 2, 200), 255, np.uint8), [0]), 1).splitlines()
+    assert 60 < len(wide[1]) <= 80
+    assert text_sheet(BLACK[:0], 3) == "no records"
+
+
+def test_summarize() -> None:
+    names = ["unused", *(f"letter {number}" for number in range(7))]
+    data = {"image": list(map(Image.fromarray, BLACK)), "label": [1, 1, 7, 3]}
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=names)})
+    split = Dataset.from_dict(data, features=features)
+    split.info.description = "Letters."
+    lines = summarize({"train": split, "test": split.select([])}, 30).splitlines()
+    assert lines[:2] == ["Letters.", "train: 4 records of 28x28"]
+    assert [line.split("  ")[1:] for line in lines[2:4]] == [["letter 0: 2", "letter 2: 1"], ["letter 6: 1"]]
+    assert lines[4].startswith("test: 0 records")
+    assert len(lines) == 5
+
+
+# The command
 
 FILES = {
     "digits": {"train-images-idx3-ubyte": random_images(40, 28, 28), "train-labels-idx1-ubyte": random_labels(40)},
@@ -170,27 +215,44 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("form", ["folder", "set.tar"])
-def test_any_source_is_drawn(tmp_path, monkeypatch, capsys, name, form):
+def test_any_source_is_drawn(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
+    form = "set.tar.gz" if name == "digits" else name
     source = write_archive(tmp_path / form, {file: to_idx(array) for file, array in FILES[name].items()})
     split = "test" if name == "thin" else "train"
-    assert main(["preview", str(source), "--split", split, "--output", "sheet.png"]) == 0
+    assert main(["preview", str(source), "--split", split]) == 0
     images, *labels = FILES[name].values()
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        expected = contact_sheet(images[:25], labels[0][:25] if labels else None)
-        assert sheet.tobytes() == expected.tobytes()
-    printed = capsys.readouterr().out
-    assert f"{split}: {len(images)} records" in printed
+    with Image.open(tmp_path / ("set.png" if name == "digits" else f"{name}.png")) as sheet:
+        assert sheet.tobytes() == contact_sheet(images[:25], labels[0][:25] if labels else None).tobytes()
+    assert f"{split}: {len(images)} records" in capsys.readouterr().out
+    assert main(["preview", str(source), "--split", split, "--num", "2", "--ascii"]) == 0
+    expected = text_sheet((images, *labels) if labels else images, 2)
+    assert capsys.readouterr().out.endswith(f"\n\n{expected}\n")
 
 
-def test_one_of_several_data_sets_is_drawn(tmp_path, monkeypatch, capsys):
+def test_options_of_preview(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     files = {f"{name}-{file}": to_idx(array) for name in ("one", "two") for file, array in FILES["digits"].items()}
     source = str(write_archive(tmp_path / "set.tar", files))
-    assert main(["preview", source]) == 1
-    assert 'data_set="one"' in capsys.readouterr().err
-    assert main(["preview", source, "--data-set", "two", "--num", "3"]) == 0
-    assert (tmp_path / "digits.png").exists()
-    assert main(["preview", source, "--data-set", "two", "--split", "test"]) == 1
-    assert "expected one of train" in capsys.readouterr().err
+    for options, message in (
+        ([source], "--prefix one"),
+        ([source, "--prefix", "two", "--split", "test"], "--split test: expected one of train"),
+        (["tiny", "--split", "validation"], "--split validation: expected train or test"),
+        (["tiny", "--prefix", "two"], "Leave out --prefix"),
+        ([str(tmp_path / "nowhere")], "no such file, folder or config"),
+        (["tiny", "--num", "0"], "--num 0: expected at least 1"),
+        (["tiny", "--output", "no/such/folder.png"], "cannot be written"),
+    ):
+        assert main(["preview", *options]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["preview", source, "--prefix", "two", "--num", "3", "--output", "x.png"]) == 0
+    with Image.open("x.png") as sheet:
+        assert sheet.tobytes() == contact_sheet(*FILES["digits"].values(), num=3).tobytes()
+    assert main(["preview", "tiny", "--output", "x.png"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["preview", "tiny", "--output", "x.png", "--overwrite"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.tar", "x.png"]

@@ -45,7 +45,7 @@ class Stock(datasets.GeneratorBasedBuilder):
 
 
 def floor(archive: str, folder: str) -> int:
-    """Unpack, encode and write the Arrow files with the libraries that the package uses, and nothing else."""
+    """Decompress, encode and write the Arrow files with the libraries that the package uses, and nothing else."""
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     schema = pa.schema({"image": kind, "label": pa.int64()}, FEATURES.arrow_schema.metadata)
     start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0))

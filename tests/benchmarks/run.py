@@ -16,18 +16,21 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "servers"))
 
 from http_server import Server  # noqa: E402  (found by the path above)
 
 ARCHIVE = HERE.parents[2] / "shared" / "data" / "mnist_database.tar"
 COUNTS = (10_000, 100_000, 1_000_000)
 LINK = 100e6 / 8  # bytes per second
+
+Result = dict[str, Any]
+Task = Callable[[], Result]
 
 
 class Row(NamedTuple):
@@ -38,9 +41,9 @@ class Row(NamedTuple):
     against: str
     figure: float
     unit: str
-    target: str
-    reached: bool | None
-    detail: str
+    target: str = ""
+    reached: bool | None = None
+    detail: str = ""
 
 
 class Bench:
@@ -50,9 +53,8 @@ class Bench:
         self.archive = str(archive)
         self.folder = folder
         self.runs = runs
-        self.made: set[str] = set()
 
-    def run(self, name: str, mirror: str | None = None, **arguments: Any) -> dict[str, Any]:
+    def run(self, name: str, mirror: str | None = None, **arguments: Any) -> Result:
         """Run a task in a process and a cache of its own; `cache=True` stands for an empty folder."""
         home = tempfile.mkdtemp(dir=self.folder)
         if arguments.get("cache") is True:
@@ -72,9 +74,9 @@ class Bench:
             raise SystemExit(f"{name} failed:\n{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def compare(self, *tasks: Callable[[], dict[str, Any]], runs: int | None = None) -> list[list[dict[str, Any]]]:
+    def compare(self, *tasks: Task, runs: int | None = None) -> list[list[Result]]:
         """Run tasks in turn, several times, beginning with another one each time; by task, what they gave."""
-        results: list[list[dict[str, Any]]] = [[] for _ in tasks]
+        results: list[list[Result]] = [[] for _ in tasks]
         for number in range(runs or self.runs):
             for offset in range(len(tasks)):
                 index = (number + offset) % len(tasks)
@@ -85,55 +87,45 @@ class Bench:
         return results
 
     def parquet(self) -> dict[str, str]:
-        """The data set as Parquet."""
-        if "parquet" not in self.made:
+        """The dataset as Parquet."""
+        files = {split: str(self.folder / f"{split}.parquet") for split in ("train", "test")}
+        if not os.path.exists(files["test"]):
             self.run("make_parquet", archive=self.archive, folder=str(self.folder))
-            self.made.add("parquet")
-        return {split: str(self.folder / f"{split}.parquet") for split in ("train", "test")}
+        return files
 
-    def members(self) -> dict[str, str]:
-        """The packed IDX files of the train split, on their own."""
-        with tarfile.open(self.archive) as tar:
-            for role in ("images-idx3", "labels-idx1"):
-                (self.folder / role).write_bytes(tar.extractfile(f"data/train-{role}-ubyte.gz").read())  # type: ignore[union-attr]
-        return {role.partition("-")[0]: str(self.folder / role) for role in ("images-idx3", "labels-idx1")}
+    @contextmanager
+    def serving(self, **behaviour: Any) -> Iterator[tuple[Server, str, dict[str, str]]]:
+        """A server, and on it the archive and the Parquet files."""
+        files = self.parquet()
+        with Server(
+            {"/mnist_database.tar": self.archive, **{f"/{split}": path for split, path in files.items()}}
+        ) as server:
+            server.behave("*", **behaviour)
+            yield server, server.url("/mnist_database.tar"), {split: server.url(f"/{split}") for split in files}
 
 
-def ratio(theirs: list[dict[str, Any]], ours: list[dict[str, Any]], key: str = "seconds") -> float:
+def ratio(theirs: list[Result], ours: list[Result], key: str = "seconds") -> float:
     """How many times as much one takes as the other, round by round."""
     return statistics.median(one[key] / other[key] for one, other in zip(theirs, ours, strict=True))
 
 
-def median(results: list[dict[str, Any]], key: str = "seconds") -> float:
+def median(results: list[Result], key: str = "seconds") -> float:
     return statistics.median(result[key] for result in results)
 
 
-def times(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
-    return f"{median(ours):.3f} s : {median(theirs):.3f} s"
-
-
-def faster(
-    name: str,
-    what: str,
-    against: str,
-    ours: list[dict[str, Any]],
-    theirs: list[dict[str, Any]],
-    target: float | None = None,
+def versus(
+    name: str, what: str, against: str, results: list[list[Result]], at_least: float = 0, at_most: float = 0
 ) -> Row:
-    figure = ratio(theirs, ours)
-    goal = "" if target is None else f"≥ {target:g}x"
-    reached = None if target is None else figure >= target
-    return Row(name, what, against, figure, "x as fast", goal, reached, times(ours, theirs))
+    """How many times as fast as the other, or, with `at_most`, how many times the time of the other."""
+    ours, theirs = results
+    figure = ratio(ours, theirs) if at_most else ratio(theirs, ours)
+    target = f"≤ {at_most:g}x" if at_most else f"≥ {at_least:g}x" if at_least else ""
+    reached = None if not target else figure <= at_most if at_most else figure >= at_least
+    detail = f"{median(ours):.3f} s : {median(theirs):.3f} s"
+    return Row(name, what, against, figure, "x the time" if at_most else "x as fast", target, reached, detail)
 
 
-def slower(
-    name: str, what: str, against: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], target: float
-) -> Row:
-    figure = ratio(ours, theirs)
-    return Row(name, what, against, figure, "x the time", f"≤ {target:g}x", figure <= target, times(ours, theirs))
-
-
-def peak(name: str, what: str, results: list[dict[str, Any]], detail: str = "") -> Row:
+def peak(name: str, what: str, results: list[Result], detail: str = "") -> Row:
     figure = median(results, "memory") / 1e6
     return Row(name, what, "bare import", figure, "MB more at the peak", "≤ 60 MB", figure <= 60, detail)
 
@@ -141,154 +133,139 @@ def peak(name: str, what: str, results: list[dict[str, Any]], detail: str = "") 
 def prepare(bench: Bench) -> Iterator[Row]:
     """From the local archive to Arrow files, 70,000 records."""
     files = bench.parquet()
-    ours, parquet, floor = bench.compare(
-        lambda: bench.run("prepare", cache=True),
+
+    def ours() -> Result:
+        return bench.run("prepare", cache=True)
+
+    results, parquet, floor = bench.compare(
+        ours,
         lambda: bench.run("prepare_parquet", cache=True, files=files),
         lambda: bench.run("prepare_floor", cache=True, archive=bench.archive),
     )
-    again, stock = bench.compare(
-        lambda: bench.run("prepare", cache=True),
-        lambda: bench.run("prepare_stock", cache=True, archive=bench.archive),
-        runs=max(1, bench.runs // 2),
+    stock = bench.compare(
+        ours, lambda: bench.run("prepare_stock", cache=True, archive=bench.archive), runs=max(1, bench.runs // 2)
     )
     what = "prepare from the local tar"
-    yield faster("prepare", what, "stock loading script", again, stock, 10)
-    yield slower("prepare", what, "Parquet, local", ours, parquet, 5)
-    yield slower("prepare", what, "floor: unpack, encode, write", ours, floor, 1.35)
-    yield peak("prepare", what, ours)
+    yield versus("prepare", what, "stock loading script", stock, at_least=10)
+    yield versus("prepare", what, "Parquet, local", [results, parquet], at_most=5)
+    yield versus("prepare", what, "floor: decompress, encode, write", [results, floor], at_most=1.35)
+    yield peak("prepare", what, results)
 
 
 def verify(bench: Bench) -> Iterator[Row]:
     """What checking every byte costs."""
-    ours, without = bench.compare(
-        lambda: bench.run("prepare", cache=True), lambda: bench.run("prepare_unverified", cache=True)
-    )
-    figure = (ratio(ours, without) - 1) * 100
-    yield Row(
-        "verify",
-        "prepare, every byte verified",
-        "nothing verified",
-        figure,
-        "% more time",
-        "",
-        None,
-        times(ours, without),
-    )
+    for what, name, arguments in (
+        ("prepare", "prepare", {"cache": True}),
+        ("stream rows", "stream", {"form": "python", "split": "train"}),
+        ("load_arrays", "arrays", {"split": "train"}),
+    ):
+        verified, unverified = bench.compare(
+            lambda: bench.run(name, **arguments),  # noqa: B023
+            lambda: bench.run(name, verified=False, **arguments),  # noqa: B023
+        )
+        figure = (ratio(verified, unverified) - 1) * 100
+        yield Row(
+            "verify", f"{what}, every byte verified", "nothing verified", figure, "% more time", "≤ 5 %", figure <= 5
+        )
 
 
 def warm(bench: Bench) -> Iterator[Row]:
     """Loading what has been prepared before."""
     files = bench.parquet()
-    ours_cache, their_cache = str(bench.folder / "warm"), str(bench.folder / "warm_parquet")
-    bench.run("prepare", cache=ours_cache)
-    bench.run("prepare_parquet", cache=their_cache, files=files)
-    ours, parquet = bench.compare(
-        lambda: bench.run("prepare", cache=ours_cache),
-        lambda: bench.run("prepare_parquet", cache=their_cache, files=files),
-    )
-    yield slower("warm", "load_dataset once prepared", "Parquet, once prepared", ours, parquet, 1)
+    caches = str(bench.folder / "warm"), str(bench.folder / "warm_parquet")
+    tasks: list[Task] = [
+        lambda: bench.run("prepare", cache=caches[0]),
+        lambda: bench.run("prepare_parquet", cache=caches[1], files=files),
+    ]
+    for task in tasks:
+        task()
+    yield versus("warm", "load_dataset once prepared", "Parquet, once prepared", bench.compare(*tasks), at_most=1)
+
+
+STREAMS = (("python", 10_000), ("numpy", 10_000), ("arrow", 60_000))
 
 
 def stream(bench: Bench) -> Iterator[Row]:
     """Streaming from the local disk."""
     files = bench.parquet()
-    for form, most, what in (
-        ("python", 1, "first streamed example"),
-        ("python", 10_000, "stream, Python objects"),
-        ("numpy", 10_000, "stream, NumPy batches"),
-        ("arrow", 60_000, "stream, Arrow batches"),
-    ):
-        ours, parquet = bench.compare(
+    for form, most in (("python", 1), *STREAMS):
+        results = bench.compare(
             lambda: bench.run("stream", form=form, split="train", most=most),  # noqa: B023
             lambda: bench.run("stream_parquet", form=form, split="train", most=most, files=files),  # noqa: B023
         )
-        yield slower("stream", what, "Parquet, local", ours, parquet, 1.0)
-    yield peak("stream", what, ours)
+        yield versus("stream", f"stream {most:,}, {form}", "Parquet, local", results, at_most=1)
+    yield peak("stream", f"stream {most:,}, {form}", results[0])
 
 
 def link(bench: Bench) -> Iterator[Row]:
     """Over a link of 100 Mbit/s, download included."""
-    files = bench.parquet()
-    with ExitStack() as stack:
-        names = {"/mnist_database.tar": bench.archive, "/train.parquet": files["train"], "/test.parquet": files["test"]}
-        server = stack.enter_context(Server(names))
-        server.behave("*", bandwidth=LINK)
-        urls = {split: server.url(f"/{split}.parquet") for split in files}
-        mirror = server.url("/mnist_database.tar")
-        ours, parquet = bench.compare(
+    with bench.serving(bandwidth=LINK) as (_, mirror, urls):
+        results = bench.compare(
             lambda: bench.run("prepare", cache=True, mirror=mirror),
             lambda: bench.run("prepare_parquet", cache=True, files=urls),
         )
-        yield slower("link", "download and prepare, 100 Mbit/s", "Parquet", ours, parquet, 1.0)
-        for form, most in (("python", 10_000), ("numpy", 10_000), ("arrow", 60_000)):
-            ours, parquet = bench.compare(
+        yield versus("link", "download and prepare, 100 Mbit/s", "Parquet", results, at_most=1)
+        for form, most in STREAMS:
+            results = bench.compare(
                 lambda: bench.run("stream", form=form, split="train", most=most, mirror=mirror),  # noqa: B023
                 lambda: bench.run("stream_parquet", form=form, split="train", most=most, files=urls),  # noqa: B023
             )
-            yield slower("link", f"stream {most:,}, {form}, 100 Mbit/s", "Parquet", ours, parquet, 1.0)
+            yield versus("link", f"stream {most:,}, {form}, 100 Mbit/s", "Parquet", results, at_most=1)
 
 
 def fetched(bench: Bench) -> Iterator[Row]:
     """Bytes and requests."""
-    files = bench.parquet()
-    with ExitStack() as stack:
-        names = {"/mnist_database.tar": bench.archive, "/train.parquet": files["train"], "/test.parquet": files["test"]}
-        server = stack.enter_context(Server(names))
-        urls = {split: server.url(f"/{split}.parquet") for split in files}
-        mirror = server.url("/mnist_database.tar")
+    with bench.serving() as (server, mirror, urls):
 
-        def count(name: str, **arguments: Any) -> tuple[int, int]:
+        def count(name: str, **arguments: Any) -> tuple[float, int]:
             with server.counting():
                 bench.run(name, mirror=mirror, **arguments)
-            return server.sent(), server.count()
+            return server.sent() / 1e6, server.count()
 
-        for what, ours, theirs in (
-            ("prepare", ("prepare", {"cache": True}), ("prepare_parquet", {"cache": True})),
-            (
-                "stream the first 100 of train",
-                ("stream", {"most": 100, "form": "python"}),
-                ("stream_parquet", {"most": 100, "form": "python"}),
-            ),
-            ("stream test", ("stream", {"split": "test"}), ("stream_parquet", {"split": "test"})),
-            ("stream train", ("stream", {}), ("stream_parquet", {})),
-            ("stream train, 64 shards, shuffled", ("stream_shuffled", {"split": "train"}), None),
+        for what, name, arguments in (
+            ("prepare", "prepare", {"cache": True}),
+            ("stream the first 100 of train", "stream", {"form": "python", "split": "train", "most": 100}),
+            ("stream test", "stream", {"form": "arrow", "split": "test"}),
+            ("stream train", "stream", {"form": "arrow", "split": "train"}),
         ):
-            streamed = {"form": "arrow", "split": "train"} if ours[0] == "stream" else {}
-            sent, requests = count(ours[0], **streamed | ours[1])
-            if theirs is None:
-                yield Row("fetched", what, "", sent / 1e6, "MB", "", None, f"{requests} requests")
-                continue
-            other, others = count(theirs[0], files=urls, **streamed | theirs[1])
-            detail = f"{sent / 1e6:.2f} MB in {requests} requests : {other / 1e6:.2f} MB in {others}"
-            yield Row("fetched", what, "Parquet", sent / other, "x the bytes", "", None, detail)
+            ours, theirs = count(name, **arguments), count(f"{name}_parquet", files=urls, **arguments)
+            detail = f"{ours[0]:.2f} MB in {ours[1]} requests : {theirs[0]:.2f} MB in {theirs[1]}"
+            yield Row("fetched", what, "Parquet", ours[0] / theirs[0], "x the bytes", detail=detail)
+        sent, requests = count("stream_shuffled", split="train")
+        yield Row("fetched", "stream train, 64 shards, shuffled", "", sent, "MB", detail=f"{requests} requests")
 
 
 def arrays(bench: Bench) -> Iterator[Row]:
     """The train split as NumPy arrays."""
-    members = bench.members()
+    members = {}
+    with tarfile.open(bench.archive) as tar:
+        for role in ("images-idx3", "labels-idx1"):
+            path = bench.folder / role
+            path.write_bytes(tar.extractfile(f"data/train-{role}-ubyte.gz").read())  # type: ignore[union-attr]
+            members[role.partition("-")[0]] = str(path)
     ours, idx2numpy, plain = bench.compare(
         lambda: bench.run("arrays", split="train"),
         lambda: bench.run("arrays_idx2numpy", **members),
         lambda: bench.run("arrays_plain", **members),
     )
-    yield faster("arrays", "load_arrays, train", "idx2numpy over gzip", ours, idx2numpy, 1)
-    yield faster("arrays", "load_arrays, train", "gzip + np.frombuffer", ours, plain, 1)
+    yield versus("arrays", "load_arrays, train", "idx2numpy over gzip", [ours, idx2numpy], at_least=1)
+    yield versus("arrays", "load_arrays, train", "gzip + np.frombuffer", [ours, plain], at_least=1)
 
 
 def epoch(bench: Bench) -> Iterator[Row]:
     """One pass over the train split in NumPy batches of 256."""
     files = bench.parquet()
     caches = [str(bench.folder / f"epoch{number}") for number in range(3)]
-    contestants = (
+    tasks: list[Task] = [
         lambda: bench.run("epoch", cache=caches[0], as_array=True),
         lambda: bench.run("epoch", cache=caches[1]),
         lambda: bench.run("epoch_parquet", cache=caches[2], files=files),
-    )
-    for contestant in contestants:
-        contestant()
-    as_array, png, parquet = bench.compare(*contestants)
-    yield faster("epoch", "NumPy batches of 256, as_array=True", "from PNG", as_array, png, 8)
-    yield faster("epoch", "NumPy batches of 256, PNG", "Parquet's PNG", png, parquet)
+    ]
+    for task in tasks:
+        task()
+    as_array, png, parquet = bench.compare(*tasks)
+    yield versus("epoch", "NumPy batches of 256, as_array=True", "from PNG", [as_array, png], at_least=8)
+    yield versus("epoch", "NumPy batches of 256, PNG", "Parquet's PNG", [png, parquet])
 
 
 def growth(bench: Bench) -> Iterator[Row]:
@@ -297,7 +274,7 @@ def growth(bench: Bench) -> Iterator[Row]:
     folder.mkdir()
     bench.run("make_records", archive=bench.archive, folder=str(folder), counts=list(COUNTS))
 
-    def prepared(count: int) -> dict[str, Any]:
+    def prepared(count: int) -> Result:
         result = bench.run("generate", cache=True, data_dir=str(folder / str(count)))
         return {**result, "value": None, "per record": result["seconds"] / count}
 
@@ -319,12 +296,13 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 def show(row: Row) -> str:
     mark = {True: "reached", False: "NOT reached", None: ""}[row.reached]
     against = f"against {row.against}" if row.against else ""
-    return f"{row.what:36} {against:38} {row.figure:8.2f} {row.unit:20} {row.target:8} {mark:12} {row.detail}"
+    return f"{row.what:36} {against:40} {row.figure:8.2f} {row.unit:20} {row.target:8} {mark:12} {row.detail}".rstrip()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all by default")
+    names = ", ".join(BENCHMARKS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {names}; all by default")
     parser.add_argument("--runs", type=int, default=5, help="rounds (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file as well")
     parser.add_argument("--archive", type=Path, default=ARCHIVE, help="the MNIST archive (default: %(default)s)")

@@ -9,6 +9,7 @@ import bz2
 import gzip
 import io
 import lzma
+import math
 import struct
 import zipfile
 import zlib
@@ -85,15 +86,32 @@ def damage(source: Source, data: bytes) -> bytes:
     if not data:
         return data
     where = source.number(0, len(data) - 1)
-    how = source.number(0, 2)
+    how = source.number(0, 3)
     if how == 0:
         return data[:where]
     if how == 1:
         return data[:where] + source.bytes(4) + data[where + 4 :]
+    if how == 2:
+        return data[:where] + bytes(len(data) - where)
     return data[:where] + source.bytes(16) + data[where:]
 
 
-def tar_header(name: bytes, size: bytes, kind: bytes, magic: bytes = b"ustar\x0000", prefix: bytes = b"") -> bytes:
+def good_files(source: Source) -> list[tuple[bytes, bytes]]:
+    """The four files of a dataset that is as it should be, each compressed in some way."""
+    files = []
+    for split in (b"train", b"t10k"):
+        count = source.number(1, 5)
+        for role, shape in ((b"images-idx3", (count, 2, 3)), (b"labels-idx1", (count,))):
+            header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
+            pixels = source.bytes(6 * count)
+            content = header + pixels.ljust(math.prod(shape), b"\1")[: math.prod(shape)]
+            files.append((b"%s-%s-ubyte" % (split, role), pack(source, content)))
+    return files
+
+
+def tar_header(
+    name: bytes, size: bytes, kind: bytes, magic: bytes = b"ustar\x0000", prefix: bytes = b"", link: bytes = b""
+) -> bytes:
     """A tar header with the right checksum, whatever its fields say."""
     fields = (
         name[:100].ljust(100, b"\0")
@@ -102,7 +120,7 @@ def tar_header(name: bytes, size: bytes, kind: bytes, magic: bytes = b"ustar\x00
         + b"00000000000\0"
         + b" " * 8
         + kind
-        + bytes(100)
+        + link[:100].ljust(100, b"\0")
         + magic[:8].ljust(8, b"\0")
         + bytes(80)
         + prefix[:155].ljust(155, b"\0")
@@ -116,27 +134,36 @@ def octal(size: int) -> bytes:
 
 
 def tar(source: Source) -> bytes:
-    parts = []
-    for _ in range(source.number(0, 5)):
+    parts, names = [], [*NAMES]
+    if source.number(0, 1):
+        for name, content in good_files(source):
+            parts.append(tar_header(name, octal(len(content)), b"0") + content + bytes(-len(content) % 512))
+            names.append(name)
+    for _ in range(source.number(0, 5 - len(parts))):
         position = source.number(0, len(KINDS) - 1)
         kind = KINDS[position : position + 1]
         if kind == b"x" and source.number(0, 1):
             body = pax(source)
         elif kind in b"LK" and source.number(0, 1):
-            body = pick(source, NAMES) + b"\0"
+            body = pick(source, names) + b"\0"
+        elif kind in b"12":
+            body = b""
         else:
             body = member(source)
         size = octal(len(body))
         if seldom(source):
             size = pick(source, (octal(pick(source, TAR_SIZES)), b"-0000000001\0", b"\xff" * 12, source.bytes(12)))
-        name = source.bytes(100) if seldom(source) else pick(source, NAMES)
+        name = source.bytes(100) if seldom(source) else pick(source, names)
         magic = pick(source, (b"ustar\x0000", b"ustar  \0", b""))
-        header = tar_header(name, size, kind, magic, pick(source, (b"", b"", b"prefix")))
+        header = tar_header(name, size, kind, magic, pick(source, (b"", b"", b"prefix")), pick(source, names))
         if seldom(source):
             header = damage(source, header)
         parts.append(header + body + bytes(-len(body) % 512))
-    end = bytes(1024) if source.number(0, 3) else source.bytes(600)
-    return b"".join(parts) + end
+    if seldom(source):
+        parts.insert(source.number(0, len(parts)), bytes(512))
+    end = bytes(1024) if source.number(0, 3) else bytes(512) if source.number(0, 1) else source.bytes(600)
+    whole = b"".join(parts) + end
+    return damage(source, whole) if seldom(source) else whole
 
 
 def pax(source: Source) -> bytes:
@@ -153,6 +180,8 @@ def pax(source: Source) -> bytes:
 def archive_zip(source: Source) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in good_files(source) if source.number(0, 1) else ():
+            archive.writestr(name.decode(), content, pick(source, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
         for _ in range(source.number(0, 3)):
             method = pick(source, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
             info = zipfile.ZipInfo(pick(source, NAMES).decode("latin-1").replace("\0", "") or "x")
@@ -171,10 +200,10 @@ def file(source: Source) -> bytes:
     kind = source.number(0, 9)
     if kind == 0:
         return source.bytes(1 << 16)
-    if kind == 1:
+    if kind < 3:
         return archive_zip(source)
-    if kind < 4:
+    if kind < 5:
         return member(source)
-    if kind < 9:
+    if kind < 8:
         return tar(source)
     return pack(source, tar(source))

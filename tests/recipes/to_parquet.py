@@ -1,7 +1,7 @@
 """A large IDX file becomes Parquet on a Ray cluster: `python to_parquet.py IMAGES LABELS FOLDER --tasks 64`.
 
-The tasks share nothing but the addresses of the files: each reads its own range of records, a block at a time. That
-takes files which are not packed: in a packed one, what comes before a range has to be read as well.
+The tasks share nothing but the URLs of the files: each reads its own range of records, a batch at a time. That takes
+uncompressed files: to read a range of a compressed one, all that comes before it has to be decompressed.
 """
 
 import argparse
@@ -11,18 +11,18 @@ import pyarrow as pa
 import ray
 from datasets import load_dataset
 
-import mnist_idx  # makes the name known
+import mnist_idx  # registers the name "idxfolder"
 
 parser = argparse.ArgumentParser()
 parser.add_argument("images", help="path or URL of the IDX file of the images")
 parser.add_argument("labels", help="path or URL of the IDX file of the labels")
-parser.add_argument("folder", help="where the Parquet files go")
+parser.add_argument("folder", help="folder for the Parquet files")
 parser.add_argument("--tasks", type=int, default=64)
 parser.add_argument("--classes", type=int, default=10)
 options = parser.parse_args()
 
 stream = load_dataset(
-    "mnist_idx",
+    "idxfolder",
     data_files={"train": [options.images, options.labels]},
     label_names=[str(number) for number in range(options.classes)],  # else all labels are read to count the classes
     split="train",

@@ -1,46 +1,25 @@
-"""Training on several processes or machines, on a streamed data set: `torchrun --nproc-per-node 2 train.py`.
+"""Train a small CNN on MNIST to more than 98 % on the test split: `python train.py [BATCHES PER EPOCH]`."""
 
-Each process streams its own shards, each worker of its `DataLoader` a part of them: together they see each record once.
-"""
-
-import argparse
+import sys
 
 import torch
-import torch.distributed as dist
-from datasets import load_dataset
-from datasets.distributed import split_dataset_by_node
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
+from torch import nn
 
-import mnist_idx  # makes the name known
+import mnist_idx
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--split", default="train")
-parser.add_argument("--epochs", type=int, default=1)
-parser.add_argument("--workers", type=int, default=2)
-options = parser.parse_args()
-
-dist.init_process_group("gloo")
+num_batches = int(sys.argv[1]) if sys.argv[1:] else None
 torch.manual_seed(0)
-data = load_dataset("mnist_idx", split=options.split, streaming=True, as_array=True, num_shards=64)
-data = data.shuffle(seed=0, buffer_size=1000)
-data = split_dataset_by_node(data, rank=dist.get_rank(), world_size=dist.get_world_size()).with_format("torch")
+images, labels = map(torch.from_numpy, mnist_idx.load_arrays("mnist_idx", split="train"))
+test_images, test_labels = map(torch.from_numpy, mnist_idx.load_arrays("mnist_idx", split="test"))
+convolutions = (nn.Conv2d(1, 16, 5, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2))
+model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(800, 10))
+optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
-model = DistributedDataParallel(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(28 * 28, 10)))
-optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-for epoch in range(options.epochs):
-    data.set_epoch(epoch)  # another order of the shards
-    seen, right = torch.tensor(0), torch.tensor(0)
-    with model.join():  # the processes need not have the same number of batches
-        for batch in DataLoader(data, batch_size=128, num_workers=options.workers):
-            output = model(batch["image"] / 255)
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(output, batch["label"]).backward()
-            optimizer.step()
-            seen += len(output)
-            right += (output.argmax(1) == batch["label"]).sum()
-    dist.all_reduce(seen)
-    dist.all_reduce(right)
-    if dist.get_rank() == 0:
-        print(f"mnist_idx {mnist_idx.__version__}, epoch {epoch}: {seen} records, {right / seen:.1%} right", flush=True)
-dist.destroy_process_group()
+for epoch in range(1, 4):
+    for batch in torch.randperm(len(images)).split(128)[:num_batches]:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images[batch, None] / 255), labels[batch].long()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        accuracy = (model(test_images[:, None] / 255).argmax(1) == test_labels).float().mean()
+    print(f"epoch {epoch}: {accuracy:.2%} of the test split right")

@@ -1,0 +1,260 @@
+"""What both builders share: the options, the shards, and the way from batches to Arrow tables."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from .archive import list_folder
+from .arrow import array_column, label_columns, png_column
+from .idx import IdxError, TransferError
+from .png import encode_png, store_png
+from .records import Batch, ReaderPool, SplitReader, prefetch
+from .remote import MAKE_ROOM, is_remote, local_path
+from .sampling import check_num_samples, check_selection, count_selected, select
+from .storage import SplitFiles
+
+# `IterableDataset.reshard()` splits each range into this many.
+RESHARD_RANGES = 64
+# The first streamed batch is small, so that the first record arrives sooner.
+FIRST_STREAMED_BATCH = 100
+
+
+@dataclass
+class IdxConfig(datasets.BuilderConfig):
+    """Options of both builders.
+
+    Attributes:
+        num_samples: most records per split; None keeps all.
+        seed: of the order of the records; 1 if `num_samples` is given, else None keeps the order of the file.
+        sampling: "first" takes the first records of a split and shuffles them, "uniform" draws them from all.
+        as_array: the image column holds arrays (`Array2D`, or `Array3D` for RGB) instead of `Image`.
+        num_shards: ranges into which a split is divided, for the workers of a stream.
+        transpose: exchange rows and columns of the images.
+    """
+
+    num_samples: int | None = None
+    seed: int | None = None
+    sampling: str = "first"
+    as_array: bool = False
+    num_shards: int = 1
+    transpose: bool = False
+
+    def validate(self) -> None:
+        """Check the options. `datasets` sets them after `__post_init__`, so that cannot do it.
+
+        Raises:
+            IdxError: an option has a wrong type or is out of range.
+        """
+        check_selection(self.num_samples, self.seed, self.sampling)
+        if isinstance(self.num_shards, bool) or not isinstance(self.num_shards, int) or self.num_shards < 1:
+            raise IdxError(f"num_shards={self.num_shards!r}: expected an integer, at least 1.")
+        for name in ("as_array", "transpose"):
+            if not isinstance(getattr(self, name), bool):
+                raise IdxError(f"{name}={getattr(self, name)!r}: expected True or False.")
+
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+        """The options are set by now, so validate them. A changed file in `data_dir` is another config."""
+        self.validate()
+        if self.data_dir is not None and not is_remote(self.data_dir):
+            config_kwargs = {**config_kwargs, "files": _fingerprint(self.data_dir)}
+        return super().create_config_id(config_kwargs, custom_features)
+
+
+def _fingerprint(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of each file in a local folder or archive."""
+    folder = list_folder(path)
+    paths = [path] if folder is None else [member.path for member in folder]
+    stats = [(file, os.stat(file)) for file in paths if os.path.exists(file)]
+    return [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
+
+
+class IdxBuilder(datasets.GeneratorBasedBuilder):
+    """A `GeneratorBasedBuilder` that makes its examples in batches.
+
+    `_generate_tables` is the one stream of records, `_generate_examples` a view of it by rows.
+    """
+
+    def __init__(self, *args: Any, hash: str | None = None, data_dir: Any = None, **kwargs: Any) -> None:
+        if data_dir is not None:
+            data_dir = os.path.expanduser(local_path(os.fspath(data_dir)))
+        try:
+            super().__init__(*args, hash=hash or code_hash(), data_dir=data_dir, **kwargs)
+        except OSError as error:
+            if error.filename is None:  # not of the cache folder
+                raise
+            raise IdxError(f"{error.filename}: cannot be created: {error.strerror}. {MAKE_ROOM}") from error
+        self.download_config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
+        self._pool = ReaderPool(self.download_config)
+        self._used: set[SplitFiles] = set()  # of which records were yielded
+
+    def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
+        """Find the files of each split, downloaded unless `dl_manager` is a streaming one."""
+        raise NotImplementedError
+
+    def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
+        """The files of a split in the source after the one that failed with `error`."""
+        raise self.give_up(error)
+
+    def give_up(self, error: IdxError) -> IdxError:
+        """What to raise when invalid data cannot be replaced."""
+        return error
+
+    def read_batches(
+        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], first_batch: int | None = None
+    ) -> Generator[tuple[int, Batch], None, None]:
+        """Read ranges of the selected records of a split: each batch with the number of its first record.
+
+        A source that fails is replaced by the next one.
+        """
+        for start, stop in ranges:
+            position = start
+            while True:
+                try:
+                    with self._pool.borrow(files) as reader:
+                        for batch in self._read_range(reader, position, stop, first_batch):
+                            self._used.add(files)
+                            yield position, batch
+                            position += len(batch.images)
+                    break
+                except IdxError as error:
+                    failure = error
+                # Checksums are known at the end of a file. They are those of other ranges, too.
+                if files in self._used and not isinstance(failure, TransferError):
+                    raise self.give_up(failure)
+                files = self.next_source(split, files, failure)
+
+    def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int | None) -> Iterator[Batch]:
+        indices = self._select(reader)
+        if isinstance(indices, range):
+            batches = reader.batches(start, stop, first_batch)
+        else:
+            batches = reader.selected_batches(indices, start, stop)
+        for batch in batches:
+            yield batch._replace(images=_transposed(batch.images)) if self.config.transpose else batch
+
+    def _select(self, reader: SplitReader) -> Sequence[int]:
+        config = self.config
+        if (config.num_samples, config.seed, config.sampling) != (None, None, "first"):
+            reader.check_selectable(count_selected(reader.num_records, config.num_samples))
+        return select(reader.num_records, config.num_samples, config.seed, config.sampling)
+
+    def download_manager(self, streaming: bool) -> Any:
+        """The download manager that `load_dataset` gives to this builder."""
+        config = self.download_config.copy()
+        config.use_etag = False
+        if streaming:
+            return datasets.StreamingDownloadManager(dataset_name=self.dataset_name, download_config=config)
+        config.cache_dir = self._cache_downloaded_dir
+        return datasets.DownloadManager(dataset_name=self.dataset_name, download_config=config)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes; None if the features leave it open."""
+        return getattr(self.info.features.get("label"), "num_classes", None)
+
+    # What `datasets` calls.
+
+    def _make_split_generators_kwargs(self, prepare_split_kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {"num_proc": prepare_split_kwargs.get("num_proc")}
+
+    def _split_generators(self, dl_manager: Any, num_proc: int | None = None) -> list[datasets.SplitGenerator]:
+        splits = self.locate_splits(dl_manager)
+        check_num_samples(self.config.num_samples, {name: files.num_records or 0 for name, files in splits.items()})
+        generators = []
+        for name, files in splits.items():
+            count = count_selected(files.num_records or 0, self.config.num_samples)
+            ranges = shard_ranges(0, count, max(self.config.num_shards, num_proc or 1))
+            gen_kwargs = {"split": name, "files": files, "ranges": ranges, "streaming": dl_manager.is_streaming}
+            generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
+        return generators
+
+    def _generate_tables(
+        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], streaming: bool
+    ) -> Iterator[tuple[Any, pa.Table]]:
+        batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else None)
+        for start, batch in prefetch(batches):
+            yield start, self._to_table(batch, files, start, streaming)
+
+    def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        key = 0
+        for _, table in self._generate_tables(**gen_kwargs):
+            for example in table.to_pylist():
+                yield key, example
+                key += 1
+
+    def _generate_more_gen_kwargs(
+        self, ranges: Sequence[tuple[int, int]], **gen_kwargs: Any
+    ) -> Iterator[dict[str, Any]]:
+        """`IterableDataset.reshard()` calls it to split a shard."""
+        for start, stop in ranges:
+            for part in shard_ranges(start, stop, RESHARD_RANGES):
+                yield {**gen_kwargs, "ranges": [part]}
+
+    # `GeneratorBasedBuilder` works one example at a time, `ArrowBasedBuilder` one table at a time.
+    _get_examples_iterable_for_split = datasets.ArrowBasedBuilder._get_examples_iterable_for_split
+
+    def _prepare_split_single(self, **kwargs: Any) -> Iterator[Any]:
+        for only_for_rows in ("split_info", "check_duplicate_keys"):
+            kwargs.pop(only_for_rows, None)
+        try:
+            yield from datasets.ArrowBasedBuilder._prepare_split_single(self, **kwargs)
+            return
+        except datasets.exceptions.DatasetGenerationError as error:  # only says that something went wrong
+            failure, cause = error, error.__cause__
+        # Raised outside the `except` block: inside, the chain of causes and contexts would be circular.
+        if isinstance(cause, IdxError):
+            raise cause
+        if isinstance(cause, OSError):
+            raise IdxError(f"{self._output_dir}: cannot be written: {cause}. {MAKE_ROOM}") from cause
+        raise failure
+
+    def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
+        info = self.info.splits.get(str(split))
+        if info is not None and info.num_examples == 0:  # `datasets` refuses to open a split without records
+            empty: dict[str, list[Any]] = {name: [] for name in self.info.features}
+            return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
+        return super()._as_dataset(split, in_memory)
+
+    def _to_table(self, batch: Batch, files: SplitFiles, start: int, streaming: bool) -> pa.Table:
+        if self.config.as_array:
+            images = array_column(batch.images)
+        else:
+            # Streamed images are decoded at once: compressing them costs more than it saves.
+            images = png_column(store_png(batch.images) if streaming else encode_png(batch.images))
+        columns = {"image": images}
+        if batch.labels is not None and files.labels is not None:
+            columns.update(label_columns(batch.labels, self.num_classes, files.labels.title, start))
+        return pa.table(columns)
+
+
+def _transposed(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images.swapaxes(1, 2))
+
+
+def transposed(record_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a transposed image."""
+    return (record_shape[1], record_shape[0], *record_shape[2:])
+
+
+def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]]:
+    """Divide a range of records into ranges of nearly equal length. None is empty unless there are no records."""
+    count = stop - start
+    num_shards = max(1, min(num_shards, count))
+    return [(start + count * k // num_shards, start + count * (k + 1) // num_shards) for k in range(num_shards)]
+
+
+@functools.cache
+def code_hash() -> str:
+    """A hash of the code that makes records, part of the cache key. `tools` makes none."""
+    hasher = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()[:16]

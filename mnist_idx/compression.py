@@ -1,0 +1,190 @@
+"""gzip, bzip2, xz and deflate as seekable streams."""
+
+import bz2
+import lzma
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from zlib_ng import zlib_ng
+
+from .idx import IdxError, Stream
+
+CHUNK_BYTES = 1 << 18
+# Seek points are at least this many bytes apart, and at most this many are kept.
+SEEK_POINT_BYTES = 1 << 18
+MAX_SEEK_POINTS = 64
+# Request this many compressed bytes more than the average ratio predicts for the next range.
+SPARE_BYTES = 16 << 10
+XZ_MEMORY_LIMIT = 128 << 20
+MAGIC_NUMBERS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+# What decompressors raise on damaged data.
+DAMAGE: tuple[type[Exception], ...] = (zlib_ng.error, lzma.LZMAError, OSError, EOFError)  # type: ignore[assignment]
+
+
+def detect_compression(stream: Stream) -> str:
+    """Detect by the first bytes of a stream how it is compressed: "gzip", "bzip2", "xz" or "". Rewinds the stream."""
+    head = b""
+    while len(head) < 6 and (data := stream.read(6 - len(head))):
+        head += data
+    stream.seek(0)
+    return next((name for magic, name in MAGIC_NUMBERS.items() if head.startswith(magic)), "")
+
+
+class ZlibDecompressor:
+    """`zlib_ng`'s decompressor with the interface of those in `bz2` and `lzma`."""
+
+    def __init__(self, inflate: Any, full: bool = False) -> None:
+        self._inflate = inflate
+        self._full = full
+
+    @property
+    def eof(self) -> bool:
+        return self._inflate.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inflate.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not (self._full or self._inflate.unconsumed_tail)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        content = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        self._full = len(content) == max_length
+        return content
+
+    def copy(self) -> "ZlibDecompressor":
+        return ZlibDecompressor(self._inflate.copy(), self._full)
+
+
+DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: ZlibDecompressor(zlib_ng.decompressobj(31)),
+    "deflate": lambda: ZlibDecompressor(zlib_ng.decompressobj(-15)),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_LIMIT),
+}
+
+
+class SeekPoint(NamedTuple):
+    """A place where decompression can start: positions in both streams, and the decompressor's state there."""
+
+    position: int
+    compressed_position: int
+    decompressor: Any
+
+
+class SeekPoints:
+    """The seek points of one compressed file, shared by the threads that read it."""
+
+    def __init__(self) -> None:
+        self._points: list[SeekPoint] = []
+        self._spacing = SEEK_POINT_BYTES
+        self._lock = threading.Lock()
+        self.seeking = threading.Lock()
+
+    def before(self, position: int) -> SeekPoint | None:
+        """The last seek point at or before a position."""
+        return next((point for point in reversed(self._points) if point.position <= position), None)
+
+    def is_due(self, position: int) -> bool:
+        return position >= (self._points[-1].position if self._points else 0) + self._spacing
+
+    def add(self, point: SeekPoint) -> None:
+        with self._lock:
+            if self.is_due(point.position):
+                self._points = [*self._points, point]
+            if len(self._points) > MAX_SEEK_POINTS:
+                self._points = self._points[1::2]
+                self._spacing *= 2
+
+
+class DecompressedFile(Stream):
+    """The decompressed content of a stream. Memory stays bounded, whatever the content.
+
+    Seek points, shared with other readers of the same file, make any order of ranges cheap for gzip and deflate. The
+    decompressors of bzip2 and xz cannot be copied: there, going back starts again from the beginning.
+    """
+
+    def __init__(self, compressed: Stream, compression: str, name: str, seek_points: SeekPoints | None = None) -> None:
+        self._compressed = compressed
+        self._compression = compression
+        self._name = name
+        self._position = 0
+        self._decompressor = DECOMPRESSORS[compression]()
+        self._seek_points = seek_points or SeekPoints()
+        self._expected_end = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        with self._seek_points.seeking:  # Waiting readers reuse the seek points that this one makes.
+            start = self._seek_points.before(position)
+            if position < self._position or (start is not None and start.position > self._position):
+                self._resume(start)
+            while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
+                pass
+        return self._position
+
+    def expect_end(self, position: int) -> None:
+        self._expected_end = position
+
+    def close(self) -> None:
+        self._compressed.close()
+        super().close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            content = self._decompress(size)
+        except DAMAGE as error:
+            raise IdxError(
+                f"{self._name}: the {self._compression} data is damaged after {self._position:,} decompressed bytes "
+                f"({error}). Fetch the file again."
+            ) from error
+        self._position += len(content)
+        if self._seek_points.is_due(self._position) and hasattr(self._decompressor, "copy"):
+            point = SeekPoint(self._position, self._compressed.tell(), self._decompressor.copy())
+            self._seek_points.add(point)
+        return content
+
+    def _decompress(self, size: int) -> bytes:
+        while size > 0:
+            if self._decompressor.eof and not self._start_next_stream():
+                break
+            data = b""
+            if self._decompressor.needs_input:
+                self._predict_compressed_end()
+                data = self._compressed.read(CHUNK_BYTES)
+                if not data:
+                    raise EOFError("it ends too early")
+            content = self._decompressor.decompress(data, size)
+            if content:
+                return content
+        return b""
+
+    def _predict_compressed_end(self) -> None:
+        """Predict how many compressed bytes the expected range takes, by the ratio so far."""
+        compressed, missing = self._compressed.tell(), self._expected_end - self._position
+        if missing > 0 and self._position > 0:
+            self._compressed.expect_end(compressed + missing * compressed // self._position + SPARE_BYTES)
+
+    def _start_next_stream(self) -> bool:
+        """Go on to the next of several concatenated streams. False at the end of the file."""
+        rest = self._decompressor.unused_data
+        while not rest.strip(b"\0"):  # gzip files may be padded with zeros
+            rest = self._compressed.read(CHUNK_BYTES)
+            if not rest:
+                return False
+        rest = rest.lstrip(b"\0")
+        if self._compression == "deflate":
+            raise EOFError("more data follows its end")
+        self._compressed.seek(self._compressed.tell() - len(rest))
+        self._decompressor = DECOMPRESSORS[self._compression]()
+        return True
+
+    def _resume(self, start: SeekPoint | None) -> None:
+        self._position, compressed_position = (start.position, start.compressed_position) if start else (0, 0)
+        self._decompressor = start.decompressor.copy() if start else DECOMPRESSORS[self._compression]()
+        self._compressed.seek(compressed_position)

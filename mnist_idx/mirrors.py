@@ -1,0 +1,134 @@
+"""Published files → members, from the first source that works."""
+
+from typing import Any
+
+import datasets
+
+from .archive import list_members
+from .catalog import File, PublishedDataset, Source
+from .filenames import base_name, is_same_name
+from .idx import IdxError
+from .records import SplitReader
+from .remote import MAKE_ROOM, download, evict, is_remote
+from .storage import Member, SplitFiles, verify_member
+
+logger = datasets.utils.logging.get_logger(__name__)
+
+MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
+
+
+class Mirrors:
+    """The sources of a published dataset. One that fails is replaced by the next.
+
+    `title` is what error messages call the dataset, `way_out` what they advise when no source works.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        dataset: PublishedDataset,
+        sources: list[Source],
+        download_config: datasets.DownloadConfig | None = None,
+        way_out: str = "",
+    ) -> None:
+        self.title = title
+        self.dataset = dataset
+        self.sources = sources
+        self.download_config = download_config
+        self.way_out = way_out
+
+    def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
+        """Locate the splits in the first usable source from number `first` on.
+
+        Files are downloaded and verified, unless `dl_manager` is None or a streaming one. The error, if no source can
+        be used, gives the reason for each.
+        """
+        streaming = dl_manager is None or dl_manager.is_streaming
+        for number, source in enumerate(self.sources[first:], first):
+            try:
+                if streaming:
+                    return self._match(self._urls(number), number, failures)
+                return self._download(dl_manager, number, failures)
+            except IdxError as error:
+                failures = self._add_failure(failures, number, error)
+            except OSError as error:  # of the local disk: no other source would help
+                folder = dl_manager.download_config.cache_dir
+                raise IdxError(f"{folder}: cannot write {source.url} there: {error}. {MAKE_ROOM}") from error
+        if len(self.sources) == 1:
+            raise IdxError(f"{failures[0]} {self.way_out}")
+        listed = "\n".join(f"- {failure}" for failure in failures)
+        raise IdxError(f"None of the sources of {self.title} can be used:\n{listed}\n{self.way_out}")
+
+    def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
+        """Locate a split in the next source, after `error` in the one of `files`."""
+        failures = self._add_failure(files.failures, files.source, error)
+        return self.locate(None, files.source + 1, failures)[split]
+
+    def _add_failure(self, failures: tuple[str, ...], number: int, error: IdxError) -> tuple[str, ...]:
+        url = self.sources[number].url
+        failure = str(error) if url in str(error) else f"{url}: {error}"
+        if number + 1 < len(self.sources):
+            logger.warning(f"{failure} Trying {self.sources[number + 1].url} next.")
+        return (*failures, failure)
+
+    def _download(self, dl_manager: Any, number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
+        """Download and verify a source. An invalid file that was downloaded earlier is downloaded once more."""
+        urls = self._urls(number)
+        for last_try in (False, True):
+            paths = download(dl_manager, urls, self.sources[number].url)
+            try:
+                splits = self._match(paths, number, failures)
+                return {name: _verified(files) for name, files in splits.items()}
+            except IdxError as error:
+                failure = error
+            downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
+            failure = evict(downloads, failure)
+            if last_try or not downloads:
+                raise failure
+        raise AssertionError("unreachable")
+
+    def _urls(self, number: int) -> dict[str, str]:
+        """What to fetch from a source: single files by their published names, or "" for an archive."""
+        source = self.sources[number]
+        if not (is_remote(source.url) and source.url.endswith("/")):
+            return {"": source.url}
+        files = [file for split in self.dataset.splits.values() for file in (split.images, split.labels)]
+        return {file.name: f"{source.url}{file.name}{source.suffix}" for file in files}
+
+    def _match(self, paths: dict[str, str], number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
+        """Find the published files in a source."""
+        if "" in paths:
+            members = list_members(paths[""], self.download_config)
+        else:
+            members = [Member(path, name) for name, path in paths.items()]
+
+        def find(file: File) -> Member:
+            found = [member for member in members if is_same_name(member.name, file.name)]
+            if not found:
+                names = ", ".join(sorted(base_name(member.name) for member in members[:20])) or "nothing"
+                raise IdxError(f"{self.sources[number].url}: found {names}, expected {file.name} of {self.title}.")
+            # The size of a remote single file tells another file apart before the first record.
+            size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
+            known: dict[str, Any] = {
+                "published_size": file.size,
+                "sha256": file.sha256,
+                "content_sha256": file.content_sha256,
+            }
+            return found[-1]._replace(size=size, **known)
+
+        return {
+            name: SplitFiles(find(split.images), find(split.labels), split.num_records, number, failures)
+            for name, split in self.dataset.splits.items()
+        }
+
+
+def _verified(files: SplitFiles) -> SplitFiles:
+    """Verify the members of a split once, so that reading them later need not."""
+    verified = []
+    for member in (files.images, files.labels):
+        assert member is not None
+        verify_member(member)
+        verified.append(member._replace(sha256="", content_sha256=""))
+    files = files._replace(images=verified[0], labels=verified[1])
+    SplitReader(files).close()
+    return files

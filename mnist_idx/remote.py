@@ -1,0 +1,254 @@
+"""Remote files over `fsspec`: byte ranges, with retries."""
+
+import errno
+import functools
+import io
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+import huggingface_hub
+from datasets import DownloadConfig
+from datasets.utils.file_utils import _prepare_path_and_storage_options
+
+from .idx import IdxError, Stream, TransferError
+
+T = TypeVar("T")
+
+# Too large a request wastes bandwidth, too small a one wastes round trips: start small, then double. In bytes.
+MAX_REQUEST = 1 << 20
+REQUESTS = (32 << 10, MAX_REQUEST)
+RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
+MAKE_ROOM = "Make room there, or set cache_dir= or the environment variable HF_HOME to another disk."
+LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path and not path.startswith("file://")
+
+
+def local_path(path: str) -> str:
+    """A local path without the protocol of a `file://` URL. Remote paths stay as they are."""
+    return path.removeprefix("file://")
+
+
+class RemoteFile(Stream):
+    """A file behind any `fsspec` file system, read by ranges that grow as long as reading is sequential.
+
+    A server that ignores ranges is read from the start, without keeping the bytes before the range.
+    """
+
+    def __init__(
+        self, path: str, config: DownloadConfig | None, size: int | None, stop: int | None, requests: tuple[int, int]
+    ) -> None:
+        self._path = path
+        self._first_request, self._max_request = requests
+        self._request_size = self._first_request
+        self._handle: Any = None
+        self._position = 0
+        self._buffer = b""
+        self._buffer_start = 0
+        self._fs, self._fs_path = file_system(path, config)
+        self.size = retry(lambda: self._fs.info(self._fs_path)["size"], path) if size is None else size
+        self._sequential = self.size is None
+        self._stop = min((end for end in (self.size, stop) if end is not None), default=None)
+        self._expected_end = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return self.readall()
+        begin = self._position - self._buffer_start
+        if not 0 <= begin < len(self._buffer):
+            self._fill()
+            begin = 0
+        data = self._buffer[begin : begin + size]
+        self._position += len(data)
+        return data
+
+    def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_END and self.size is None:  # the server does not tell it: read all once
+            self._position = 0
+            while self.read(MAX_REQUEST):
+                pass
+            self.size = self._stop = self._position
+        origin = (0, self._position, self.size or 0)[whence]
+        self._position = max(0, origin + position)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def expect_end(self, position: int) -> None:
+        self._expected_end = position
+
+    def close(self) -> None:
+        self._close_handle()
+        super().close()
+
+    def _close_handle(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def _fill(self) -> None:
+        """Fetch the bytes that follow the current position into the buffer."""
+        sequential = self._buffer and self._position == self._buffer_start + len(self._buffer)
+        self._request_size = min(2 * self._request_size, self._max_request) if sequential else self._first_request
+        stop = self._position + self._request_size
+        if self._stop is not None:
+            stop = min(stop, self._stop)
+        if self._expected_end > self._position:
+            stop = min(stop, self._expected_end)
+        self._buffer_start, self._buffer = self._position, b""
+        if stop > self._position:
+            self._buffer = retry(lambda: self._request(self._position, stop), self._path)
+
+    def _request(self, start: int, stop: int) -> bytes:
+        try:
+            data = self._request_sequential(start, stop) if self._sequential else self._request_range(start, stop)
+        except Exception:
+            self._close_handle()
+            raise
+        if not data and self.size is not None:
+            raise EOFError(f"the transfer ended after {start:,} of {self.size:,} bytes")
+        return data
+
+    def _request_range(self, start: int, stop: int) -> bytes:
+        if self._handle is None:
+            self._handle = self._fs.open(
+                self._fs_path, "rb", block_size=stop - start, cache_type="none", size=self.size
+            )
+        try:
+            self._handle.seek(start)
+            return self._handle.read(stop - start)[: stop - start]
+        except ValueError:  # fsspec raises it if the server ignores ranges
+            self._close_handle()
+            self._sequential = True
+            return self._request_sequential(start, stop)
+
+    def _request_sequential(self, start: int, stop: int) -> bytes:
+        if self._handle is not None and self._handle.tell() > start:
+            self._close_handle()
+        if self._handle is None:
+            self._handle = self._fs.open(self._fs_path, "rb", block_size=0, size=self.size)
+        while self._handle.tell() < start:
+            if not self._handle.read(min(start - self._handle.tell(), MAX_REQUEST)):
+                return b""
+        return self._handle.read(stop - start)
+
+
+def file_system(path: str, config: DownloadConfig | None) -> tuple[Any, str]:
+    """The `fsspec` file system of a URL and the path in it, with the token and storage options that belong to it."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(("http://", "https://", "hf://")):
+        raise TransferError(f"{path}: not fetched, because HF_HUB_OFFLINE is set.")
+    _reset_lock_after_fork()
+    try:
+        url, options = _prepare_path_and_storage_options(path, config)
+        protocols = [protocol for protocol in ("http", "https") if f"{protocol}://" in url]
+        fs, fs_path = fsspec.core.url_to_fs(url, **(_with_stall_limit(options, protocols) if protocols else options))
+    except (ImportError, ValueError) as error:
+        raise TransferError(f"{path}: cannot be opened: {error}.") from error
+    return fs, fs_path
+
+
+@functools.cache
+def _reset_lock_after_fork() -> None:
+    """fsspec sends requests from a thread that a forked process lacks. Older versions wait for it forever."""
+    import fsspec.asyn
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
+
+
+def _with_stall_limit(options: dict[str, Any], protocols: Iterable[str]) -> dict[str, Any]:
+    """Storage options with a limit on how long HTTP may stand still, but none on how long a transfer takes."""
+    import aiohttp  # takes long to import, and local files do not need it
+
+    seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
+    timeout = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)}
+    limited = dict(options)
+    for protocol in protocols:
+        given = options.get(protocol, {})
+        limited[protocol] = {**given, "client_kwargs": {**timeout, **given.get("client_kwargs", {})}}
+    return limited
+
+
+def download(dl_manager: Any, urls: dict[str, str], title: str) -> dict[str, str]:
+    """Download URLs by `datasets`' download manager, and return their local paths. Local paths stay as they are."""
+    if not any(map(is_remote, urls.values())):
+        return urls
+    config = dl_manager.download_config.copy()
+    config.storage_options = _with_stall_limit(config.storage_options, ("http", "https"))
+    dl_manager.download_config = config
+    return retry(lambda: dl_manager.download(urls), title)
+
+
+def evict(downloads: dict[str, str], error: IdxError) -> IdxError:
+    """Remove invalid downloads, since `datasets` reuses them by their URL forever. Returns an error that names the URL.
+
+    `downloads` has the URL of each path.
+    """
+    message = str(error)
+    for path, url in downloads.items():
+        Path(path).unlink(missing_ok=True)
+        Path(f"{path}.json").unlink(missing_ok=True)
+        message = message.replace(path, url)
+    return type(error)(message)
+
+
+def retry(action: Callable[[], T], title: str) -> T:
+    """Call `action`, again after a while if the failure may pass. Errors of the local disk are raised as they are."""
+    for delay in (*RETRY_DELAYS, None):
+        try:
+            return action()
+        except IdxError:
+            raise
+        except Exception as error:  # each of fsspec's file systems raises the errors of its own client
+            if is_local_failure(error):
+                raise
+            reason, may_pass = explain(error)
+            if delay is None or not may_pass:
+                raise TransferError(f"{title}: {reason}.") from error
+            time.sleep(delay)
+    raise AssertionError("unreachable")
+
+
+def is_local_failure(error: BaseException) -> bool:
+    """Whether the local disk is the reason: full, read-only, no permission."""
+    return isinstance(error, OSError) and (
+        error.errno in LOCAL_ERRORS or (isinstance(error, PermissionError) and error.filename is not None)
+    )
+
+
+def explain(error: BaseException) -> tuple[str, bool]:
+    """An error in words that a user can act on, and whether the same request may succeed a moment later."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+        chain.append(cause)
+    cause, names = chain[-1], {type(one).__name__ for one in chain}  # by name, since aiohttp may not be imported
+    for one in chain:
+        status = getattr(one, "status", None) or getattr(getattr(one, "response", None), "status_code", None)
+        if isinstance(status, int):
+            message = f"the server answered {status} {getattr(one, 'message', '')}".rstrip()
+            return message, status >= 500 or status in {408, 425, 429}
+    if isinstance(cause, TimeoutError) or "TimeoutError" in names:
+        seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
+        return f"nothing arrived for {seconds} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)", True
+    if isinstance(cause, huggingface_hub.errors.OfflineModeIsEnabled):
+        return "not fetched, because HF_HUB_OFFLINE is set", False
+    if isinstance(cause, socket.gaierror):
+        return "host not found", False
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused", False
+    if isinstance(cause, FileNotFoundError) and not cause.strerror:
+        return "not found", False
+    if "ClientPayloadError" in names:
+        return "the connection ended before all the announced bytes had come", True
+    is_permanent = isinstance(error, (FileNotFoundError, PermissionError, ImportError)) or any(
+        name.startswith("ClientConnector") for name in names
+    )
+    return " ".join(f"{type(cause).__name__}: {cause}".rstrip(": .").split()), not is_permanent

@@ -1,0 +1,245 @@
+"""The bytes of one member: local or remote, sliced from its archive, decompressed and verified on the way."""
+
+import hashlib
+import io
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+from datasets import DownloadConfig
+from zlib_ng import zlib_ng
+
+from .compression import CHUNK_BYTES, DecompressedFile, SeekPoints, detect_compression
+from .idx import IdxError, Stream, TransferError
+from .remote import REQUESTS, RemoteFile, is_remote
+
+# A member may be compressed, in a deflated part of a zip, or in a tar that is compressed as a whole.
+SeekPointsByLevel = defaultdict[str, SeekPoints]
+
+
+class Member(NamedTuple):
+    """Location of one file inside an archive, folder or URL, and what is known about it. Picklable."""
+
+    path: str  # local path or URL of the file that holds the member
+    name: str  # in the archive; the path itself for a file of its own
+    offset: int = 0  # in bytes; in the decompressed file if `compression` is set
+    size: int | None = None  # bytes as stored; None: to the end of the file
+    file_size: int | None = None  # of the file that holds the member, saves a request
+    compression: str = ""  # of that file as a whole: "", "gzip", "bzip2" or "xz"
+    inflated_size: int | None = None  # bytes of a member that a zip has deflated
+    crc32: int | None = None  # checksum that a zip has of the member
+    published_size: int | None = None  # bytes of the published, compressed file
+    sha256: str = ""  # of the published, compressed file; checked if the member has that size
+    content_sha256: str = ""  # of the decompressed content
+    problem: str = ""  # why the member cannot be read
+
+    @property
+    def title(self) -> str:
+        """What error messages call the member."""
+        return self.path if self.name == self.path else f"{self.name} in {self.path}"
+
+    def has_known_sha256(self, size: int | None) -> bool:
+        """Whether a stored member of this size must have `sha256`. If not, `content_sha256` identifies it."""
+        return bool(self.sha256) and (size == self.published_size or not self.content_sha256)
+
+
+class SplitFiles(NamedTuple):
+    """The members of a split. Picklable."""
+
+    images: Member
+    labels: Member | None
+    num_records: int | None = None  # that the split must have, where known
+    source: int = 0  # number of the mirror in which they were found
+    failures: tuple[str, ...] = ()  # why the mirrors before it cannot be used
+
+
+def open_member(
+    member: Member, config: DownloadConfig | None = None, seek_points: SeekPointsByLevel | None = None
+) -> Stream:
+    """Open the decompressed content of a member.
+
+    The first bytes tell how a member is compressed, not its name. Checksums are checked at the end of a read that goes
+    from start to end without a gap; a read of a part cannot check them. Readers of the same member share `seek_points`.
+    """
+    stored = open_stored(member, config, seek_points)
+    try:
+        return open_content(stored, member, seek_points)
+    except BaseException:
+        stored.close()
+        raise
+
+
+def open_stored(
+    member: Member, config: DownloadConfig | None = None, seek_points: SeekPointsByLevel | None = None
+) -> Stream:
+    """Open a member as it was put into the archive, still compressed if it was."""
+    if member.problem:
+        raise IdxError(f"{member.title}: {member.problem}")
+    shared = SeekPointsByLevel(SeekPoints) if seek_points is None else seek_points
+    stop = None if member.size is None or member.compression else member.offset + member.size
+    file = open_file(member.path, config, member.file_size, stop)
+    try:
+        if member.compression:
+            file = DecompressedFile(file, member.compression, member.path, shared["container"])
+        stored: Stream = FileSlice(file, member.offset, member.size, member.title)
+        if member.inflated_size is not None:
+            stored = DecompressedFile(stored, "deflate", member.title, shared["zip"])
+            stored.size = member.inflated_size
+        if member.crc32 is not None:
+            stored = HashedFile(stored, "crc32", f"{member.crc32:08x}", member.title)
+        if member.has_known_sha256(stored.size):
+            stored = HashedFile(stored, "sha256", member.sha256, member.title)
+        return stored
+    except BaseException:
+        file.close()
+        raise
+
+
+def open_content(stored: Stream, member: Member, seek_points: SeekPointsByLevel | None = None) -> Stream:
+    """The content of a stored member: decompressed, if it is compressed."""
+    compression = detect_compression(stored)
+    content = stored
+    if compression:
+        shared = SeekPointsByLevel(SeekPoints) if seek_points is None else seek_points
+        content = DecompressedFile(stored, compression, member.title, shared["member"])
+    if member.content_sha256 and not member.has_known_sha256(stored.size):
+        content = HashedFile(content, "sha256", member.content_sha256, member.title)
+    return content
+
+
+def verify_member(member: Member, config: DownloadConfig | None = None) -> None:
+    """Read a whole member and check its checksums. A known digest of the compressed file saves decompressing it."""
+    with open_stored(member, config) as stored:
+        content = stored if member.has_known_sha256(stored.size) else open_content(stored, member)
+        while content.read(CHUNK_BYTES):
+            pass
+
+
+def open_file(
+    path: str,
+    config: DownloadConfig | None = None,
+    size: int | None = None,
+    stop: int | None = None,
+    requests: tuple[int, int] = REQUESTS,
+) -> Stream:
+    """Open a local or remote file."""
+    if is_remote(path):
+        return RemoteFile(path, config, size, stop, requests)
+    try:
+        return LocalFile(path)
+    except OSError as error:
+        raise TransferError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+class LocalFile(io.FileIO, Stream):
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.size = self.seek(0, io.SEEK_END)
+        self.seek(0)
+
+
+class WrappedFile(Stream):
+    """A stream on top of another, which it closes."""
+
+    def __init__(self, file: Stream) -> None:
+        self._file = file
+        self.size = file.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._file.read(size) or b""
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def expect_end(self, position: int) -> None:
+        self._file.expect_end(position)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class FileSlice(WrappedFile):
+    """A part of a stream as a stream of its own."""
+
+    def __init__(self, file: Stream, offset: int, size: int | None, name: str) -> None:
+        super().__init__(file)
+        if file.size is not None:
+            available = max(0, file.size - offset)
+            if size is not None and (size > available or (offset == 0 and size < available)):
+                raise IdxError(
+                    f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}. It is another file or "
+                    "is cut short: fetch it again."
+                )
+            size = available if size is None else size
+        self.size = size
+        self._offset = offset
+        self.seek(0)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self.size is not None:
+            size = min(size, self.size - self.tell())
+        return super().read(size) if size > 0 else b""
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        return super().seek(self._offset + position) - self._offset
+
+    def tell(self) -> int:
+        return super().tell() - self._offset
+
+    def expect_end(self, position: int) -> None:
+        super().expect_end(self._offset + position)
+
+
+class Crc32:
+    """CRC-32 with the interface of `hashlib`."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: Any) -> None:
+        self._value = zlib_ng.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+class HashedFile(WrappedFile):
+    """Computes the digest of what is read from the start without a gap, and checks it at the end if it is known."""
+
+    def __init__(self, file: Stream, algorithm: str = "sha256", expected: str = "", name: str = "") -> None:
+        super().__init__(file)
+        self._algorithm = algorithm
+        self._expected = expected
+        self._name = name
+        self._hashed_bytes = 0
+        self.seek(0)
+
+    def read(self, size: int = -1, /) -> bytes:
+        start = self.tell()
+        data = super().read(size)
+        if start <= self._hashed_bytes < start + len(data):
+            self._hash.update(memoryview(data)[self._hashed_bytes - start :])
+            self._hashed_bytes = start + len(data)
+        if self._hashed_bytes == self.size or (not data and start == self._hashed_bytes):
+            self._check()
+        return data
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        if position == 0:
+            self._hash: Any = Crc32() if self._algorithm == "crc32" else hashlib.new(self._algorithm)
+            self._hashed_bytes = 0
+        return super().seek(position)
+
+    def hexdigest(self) -> str:
+        return str(self._hash.hexdigest())
+
+    def _check(self) -> None:
+        found = self.hexdigest()
+        if self._expected and found != self._expected:
+            verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
+            raise IdxError(
+                f"{self._name}: found {self._algorithm} {found}, expected {self._expected}. {verdict}: fetch it again."
+            )

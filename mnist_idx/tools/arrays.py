@@ -1,0 +1,92 @@
+"""The records of a split as NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import numpy as np
+
+from ..arrow import check_classes
+from ..builder import IdxBuilder
+from ..idx import IdxError
+from ..records import too_large
+from ..sampling import count_selected
+from ..storage import SplitFiles
+
+# Arrays longer than this grow with the records that are read, not by what a header announces.
+MAX_UNPROVEN_RECORDS = 1 << 17
+
+
+def load_arrays(
+    path: str, name: str | None = None, *, split: str = "train", streaming: bool = False, **options: Any
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Load a split as arrays, without the cache of Arrow files.
+
+    >>> images, labels = load_arrays("mnist_idx", split="train")
+    >>> images, labels = load_arrays("idxfolder", data_dir="my_idx", split="test[:100]")
+
+    Args:
+        path: "mnist_idx" or "idxfolder".
+        name: of the config, for example "tiny".
+        split: for example "train", "test[:10%]" or "train+test".
+        streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download is kept and reused.
+        **options: the others of `load_dataset`: `num_samples`, `seed`, `data_dir`, `data_files`, `cache_dir`, …
+            Without `num_samples` and `seed`, the records are in the order of the file.
+
+    Returns:
+        Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`. The files of other datasets tell other types and shapes;
+        labels are None if there are none.
+
+    Raises:
+        IdxError: the data is invalid or unavailable, or an argument is out of range.
+    """
+    if path not in ("mnist_idx", "idxfolder"):
+        raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
+    if not isinstance(split, str):
+        raise IdxError(f"split={split!r}: expected the name of a split.")
+    builder = datasets.load_dataset_builder(path, name, **{"as_array": True, **options})
+    if builder.info.splits is not None:  # wrong arguments are found before the network is touched
+        _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
+    splits = builder.locate_splits(builder.download_manager(streaming))
+    num_samples = builder.config.num_samples
+    sizes = {known: count_selected(files.num_records or 0, num_samples) for known, files in splits.items()}
+    parts: list[Any] = [
+        _read(builder, known, splits[known], start, stop) for known, start, stop in _ranges(split, sizes)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    images, labels = ([part[column] for part in parts] for column in (0, 1))
+    return np.concatenate(images), None if labels[0] is None else np.concatenate(labels)
+
+
+def _ranges(split: str, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
+    """The splits that are requested, with their first record and the record to stop before."""
+    try:
+        parts = datasets.ReadInstruction.from_spec(split).to_absolute(sizes)
+    except (ValueError, AssertionError) as error:
+        raise IdxError(f"split={split!r}: expected one of {', '.join(map(repr, sizes))}, or a part of one.") from error
+    return [(part.splitname, part.from_ or 0, sizes[part.splitname] if part.to is None else part.to) for part in parts]
+
+
+def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: int) -> tuple[Any, Any]:
+    images: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    for position, batch in builder.read_batches(split, files, [(start, stop)]):
+        if batch.labels is not None and files.labels is not None:
+            check_classes(batch.labels, builder.num_classes, files.labels.title, position)
+            labels = _append(labels, batch.labels, position - start, stop - start, files)
+        images = _append(images, batch.images, position - start, stop - start, files)
+    return images, labels
+
+
+def _append(array: np.ndarray | None, batch: np.ndarray, done: int, count: int, files: SplitFiles) -> np.ndarray:
+    try:
+        if array is None:
+            array = np.empty((min(count, MAX_UNPROVEN_RECORDS), *batch.shape[1:]), batch.dtype)
+        if done + len(batch) > len(array):
+            array.resize((min(count, 2 * len(array)), *batch.shape[1:]), refcheck=False)
+    except MemoryError:
+        raise too_large(files.images.title, count) from None
+    array[done : done + len(batch)] = batch
+    return array

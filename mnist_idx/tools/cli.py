@@ -1,0 +1,323 @@
+"""The command line, `mnist-idx`. Commands import what they need, so that `--help` answers at once."""
+
+import argparse
+import inspect
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..catalog import DATASETS
+
+CONFIGS = ("mnist", "subset", *(name for name in DATASETS if name != "mnist"))
+# Advice of the library that the command line has other words for, or no use.
+PHRASES = {
+    r"[A-Z][^.:]*: data_files=\{.*?\}\.": "Rename the files, for example train-images-idx3-ubyte and "
+    "train-labels-idx1-ubyte, or move each split to a folder of its own.",
+    r" If [^.]*pass features=.*?\)\.": "",
+    r'load_dataset\("idxfolder", [^)]*\)': "idxfolder",
+    r"pass data_dir= with a copy of the files, or ": "",
+    r"cache_dir= or ": "",
+}
+OPTION = re.compile(r"""(?<![\w?&-])(?P<name>[a-z_]+)=(?P<value>"[^"]*"|'[^']*'|[\w…]*)""")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code; wrong usage is a `SystemExit` with code 2."""
+    options: dict[str, Any] = {}
+    try:
+        try:
+            options = vars(build_parser().parse_args(argv))
+            return int(options.pop("command")(**options) or 0)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("mnist-idx: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        from datasets.exceptions import DatasetsError
+
+        if not isinstance(error, (ValueError, OSError, DatasetsError)):
+            raise
+        print(f"mnist-idx: {explain(error, options)}", file=sys.stderr)
+        return 1
+
+
+def explain(error: BaseException, options: Mapping[str, Any]) -> str:
+    """The message of an error in the words of the command line: `overwrite=True` is `--overwrite`."""
+    from ..idx import IdxError
+
+    cause: BaseException | None = error  # `datasets` wraps the errors of builders
+    while cause is not None and not isinstance(cause, IdxError):
+        cause = cause.__cause__
+    message = str(cause or error) or type(error).__name__
+    for python, words in PHRASES.items():
+        message = re.sub(python, words, message)
+
+    def to_option(match: re.Match[str]) -> str:
+        name, value = match["name"].replace("_", "-"), match["value"].strip("\"'")
+        if match["name"] not in options:
+            return match[0]
+        flag = f"--no-{name}" if value == "False" else f"--{name}"
+        return flag if value in ("", "…", "True", "False") else f"{flag} {value}"
+
+    return OPTION.sub(to_option, message)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line. A command is a function: its name, its help and its options."""
+    parser = argparse.ArgumentParser(
+        prog="mnist-idx",
+        description="MNIST, and anyone's IDX files, as Hugging Face datasets.",
+        epilog="MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST.",
+    )
+    parser.add_argument("--version", action="version", version=f"mnist-idx {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def start(command: Callable[..., int | None]) -> Callable[..., Any]:
+        description, _, epilog = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
+        added = commands.add_parser(
+            command.__name__,
+            help=description,
+            description=description,
+            epilog=f"{epilog}\n\nexit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(command=command)
+        return added.add_argument
+
+    def add_source(add: Callable[..., Any]) -> None:
+        what = f"a config ({', '.join(CONFIGS)}), or the path or URL of IDX files (default: mnist)"
+        add("source", nargs="?", default="mnist", metavar="SOURCE", help=what)
+        add("--prefix", help="which of several datasets in one place, by the start of their file names")
+
+    def add_configs(add: Callable[..., Any]) -> None:
+        which = f"{', '.join(CONFIGS)}; may be repeated (default: mnist and subset)"
+        add("--config", action="append", choices=CONFIGS, metavar="CONFIG", help=which)
+        add("--num-samples", type=int, metavar="N", help="of subset: most records per split (default: 100)")
+        add("--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)")
+        add("--sampling", choices=("first", "uniform"), help="of subset: the first records, or any (default: first)")
+
+    add = start(preview)
+    add_source(add)
+    add("--split", default="train", help="split to draw (default: train)")
+    add("--num", type=int, default=25, metavar="N", help="records to draw (default: 25)")
+    add("--output", type=Path, metavar="FILE", help="picture to write (default: SOURCE.png)")
+    add("--overwrite", action="store_true", help="replace an existing picture")
+    add("--ascii", action="store_true", help="print the images as text instead")
+
+    add_source(start(verify))
+
+    add = start(convert)
+    add("source", metavar="SOURCE", help="what load_dataset takes: imagefolder, a name on the Hub, …")
+    add("target", metavar="TARGET", help="folder to create, or a path that ends in .tar")
+    add("--name", metavar="CONFIG", help="config of the dataset")
+    add("--data-dir", metavar="FOLDER", help="folder with its files")
+    add("--data-files", action="append", metavar="[SPLIT=]PATH", help="its files, or those of a split; may be repeated")
+    add("--split", help='split to write, for example test or "train[:1000]" (default: all)')
+    add("--revision", help="version of the dataset on the Hub")
+    add("--streaming", action="store_true", help="do not keep a copy of the dataset in the cache")
+    add("--image-column", metavar="NAME", help="column of images (default: the only one)")
+    add("--label-column", metavar="NAME", help="column of labels (default: the only one of classes)")
+    add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or colour (RGB)")
+    add("--size", type=parse_size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
+    add("--plain", dest="compress", action="store_false", help="do not compress the files")
+    add("--overwrite", action="store_true", help="replace a tar, or a folder of nothing but IDX files")
+
+    add = start(push)
+    add("repo_id", metavar="REPOSITORY", help="name, user/name or organization/name; created if missing")
+    add_configs(add)
+    add("--private", action=argparse.BooleanOptionalAction, help="visibility of the repository (default: its owner's)")
+    add("--token", help="access token, instead of the stored one")
+    add("--revision", metavar="BRANCH", help="branch to publish on, created if missing (default: main)")
+    add("--commit-message", metavar="TEXT", help="first line of the commit message")
+    add("--commit-description", metavar="TEXT", help="the rest of it")
+    add("--create-pr", action="store_true", help="open a pull request instead of changing the branch")
+    add("--dry-run", action="store_true", help="list what would be uploaded; needs no token")
+
+    add = start(export)
+    add("folder", metavar="FOLDER", help="folder to create")
+    add_configs(add)
+    add("--overwrite", action="store_true", help="replace an earlier export")
+
+    add = start(run)
+    add("-m", dest="is_module", action="store_true", help="PROGRAM is a module, as for python -m")
+    add("program", metavar="PROGRAM", help="a Python file")
+    add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    return parser
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected ROWSxCOLS, for example 28x28")
+    return int(match[1]), int(match[2])
+
+
+def preview(
+    source: str, prefix: str | None, split: str, num: int, output: Path | None, overwrite: bool, ascii: bool
+) -> None:
+    """Draw the first records as a picture, and summarize the dataset.
+
+    examples:
+      mnist-idx preview tiny                               writes tiny.png
+      mnist-idx preview tiny --split test --num 3 --ascii
+      mnist-idx preview copy --output digits.png           a folder, a tar, a zip, or a URL of one
+    """
+    check_source(source, prefix)
+    if num < 1:
+        raise ValueError(f"--num {num}: expected at least 1.")
+    if source in CONFIGS and split not in DATASETS["mnist"].splits:
+        raise ValueError(f"--split {split}: expected train or test.")
+    picture = None if ascii else check_output(source, output, overwrite)
+    from datasets import load_dataset
+
+    from .. import registry
+    from .preview import contact_sheet, summarize, text_sheet
+
+    registry.register()
+    if source in CONFIGS:
+        splits, title = load_dataset("mnist_idx", source), f"mnist_idx/{source}"
+    else:
+        splits = load_dataset("idxfolder", data_dir=source, prefix=prefix, as_array=True)
+        title = f"{source} (idxfolder)"
+    if split not in splits:
+        raise ValueError(f"--split {split}: expected one of {', '.join(splits)}.")
+    print(f"{title}: {summarize(splits, shutil.get_terminal_size().columns)}")
+    if picture is None:
+        print(f"\n{text_sheet(splits[split], num)}")
+    else:
+        sheet = contact_sheet(splits[split], num=num)
+        try:
+            sheet.save(picture)
+        except OSError as error:
+            place = picture.absolute()
+            raise ValueError(f"{place}: cannot be written: {error.strerror}. Choose another with --output.") from error
+        print(f"wrote {picture}: the first records of {split}")
+
+
+def check_source(source: str, prefix: str | None) -> None:
+    if source in CONFIGS and prefix is not None:
+        raise ValueError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
+    if source not in CONFIGS and "://" not in source and not os.path.exists(source):
+        raise ValueError(f"{source}: no such file, folder or config. The configs are {', '.join(CONFIGS)}.")
+
+
+def check_output(source: str, output: Path | None, overwrite: bool) -> Path:
+    """The picture to write, by default named after the source."""
+    name = Path(source if "://" in source else os.path.abspath(source)).name
+    output = output or Path(re.sub(r"(\.(tar|tgz|zip|gz|bz2|xz)|\?).*", "", name) + ".png")
+    if output.exists() and not overwrite:
+        raise ValueError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")
+    return output
+
+
+def verify(source: str, prefix: str | None) -> int:
+    """Check that IDX files are complete, undamaged, fit to be loaded, and the published ones.
+
+    examples:
+      mnist-idx verify tiny
+      mnist-idx verify copy                                a folder, a tar, a zip, or a URL of one
+    """
+    check_source(source, prefix)
+    from . import verify as library
+
+    reports = library.verify(source, prefix)
+    print(library.table(reports))
+    problems = [report.problem for report in reports if report.problem]
+    for problem in problems:
+        print(f"mnist-idx: {explain(ValueError(problem), {'prefix': prefix})}", file=sys.stderr)
+    print(f"{len(problems)} of {len(reports)} files invalid" if problems else f"{len(reports)} files, all valid")
+    return 1 if problems else 0
+
+
+def convert(source: str, target: str, data_files: list[str] | None, **options: Any) -> None:
+    """Write any image dataset as IDX files, named as MNIST's are.
+
+    examples:
+      mnist-idx convert mnist_idx copy --name tiny
+      mnist-idx convert imagefolder letters.tar --data-dir photos --mode L --size 28x28
+      mnist-idx convert parquet digits --data-files train=a.parquet --data-files test=b.parquet
+    """
+    from datasets import load_dataset
+
+    from .. import registry
+    from .write import class_names, write_idx
+
+    registry.register()
+    files: Any = data_files
+    if data_files and all(re.match(r"\w+=", file) for file in data_files):
+        files = {}
+        for split, _, path in (file.partition("=") for file in data_files):
+            files.setdefault(split, []).append(path)
+    given = {name: options.pop(name) for name in ("name", "data_dir", "split", "revision", "streaming")}
+    try:
+        dataset = load_dataset(source, data_files=files, **given)
+    except RuntimeError as error:  # `datasets` runs no scripts
+        raise ValueError(f"{source}: {error}") from error
+    for file, header in write_idx(dataset, target, **options).items():
+        print(f"{file}: {' x '.join(map(str, header.shape))} {header.dtype}")
+    names = class_names(dataset, options["label_column"])
+    print(f'Load with load_dataset("idxfolder", data_dir="{target}"{f", label_names={names}" if names else ""})')
+
+
+def push(repo_id: str, **options: Any) -> None:
+    """Publish a dataset on the Hugging Face Hub: Parquet files, card and picture, in one commit.
+
+    examples:
+      hf auth login                                        once: store an access token that may write
+      mnist-idx push user/mnist_idx --config tiny --dry-run
+      mnist-idx push mnist_idx                             publish as YOU/mnist_idx
+      mnist-idx push other/mnist_idx --create-pr           propose it where you may not write
+
+    The token is that of --token, of the environment variable HF_TOKEN, or of `hf auth login`. HF_ENDPOINT is the Hub.
+    """
+    from .publish import push_to_hub
+
+    result = push_to_hub(repo_id, pop_configs(options), **options)
+    for path, size in [*result.files.items(), ("in all", sum(result.files.values()))]:
+        print(f"{path:40} {size:>12,} bytes")
+    verdict = "Published at" if result.changed else "Nothing to change at"
+    print(f"{'Nothing was uploaded. It would go to' if options['dry_run'] else verdict} {result.url}")
+
+
+def export(folder: str, **options: Any) -> None:
+    """Write a dataset to a folder as Parquet files with card and picture, as `push` publishes it.
+
+    examples:
+      mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
+    """
+    from .publish import export as export_configs
+
+    path = export_configs(folder, pop_configs(options), **options)
+    print(f"Exported to {path}")
+
+
+def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take the configs to publish, and the options of `subset`, out of `options`."""
+    names = options.pop("config") or ["mnist", "subset"]
+    given = {name: value for name in ("num_samples", "seed", "sampling") if (value := options.pop(name)) is not None}
+    if given and "subset" not in names:
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset.")
+    return {name: given if name == "subset" else {} for name in names}
+
+
+def run(program: str, arguments: list[str], is_module: bool) -> None:
+    """Run a Python program in which load_dataset("mnist_idx") and load_dataset("idxfolder") work.
+
+    examples:
+      mnist-idx run train.py --epochs 3                    as python train.py --epochs 3
+      mnist-idx run -m package.train                       as python -m package.train
+    """
+    from .. import registry
+    from .run import run_program
+
+    registry.register()
+    run_program(program, arguments, is_module=is_module)

@@ -1,0 +1,186 @@
+"""Images for people to look at: a contact sheet, or text for a terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, IterableDataset
+from datasets import Image as ImageFeature
+from PIL import Image, ImageDraw, ImageFont
+
+from ..idx import IdxError
+
+PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
+MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
+FONT_SIZES = (16, 14, 12, 10)
+MIN_TILE = 48  # a caption needs room even under an image of one pixel
+NUM_RECORDS = 25
+SHADES = " .:-=+*#%@"  # from the background to the middle of a stroke
+MAX_TEXT_COLUMNS = 80
+
+
+def contact_sheet(
+    source: Any,
+    labels: Any = None,
+    names: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    cell: int = 112,
+    num: int | None = None,
+) -> Image.Image:
+    """Draw images side by side, each with its label under it. Returns an RGB image.
+
+    Small images are enlarged by a whole factor, so that every pixel is a sharp square; images larger than `cell` are
+    reduced to it.
+
+    Args:
+        source: a `Dataset` or `IterableDataset`, of which only the first records are read; a pair of arrays
+            `(images, labels)`; or images alone, (N, rows, cols) of gray or (N, rows, cols, 3) of RGB. `uint8` is drawn
+            as it is, other types are scaled from their smallest to their largest value.
+        labels: N class numbers, or (N, parts) of which the first part is the class.
+        names: of the classes, by default those of the dataset. A class without a name in ASCII is drawn as its number.
+        columns: images per row; by default the sheet is about square.
+        cell: pixels of the longer side of an image on the sheet.
+        num: most images to draw; by default 25 of a dataset and all of an array.
+
+    Raises:
+        IdxError: the images cannot be drawn, or there is not one label for each.
+    """
+    pixels, captions = _read(source, labels, names, num)
+    if cell < 1 or (columns is not None and columns < 1):
+        raise IdxError(f"cell={cell}, columns={columns}: expected at least 1.")
+    if not len(pixels):
+        pixels, captions = np.full((1, 1, 1), 255, np.uint8), ["no records"]
+    longer = max(pixels.shape[1:3])
+    scale = cell // longer if longer <= cell else cell / longer
+    height, width = (max(1, int(side * scale)) for side in pixels.shape[1:3])
+    pitch = max(width, MIN_TILE) + GAP, height + GAP + (CAPTION_HEIGHT if captions else 0)
+    columns = min(columns or math.ceil(math.sqrt(len(pixels) * height / (pitch[0] - GAP))), len(pixels))
+    rows = math.ceil(len(pixels) / columns)
+    sheet = Image.new("RGB", (2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    fonts = [ImageFont.load_default(size) for size in FONT_SIZES]
+    for index, image in enumerate(pixels):
+        left = MARGIN + index % columns * pitch[0] + (pitch[0] - GAP - width) // 2
+        top = MARGIN + index // columns * pitch[1]
+        # The frame shows where a white image ends.
+        draw.rectangle((left - 1, top - 1, left + width, top + height), outline=FRAME)
+        resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+        sheet.paste(Image.fromarray(image).resize((width, height), resampling), (left, top))
+        if captions:
+            text, font = _fitted(captions[index], fonts, pitch[0] - 4)
+            draw.text((left + width / 2, top + height + 5), text, fill=INK, font=font, anchor="ma")
+    return sheet
+
+
+def text_sheet(source: Any, num: int) -> str:
+    """The first `num` images of a source of `contact_sheet` as text, each below its label."""
+    pixels, captions = _read(source, None, None, num)
+    if pixels.ndim == 4:
+        pixels = pixels.mean(axis=3).astype(np.uint8)
+    step = math.ceil(pixels.shape[2] / MAX_TEXT_COLUMNS)
+    drawn = []
+    for image, caption in zip(pixels[:, ::step, ::step].tolist(), captions or [""] * len(pixels), strict=True):
+        lines = ["".join(SHADES[pixel // 26] for pixel in row).rstrip() for row in image]
+        drawn.append("\n".join([caption, *filter(None, lines)]))
+    return "\n\n".join(drawn) or "no records"
+
+
+def count_classes(dataset: Dataset) -> dict[str, int]:
+    """Records per class, in the order of the classes; classes without records are left out."""
+    names = dataset.features["label"].names
+    counts = np.bincount(dataset.data.column("label").to_numpy(), minlength=len(names))
+    return {name: int(count) for name, count in zip(names, counts, strict=True) if count}
+
+
+def summarize(splits: Mapping[str, Dataset], width: int) -> str:
+    """The description of a dataset, and of each split its size and its classes, in lines of at most `width`."""
+    lines = [next(iter(splits.values())).info.description]
+    for split, dataset in splits.items():
+        shape = "x".join(map(str, np.shape(dataset[0]["image"]))) if len(dataset) else "nothing"
+        lines.append(f"{split}: {len(dataset):,} records of {shape}")
+        counts = count_classes(dataset) if "label" in dataset.features else {}
+        cells = [f"  {name}: {count:,}" for name, count in counts.items()]
+        longest = max(map(len, cells), default=1)
+        columns = max(1, width // longest)
+        for start in range(0, len(cells), columns):
+            lines.append("".join(cell.ljust(longest) for cell in cells[start : start + columns]).rstrip())
+    return "\n".join(lines)
+
+
+def displayable(images: np.ndarray) -> np.ndarray:
+    """Images of any element type as `uint8` of shape (N, rows, cols) or (N, rows, cols, 3)."""
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
+        raise IdxError(f"Expected images of shape (N, rows, cols) or (N, rows, cols, 3), found {images.shape}.")
+    if images.dtype.kind not in "biuf" or (len(images) and not images.size):
+        raise IdxError(f"Expected images with pixels that are numbers, found {images.dtype} {images.shape}.")
+    if images.dtype == np.uint8:
+        return images
+    values = images.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if images.dtype.kind in "bf" and 0 <= low and high <= 1:
+        low, high = 0.0, 1.0  # the usual range of floats
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    # Halved: the difference of two numbers can overflow.
+    return ((values / 2 - low / 2) / (high / 2 - low / 2 or 1.0) * 255).round().astype(np.uint8)
+
+
+def _read(
+    source: Any, labels: Any, names: Sequence[str] | None, num: int | None
+) -> tuple[np.ndarray, list[str] | None]:
+    """Pixels as uint8, and a caption for each image if there are labels."""
+    if isinstance(source, Mapping):
+        raise IdxError(f'Expected one split, found {", ".join(source)}. Pick one: dataset["{next(iter(source), "")}"].')
+    if isinstance(source, Dataset | IterableDataset):
+        features = source.features or {}
+        images = [name for name, feature in features.items() if isinstance(feature, ImageFeature)] or ["image"]
+        classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)] or ["label"]
+        names = names or getattr(features.get(classes[0]), "names", None)
+        rows = list(islice(source.with_format(None), NUM_RECORDS if num is None else num))
+        dtype = getattr(features.get(images[0]), "dtype", None)
+        source = _stack([row.get(images[0]) for row in rows], dtype)
+        if labels is None and rows and classes[0] in rows[0]:
+            labels = [row[classes[0]] for row in rows]
+    elif isinstance(source, tuple) and len(source) == 2 and labels is None:
+        source, labels = source
+    pixels = displayable(np.asarray(source)[:num])
+    captions = None if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
+    if captions is not None and len(captions) != len(pixels):
+        raise IdxError(f"Expected a label for each image, found {len(pixels)} images and {len(captions)} labels.")
+    return pixels, captions
+
+
+def _stack(images: list[Any], dtype: Any) -> np.ndarray:
+    """The images of a dataset as one array."""
+    if images and isinstance(images[0], Image.Image):
+        # Gray, floats ("F") and integers ("I", "I;16") are drawn as they are.
+        images = [image if image.mode in "LF" or "I" in image.mode else image.convert("RGB") for image in images]
+        dtype = None
+    try:
+        return np.stack([np.asarray(image, dtype) for image in images]) if images else np.zeros((0, 1, 1), np.uint8)
+    except ValueError as error:
+        raise IdxError("The images differ in size or mode. Convert them first.") from error
+
+
+def _caption(label: Any, names: Sequence[str] | None) -> str:
+    number = np.ravel(label)[0] if np.size(label) else ""
+    if names is not None and isinstance(number, np.integer) and 0 <= number < len(names):
+        name = " ".join(str(names[int(number)]).split())
+        if name and name.isascii() and name.isprintable():  # the font of Pillow has few other letters
+            return name
+    return str(number)
+
+
+def _fitted(text: str, fonts: list[Any], width: int) -> tuple[str, Any]:
+    """The text in the first font in which it fits; in the last one, shortened, if there is none."""
+    for font in fonts:
+        if font.getlength(text) <= width:
+            return text, font
+    while len(text) > 1 and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…", font

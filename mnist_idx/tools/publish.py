@@ -1,0 +1,257 @@
+"""Publish datasets as Parquet files with a card: in a folder, or on the Hugging Face Hub."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict, DatasetInfo
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported, but not by __all__
+
+from ..catalog import DATASETS
+from ..idx import IdxError, TransferError
+from ..mnist_idx import MnistIdx
+from ..remote import explain
+from .preview import contact_sheet, count_classes
+from .staged import staged
+
+CONFIGS = tuple(MnistIdx.builder_configs)
+DEFAULT_CONFIGS = ("mnist", "subset")
+CARD, README, PREVIEW = "dataset_card.md", "README.md", "preview.png"
+# The first records of a stream arrive soon, and all of them take few requests.
+ROW_GROUP = 1000
+# The Parquet files of this package, whichever push they are from.
+OWN_FILE = re.compile(rf"({'|'.join(CONFIGS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet")
+# The bases of the client's own error include that of its HTTP library, which differs between versions.
+CLIENT_ERRORS: tuple[Any, ...] = (OSError, RuntimeError, ValueError, *HfHubHTTPError.__bases__)
+WAYS_OUT = {
+    401: "Make a token in the settings there, then run `hf auth login` or set HF_TOKEN.",
+    403: "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True.",
+    412: "The repository has changed meanwhile. Push again.",
+}
+WAYS_OUT |= {404: WAYS_OUT[403], 409: WAYS_OUT[412]}
+
+Configs = Iterable[str] | Mapping[str, Mapping[str, Any]]
+
+
+class PushResult(NamedTuple):
+    """What `push_to_hub` did."""
+
+    url: str  # of the repository, or of the pull request
+    commit: str | None  # that holds the data; None after a dry run
+    changed: bool  # whether the push made a commit
+    files: dict[str, int]  # path in the repository → bytes
+
+
+def export(folder: str | os.PathLike[str], configs: Configs = DEFAULT_CONFIGS, *, overwrite: bool = False) -> Path:
+    """Write a published dataset to a folder, as `push_to_hub` publishes it. Returns the folder.
+
+    `load_dataset(folder)` loads it without this package. The folder appears whole or not at all.
+
+    Args:
+        folder: the folder to create.
+        configs: names of configs of one dataset, or a mapping of them to their options:
+            `{"subset": {"num_samples": 750}}`. The default config is `mnist`, else the first.
+        overwrite: replace an earlier export. A folder that holds anything else is never replaced.
+
+    Raises:
+        IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be written.
+    """
+    options = _check_configs(configs)
+    with staged(folder, overwrite, _obstacle) as path:
+        _build(path, _create_builders(options, path.with_name("cache")))
+    return Path(folder).expanduser().absolute()
+
+
+def push_to_hub(
+    repo_id: str,
+    configs: Configs = DEFAULT_CONFIGS,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    commit_description: str | None = None,
+    create_pr: bool = False,
+    dry_run: bool = False,
+) -> PushResult:
+    """Publish a dataset on the Hugging Face Hub, from where `load_dataset(repo_id)` loads it without this package.
+
+    Data, card and picture arrive in one commit: a push that fails leaves the repository as it was. Parquet files of
+    earlier pushes that are not part of this one are deleted, nothing else. Without changes there is no commit.
+
+    Args:
+        repo_id: "name", "user/name" or "organization/name". The repository is created if it does not exist.
+        configs: as for `export`.
+        private: whether to create a private repository; by default what its owner has set. An existing one must agree.
+        token: an access token; by default that of `hf auth login` or of the environment variable `HF_TOKEN`.
+        revision: branch to publish on, created if it does not exist. By default `main`.
+        commit_message: first line of the commit message.
+        commit_description: the rest of it.
+        create_pr: open a pull request instead of changing the branch.
+        dry_run: only find out what would be uploaded. Needs no token and asks nothing of the Hub.
+
+    Raises:
+        IdxError: an argument is wrong, the data is invalid or unavailable, or the Hub refuses the push.
+        TransferError: the Hub cannot be reached, or fails.
+    """
+    options = _check_configs(configs)
+    if create_pr and revision not in (None, "main"):
+        raise IdxError(f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.")
+    api = HfApi(token=token, library_name="mnist_idx")
+    with TemporaryDirectory(prefix="mnist_idx-") as temporary, staged(f"{temporary}/content", False, str) as folder:
+        builders = _create_builders(options, folder.with_name("cache"))
+        with translate_errors(repo_id, api):
+            validate_repo_id(repo_id)
+            if not dry_run:
+                user = api.whoami()["name"]  # fails early without a valid token
+                repo_id = repo_id if "/" in repo_id else f"{user}/{repo_id}"
+        files = _build(folder, builders)
+        url = f"{api.endpoint}/datasets/{repo_id}"
+        if dry_run:
+            return PushResult(url, None, True, files)
+        with translate_errors(repo_id, api):
+            api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+            if private is not None and api.dataset_info(repo_id).private is not private:
+                found = "public" if private else "private"
+                raise IdxError(
+                    f"{repo_id}: the repository exists and is {found}. Change that at {url}/settings, or leave out "
+                    f"private={private}."
+                )
+            if revision is not None and not revision.startswith("refs/"):
+                api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
+            head = api.dataset_info(repo_id, revision=revision).sha
+            present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
+            stale = [path for path in present if OWN_FILE.fullmatch(path) and path not in files]
+            place: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "create_pr": create_pr}
+            additions = [CommitOperationAdd(path, str(folder / path)) for path in files]
+            for addition in additions:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
+                api.preupload_lfs_files(repo_id, [addition], free_memory=False, **place)
+            commit = api.create_commit(
+                repo_id,
+                [*additions, *(CommitOperationDelete(path, is_folder=False) for path in stale)],
+                commit_message=commit_message or f"Publish {', '.join(options)}",
+                commit_description=commit_description,
+                parent_commit=head,
+                **place,
+            )
+    return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
+
+
+def _check_configs(configs: Configs) -> dict[str, dict[str, Any]]:
+    """Config → options."""
+    names = [configs] if isinstance(configs, str) else list(configs)
+    if not names or not set(names) <= set(CONFIGS):
+        raise IdxError(
+            f"configs={names}: expected one or more of {', '.join(CONFIGS)}. To publish other IDX files, load them "
+            'with load_dataset("idxfolder", …) and call push_to_hub of the result.'
+        )
+    if len({_published(name).homepage for name in names}) > 1:
+        raise IdxError(f"{', '.join(names)}: different datasets, with licences of their own. Publish them one by one.")
+    return {name: dict(configs[name]) if isinstance(configs, Mapping) else {} for name in CONFIGS if name in names}
+
+
+def _published(config: str) -> Any:
+    return DATASETS["mnist" if config == "subset" else config]
+
+
+def _create_builders(options: Mapping[str, Mapping[str, Any]], cache: Path) -> dict[str, MnistIdx]:
+    """Check the options. The cache is a new one: what is published is read and verified now."""
+    return {name: MnistIdx(config_name=name, cache_dir=str(cache), **given) for name, given in options.items()}
+
+
+def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
+    """Write all that is published to a new folder. Returns the size of each file by its path."""
+    infos, layout = DatasetInfosDict(), MetadataConfigs()
+    prepared: dict[str, DatasetDict] = {}
+    for name, builder in builders.items():
+        builder.download_and_prepare()
+        prepared[name] = builder.as_dataset()
+        (folder / name).mkdir(parents=True)
+        sizes = {split: _write_parquet(dataset, folder / name, split) for split, dataset in prepared[name].items()}
+        layout[name] = {"data_files": [{"split": split, "path": f"{name}/{split}-*"} for split in sizes]}
+        infos[name] = DatasetInfo(
+            features=builder.info.features,
+            splits=builder.info.splits,
+            download_size=sum(sizes.values()),
+            dataset_size=builder.info.dataset_size,
+        )
+    first = next(iter(builders))
+    layout[first]["default"] = True
+    contact_sheet(prepared[first]["train"], columns=12, cell=56, num=48).save(folder / PREVIEW, optimize=True)
+    card = DatasetCard(_card(prepared))
+    layout.to_dataset_card_data(card.data)
+    infos.to_dataset_card_data(card.data)
+    (folder / README).write_text(str(card), encoding="utf-8", newline="\n")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _write_parquet(dataset: Dataset, folder: Path, split: str) -> int:
+    """Write the records with their images inside, and with their features in the schema. Returns the bytes."""
+    path = folder / f"{split}-00000-of-00001.parquet"
+    schema = dataset.features.arrow_schema
+    # No image occurs twice: a dictionary of them would save nothing.
+    options = {"compression": "snappy", "use_dictionary": ["label"], "write_page_index": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for table in dataset.with_format("arrow").iter(ROW_GROUP):
+            writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
+    return path.stat().st_size
+
+
+def _card(prepared: Mapping[str, DatasetDict]) -> str:
+    first = next(iter(prepared))
+    published = _published(first)
+    if published.homepage == DATASETS["mnist"].homepage:
+        package = Path(__file__).resolve().parents[1]
+        # The card is in the package once that is installed, beside it in a checkout.
+        paths = [folder / CARD for folder in (package, package.parent)]
+        return next((path for path in paths if path.is_file()), paths[0]).read_text(encoding="utf-8")
+    sections = ""
+    for name, splits in prepared.items():
+        counts = {split: count_classes(dataset) for split, dataset in splits.items()}
+        sections += f"## {name}\n\n{_published(name).description}\n\n"
+        sections += f"| class | {' | '.join(counts)} |\n|---|{'---:|' * len(counts)}\n"
+        for label in _published(name).class_names:
+            sections += f"| `{label}` | {' | '.join(f'{count.get(label, 0):,}' for count in counts.values())} |\n"
+        sections += f"| all | {' | '.join(f'{len(dataset):,}' for dataset in splits.values())} |\n\n"
+    title = published.description.partition(":")[0]
+    template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
+    return template.format(**published._asdict(), title=title, first=first, sections=sections)
+
+
+def _obstacle(target: Path) -> str:
+    if not target.is_dir():
+        return "is not a folder"
+    found = {path.name for path in target.iterdir()}
+    others = sorted(found - {README, PREVIEW, *CONFIGS}) if README in found else ["no card"]
+    return f"is not an earlier export: it holds {others[0]}" if others else ""
+
+
+@contextmanager
+def translate_errors(repo_id: str, api: HfApi) -> Iterator[None]:
+    """Turn errors of `huggingface_hub` into an `IdxError` that says what to do."""
+    try:
+        yield
+    except IdxError:
+        raise
+    except CLIENT_ERRORS as error:
+        refusal: Any = error  # that of an upload is wrapped
+        while refusal is not None and getattr(refusal, "response", None) is None:
+            refusal = refusal.__cause__
+        reason, may_pass = explain(refusal or error)
+        status = 0 if refusal is None else refusal.response.status_code
+        said = getattr(refusal, "server_message", None)
+        if isinstance(error, LocalTokenNotFoundError | HFValidationError):
+            reason, may_pass = str(error).rstrip("."), False
+        way_out = "The repository is as it was, or complete. Try again." if may_pass else WAYS_OUT.get(status, "")
+        message = f"{repo_id}: {api.endpoint}: {reason}{f': {said}' if said else ''}".rstrip(".")
+        raise (TransferError if may_pass else IdxError)(f"{message}. {way_out}".rstrip()) from error

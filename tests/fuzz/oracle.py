@@ -1,0 +1,132 @@
+"""What is in an archive of IDX files, by the standard library and NumPy alone: the judge of what the package reads.
+
+It is strict. Whatever a checksum, an end mark or a size can tell is checked; an outer compression is read to its end.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"\x1f\x8b\x08": gzip.decompress,
+    b"BZh": bz2.decompress,
+    b"\xfd7zXZ\0": lambda data: lzma.decompress(data, lzma.FORMAT_XZ),
+}
+NAME = re.compile(r"(?:.*/)?(train|t10k)-(images|labels)[-.]idx\d-ubyte(?:\.gz|\.bz2|\.xz)?")
+SPLITS = {"train": "train", "t10k": "test"}
+
+
+class Refused(Exception):
+    """The bytes are damaged, or not what they should be."""
+
+
+def read_splits(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Read the splits in a folder, a tar or a zip: split -> (images, labels).
+
+    Raises:
+        Refused: any of it is damaged, or a split has no images, or another number of labels.
+    """
+    roles: dict[str, dict[str, np.ndarray]] = {}
+    for name, contents in read_members(path).items():
+        if match := NAME.fullmatch(name):
+            roles.setdefault(SPLITS[match[1]], {})[match[2]] = parse(contents[-1])
+    for split, arrays in roles.items():
+        if "images" not in arrays or len({len(array) for array in arrays.values()}) > 1:
+            raise Refused(f"{split} has {', '.join(f'{role} {array.shape}' for role, array in arrays.items())}")
+    return {split: (arrays["images"], arrays.get("labels")) for split, arrays in roles.items()}
+
+
+def read_members(path: Path) -> dict[str, list[bytes | None]]:
+    """Read the decompressed members of a folder, a tar or a zip: name -> contents, of which the last one counts.
+
+    A member that is damaged, or not a file, is None.
+
+    Raises:
+        Refused: the container is damaged.
+    """
+    members: dict[str, list[bytes | None]] = {}
+    try:
+        for name, read in _iter_members(path):
+            members.setdefault(name, []).append(_attempt(read))
+    except Exception as error:  # damaged data makes `tarfile` and `zipfile` raise more than they document
+        raise Refused(f"{path.name}: {error!r}") from error
+    return members
+
+
+def find_roles(members: Iterable[str]) -> dict[str, set[str]]:
+    """Which splits the names of members speak of, and which of "images" and "labels" each has."""
+    roles: dict[str, set[str]] = {}
+    for match in filter(None, map(NAME.fullmatch, members)):
+        roles.setdefault(SPLITS[match[1]], set()).add(match[2])
+    return roles
+
+
+def parse(content: bytes | None) -> np.ndarray:
+    """The array in the content of an IDX file.
+
+    Raises:
+        Refused: there is none, or the header announces another number of bytes.
+    """
+    try:
+        assert content is not None
+        zeros, code, dimensions = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
+        assert zeros == 0
+        return np.frombuffer(content[4 + 4 * dimensions :], TYPES[code]).reshape(shape)
+    except Exception as error:
+        raise Refused(repr(error)) from error
+
+
+def _iter_members(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            yield file.relative_to(path).as_posix(), file.read_bytes
+        return
+    stored = path.read_bytes()
+    data = _decompress(stored)
+    if stored.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            for info in archive.infolist():
+                yield info.filename, lambda info=info: archive.read(info)  # checks the CRC-32
+    elif data.startswith(b"\0\0") and any(data[2:4]):  # a single file
+        yield str(path), lambda: data
+    else:
+        yield from _iter_tar(data)
+
+
+def _iter_tar(data: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
+    with tarfile.TarFile(fileobj=io.BytesIO(data)) as tar:
+        for info in tar:
+            if info.isdir():
+                continue
+            # Hard links are resolved. A symbolic link, a device or a sparse file is never an IDX file.
+            usable = info.islnk() or (info.isreg() and not info.issparse())
+            yield info.name, lambda info=info, usable=usable: tar.extractfile(info).read() if usable else None  # type: ignore[union-attr]
+        # `tarfile` ends at the first block that is no header, whatever it is.
+        mark = data[tar.offset : tar.offset + 2 * tarfile.BLOCKSIZE]
+        assert mark in (b"", bytes(2 * tarfile.BLOCKSIZE)), f"no header and no end mark at byte {tar.offset}"
+
+
+def _attempt(read: Callable[[], bytes | None]) -> bytes | None:
+    try:
+        content = read()
+        return None if content is None else _decompress(content)
+    except Exception:
+        return None
+
+
+def _decompress(data: bytes) -> bytes:
+    return next((decompress(data) for magic, decompress in DECOMPRESS.items() if data.startswith(magic)), data)

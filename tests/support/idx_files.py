@@ -1,0 +1,84 @@
+"""IDX files and archives of them, made without the code of the package."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import struct
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
+TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+PACKINGS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+ARCHIVES = ("folder", "set.tar", "set.tar.gz", "set.tar.bz2", "set.tar.xz", "stored.zip", "deflated.zip")
+
+
+def to_idx(array: Any) -> bytes:
+    """An array as the content of an IDX file."""
+    array = np.asarray(array)
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, CODES[array.dtype.name], array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def from_idx(content: bytes) -> np.ndarray:
+    """The array in the content of an IDX file."""
+    code, dimensions = content[2], content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, TYPES[code], offset=4 + 4 * dimensions).reshape(shape)
+
+
+def make_tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def write_archive(path: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files as a folder, a tar or a zip, by the name of `path`."""
+    if path.suffix == ".zip":
+        method = zipfile.ZIP_DEFLATED if path.stem == "deflated" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    elif ".tar" in path.suffixes:
+        path.write_bytes(make_tar(files, "w:" + path.suffix.removeprefix(".").removeprefix("tar")))
+    else:
+        for name, content in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(content)
+    return path
+
+
+def numbered_images(count: int, size: int) -> np.ndarray:
+    """Random images `(count, size, size)` that carry their number in their first four pixels."""
+    images = random_images(count, size, size)
+    images.reshape(count, -1)[:, :4] = np.arange(count, dtype=">u4").view(np.uint8).reshape(count, 4)
+    return images
+
+
+def number_of(row: Mapping[str, Any]) -> int:
+    """The number of a row that holds a numbered image."""
+    return int.from_bytes(np.asarray(row["image"], np.uint8).tobytes()[:4], "big")
+
+
+def random_images(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def random_labels(count: int, classes: int = 10, seed: int = 0) -> np.ndarray:
+    """Labels of which the largest is `classes - 1`."""
+    labels = np.random.default_rng(seed).integers(0, classes, count, dtype=np.uint8)
+    labels[-1:] = classes - 1
+    return labels

@@ -1,0 +1,161 @@
+"""Columns of Arrow tables, and `as_array=True`: arrays in place of PNG files, the same records in the same order.
+
+By itself, the "numpy" format of `datasets` widens integers to 64 bits and narrows floats to 32: hence `dtype=`.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import PIL.Image
+import pytest
+from clients import digest_arrays, run_client
+from conftest import Arrays
+from datasets import load_dataset
+from idx_files import random_images, to_idx
+
+from mnist_idx.arrow import array_column, check_classes, label_columns, make_features, png_column
+from mnist_idx.idx import IdxError
+from mnist_idx.png import encode_png, store_png
+
+AS_ARRAYS = """
+import datasets, mnist_idx
+import numpy as np
+from clients import digest_arrays
+result = {}
+for split, rows in datasets.load_dataset("mnist_idx", as_array=True).items():
+    batch = rows.with_format("numpy", dtype="uint8")[:]
+    image = rows.features["image"]
+    result[split] = [digest_arrays(batch["image"], batch["label"]), str(batch["image"].dtype),
+                     type(image).__name__, list(image.shape), image.dtype, rows.features["label"].names]
+rows = datasets.load_dataset("mnist_idx", split="test", streaming=True, as_array=True)
+batches = list(rows.with_format("numpy").iter(300))
+result["streamed"] = [digest_arrays(np.concatenate([batch["image"] for batch in batches]),
+                                    np.concatenate([batch["label"] for batch in batches])),
+                      list(batches[0]["image"].shape), np.shape(next(iter(rows))["image"])]
+"""
+
+
+@pytest.mark.compat
+def test_all_of_mnist_as_arrays(python: str, mnist_tar: Path, mnist_arrays: Arrays, hf_home: Path) -> None:
+    env = {"MNIST_IDX_MIRROR": str(mnist_tar)}
+    found = run_client(AS_ARRAYS, python=python, home=hf_home, env=env).result
+    names = [str(digit) for digit in range(10)]
+    for split, arrays in mnist_arrays.items():
+        assert found[split] == [digest_arrays(*arrays), "uint8", "Array2D", [28, 28], "uint8", names]
+    assert found["streamed"] == [digest_arrays(*mnist_arrays["test"]), [300, 28, 28], [28, 28]]
+
+
+@pytest.mark.parametrize("options", [{}, {"num_samples": 100, "seed": 2, "sampling": "uniform"}])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_images_and_arrays_hold_the_same_records(streaming: bool, options: dict[str, Any], tmp_path: Path) -> None:
+    load: dict[str, Any] = {"split": "test", "streaming": streaming, "cache_dir": str(tmp_path), **options}
+    images = load_dataset("mnist_idx", "tiny", **load)
+    arrays = load_dataset("mnist_idx", "tiny", as_array=True, **load).with_format("numpy")
+    pairs = list(zip(images, arrays, strict=True))
+    assert len(pairs) == options.get("num_samples", 200)
+    for image, array in pairs:
+        np.testing.assert_array_equal(np.asarray(image["image"]), array["image"])
+        assert image["label"] == array["label"]
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 9), (5, 4, 3), (3, 2, 5, 4), (2, 1, 3, 2, 2)])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_arrays_of_several_batches(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    images = random_images(1_203, *shape).astype(dtype) * (1 if dtype == "uint8" else -1)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(to_idx(images))
+    options: dict[str, Any] = {"data_dir": str(tmp_path), "split": "train", "cache_dir": str(tmp_path / "cache")}
+    data = load_dataset("idxfolder", as_array=True, **options)
+    found = data.with_format("numpy", dtype=dtype)[:]["image"]
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, images)
+
+
+def test_png_columns() -> None:
+    images = random_images(5, 6, 7)
+    for files in (encode_png(images), store_png(images)):
+        column = png_column(files)
+        column.validate(full=True)
+        assert column.type == datasets.Image().pa_type
+        for row, image in zip(column.to_pylist(), images, strict=True):
+            assert row["path"] is None
+            np.testing.assert_array_equal(np.asarray(PIL.Image.open(io.BytesIO(row["bytes"]))), image)
+
+
+def test_array_columns_of_non_contiguous_images() -> None:
+    images = random_images(5, 6, 7).swapaxes(1, 2)
+    column = array_column(images)
+    column.validate(full=True)
+    np.testing.assert_array_equal(column.to_pylist(), images)
+    assert len(array_column(images[:0])) == 0
+
+
+def test_label_columns() -> None:
+    (column,) = label_columns(np.array([3, 0], np.uint8), 4, "file", 0).values()
+    assert (str(column.type), column.to_pylist()) == ("int64", [3, 0])
+    assert list(label_columns(np.array([[3], [0]], np.uint8), 4, "file", 0)) == ["label"]
+    parts = np.arange(12, dtype=np.int32).reshape(4, 3)[:, ::-1]
+    columns = label_columns(parts, None, "file", 0)
+    assert columns["label"].to_pylist() == parts[:, 0].tolist()
+    assert columns["label_details"].to_pylist() == parts[:, 1:].tolist()
+    assert columns["label_details"].type.list_size == 2
+
+
+@pytest.mark.parametrize(("label", "valid"), [(0, True), (9, True), (10, False), (-1, False)])
+def test_classes_are_checked(label: int, valid: bool) -> None:
+    for labels in (np.array([1, label, 2], np.int8), np.array([[1, 99], [label, 99], [2, 99]], np.int32)):
+        assert check_classes(labels, None, "file", 1000).tolist() == [1, label, 2]
+        if valid:
+            assert check_classes(labels, 10, "file", 1000).tolist() == [1, label, 2]
+        else:
+            with pytest.raises(IdxError, match=f"file: record 1,001 has the label {label}, expected 0 to 9"):
+                check_classes(labels, 10, "file", 1000)
+
+
+FEATURES: dict[tuple[tuple[int, ...], str, bool], object] = {
+    ((28, 28), "uint8", False): datasets.Image(),
+    ((28, 28, 3), "uint8", False): datasets.Image(),
+    ((28, 28), "int16", True): datasets.Array2D((28, 28), "int16"),
+    ((0, 28), "uint8", True): datasets.Array2D((0, 28), "uint8"),
+    ((2, 3, 4), "float64", True): datasets.Array3D((2, 3, 4), "float64"),
+    ((2, 3, 4, 5), "int8", True): datasets.Array4D((2, 3, 4, 5), "int8"),
+    ((2, 3, 4, 5, 6), "uint8", True): datasets.Array5D((2, 3, 4, 5, 6), "uint8"),
+    ((784,), "uint8", True): datasets.Sequence(datasets.Value("uint8"), length=784),
+}
+
+
+@pytest.mark.parametrize(("shape", "dtype", "as_array"), FEATURES)
+def test_features_of_images(shape: tuple[int, ...], dtype: str, as_array: bool) -> None:
+    expected = FEATURES[shape, dtype, as_array]
+    assert make_features("file", shape, dtype, None, 0, as_array) == {"image": expected}
+
+
+REFUSED: dict[tuple[tuple[int, ...], str, bool], str] = {
+    ((28, 28), "int8", False): "as_array=True",
+    ((28, 28, 4), "uint8", False): "as_array=True",
+    ((28, 28, 3, 1), "uint8", False): "as_array=True",
+    ((784,), "uint8", False): "as_array=True",
+    ((0, 28), "uint8", False): "as_array=True",
+    ((28, 0, 3), "uint8", False): "as_array=True",
+    ((1, 1, 1, 1, 1, 1), "uint8", True): "at most five dimensions",
+}
+
+
+@pytest.mark.parametrize(("shape", "dtype", "as_array"), REFUSED)
+def test_features_of_other_shapes_are_refused(shape: tuple[int, ...], dtype: str, as_array: bool) -> None:
+    with pytest.raises(IdxError) as error:
+        make_features("file", shape, dtype, None, 0, as_array)
+    assert str(error.value).startswith(f"file: found {dtype} records of shape {shape}, expected ")
+    assert REFUSED[shape, dtype, as_array] in str(error.value)
+
+
+def test_features_of_labels() -> None:
+    names = ("cat", "dog")
+    details = datasets.Sequence(datasets.Value("int64"), length=2)
+    for parts, expected in ((1, {}), (3, {"label_details": details})):
+        features = make_features("file", (28, 28), "uint8", names, parts, False)
+        assert features == {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"]), **expected}

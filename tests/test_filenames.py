@@ -1,0 +1,225 @@
+"""What file names stand for."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mnist_idx.filenames import ParsedName, find_prefixes, find_splits, is_same_name, parse_filename, split_files
+from mnist_idx.idx import IdxError
+from mnist_idx.storage import Member
+
+WORDS = "train t10k test valid images labels image idx3 ubyte idx2 int emnist my extra - . _ / \\ .gz __MACOSX/"
+NAMES = st.text(max_size=30) | st.lists(st.sampled_from([*WORDS.split(), " "]), max_size=12).map("".join)
+FOUR = [f"{split}-{role}-ubyte" for split in ("train", "t10k") for role in ("images-idx3", "labels-idx1")]
+SPLITS = {"train": FOUR[:2], "test": FOUR[2:]}
+
+
+def in_tar(*names: str) -> list[Member]:
+    return [Member("set.tar", name, offset) for offset, name in enumerate(names)]
+
+
+def found(names: list[str], prefix: str | None = None) -> dict[str, list[str]]:
+    """Split -> names of images and labels, the same in a tar and in a folder."""
+    in_folder = [Member(f"root/{name}", f"root/{name}") for name in names]
+    results = [
+        {
+            split: [member.name.removeprefix("root/") for member in files[:2] if member]
+            for split, files in splits.items()
+        }
+        for splits in (find_splits(in_tar(*names), prefix), find_splits(in_folder, prefix, "root"))
+    ]
+    assert results[0] == results[1]
+    return results[0]
+
+
+PARSED = {
+    "train-images-idx3-ubyte": ("", "train", "images"),
+    "data/t10k-labels.idx1-ubyte.gz": ("", "test", "labels"),
+    "gzip/emnist-letters-test-images-idx3-ubyte.gz": ("gzip/emnist-letters", "test", "images"),
+    "qmnist-train-labels-idx2-int.xz": ("qmnist", "train", "labels"),
+    "validation/images.idx3-ubyte": ("", "validation", "images"),
+    "validation\\images.idx3-ubyte": ("", "validation", "images"),
+    "MNIST/raw/train-images-idx3-ubyte": ("MNIST", "train", "images"),
+    "test/train-images": ("", "train", "images"),
+    "train/test/images": ("", "test", "images"),
+    "my_train/labels.idx": ("my_train", "train", "labels"),
+    "train_labels.idx": ("", "train", "labels"),
+    "train-image-labels-idx1-ubyte": ("", "train", "labels"),
+    "images-dev.short.bz2": ("", "validation", "images"),
+    "images-idx3-ubyte": ("", "", "images"),
+    "../a/train-images": ("a", "train", "images"),
+}
+OTHERS = (
+    "train.csv emnist-letters-mapping.txt .DS_Store __MACOSX/._train-images-idx3-ubyte a.idx3-ubyte .x/train-images"
+)
+OTHERS += " README.md ._train-images-idx3-ubyte train-images-idx3-ubyte.sha256 preview/train-images.png"
+UNUSABLE = "{}(1).gz {}.zip {}.zst {}.part {}-copy train-test-{}"
+
+
+@pytest.mark.parametrize("name", PARSED)
+def test_parse_filename(name: str) -> None:
+    assert parse_filename(name) == ParsedName(*PARSED[name])
+
+
+@pytest.mark.parametrize("name", ["", "train-images-test", *OTHERS.split(), *UNUSABLE.format(*[FOUR[0]] * 6).split()])
+def test_other_names_are_not_parsed(name: str) -> None:
+    assert parse_filename(name) is None
+
+
+def test_is_same_name() -> None:
+    published = "train-images-idx3-ubyte"
+    for name in (published, "data/train-images.idx3-ubyte.gz", "a\\Train_images idx3-ubyte.XZ"):
+        assert is_same_name(name, published)
+    for name in (f"my-{published}", f"{published}.zip", "train-labels-idx1-ubyte"):
+        assert not is_same_name(name, published)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{split}-{role}-idx3-ubyte",
+        "{split}_{role}.idx",
+        "{Split}-{Role}-idx3-ubyte.GZ",
+        "my-set-{split}-{role}-idx3-ubyte",
+        "qmnist-{split}-{role}-idx2-int.gz",
+        "{split}/{role}-idx3-ubyte",
+        "deep/er/{split}-{role}.idx3-ubyte",
+        "{role}-{split}.idx3-ubyte",
+        "{split}.{role}.idx",
+    ],
+)
+@pytest.mark.parametrize("roles", [("images", "labels"), ("image", "label"), ("img", "label")])
+@pytest.mark.parametrize("names", [("train", "t10k"), ("training", "Validation", "test"), ("valid", "testing")])
+def test_names_in_the_wild(pattern: str, roles: tuple[str, str], names: tuple[str, ...]) -> None:
+    files = [
+        [pattern.format(split=name, Split=name.title(), role=role, Role=role.title()) for role in roles]
+        for name in names
+    ]
+    splits = {"tr": "train", "va": "validation", "Va": "validation", "t1": "test", "te": "test"}
+    expected = {splits[name[:2]]: pair for name, pair in zip(names, files, strict=True)}
+    matched = found([name for pair in files[::-1] for name in pair])
+    assert matched == expected
+    assert list(matched) == list(expected)
+    assert found([name for pair in files for name in pair[::-1]]) == expected
+
+
+@given(st.lists(NAMES, max_size=8), st.one_of(st.none(), NAMES), NAMES)
+@example(["train-images", "train-labels", "extra-images"], None, "")
+def test_any_names_are_matched_or_refused(names: list[str], prefix: str | None, root: str) -> None:
+    members = in_tar(*names)
+    try:
+        splits = find_splits(members, prefix, root)
+    except IdxError:
+        return
+    assert find_prefixes(members, root)
+    used = [member for files in splits.values() for member in files[:2] if member is not None]
+    assert len(set(used)) == len(used)
+    assert set(used) <= set(members)
+
+
+@pytest.mark.parametrize(
+    ("names", "matched"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["x/labels-idx1", "x/images-idx3"], ["x/images-idx3", "x/labels-idx1"]),
+        (["labels", "other"], ["labels", "other"]),
+        (["labels"], ["labels", None]),
+    ],
+)
+def test_names_tell_the_roles_in_a_split_else_the_order(names: list[str], matched: list[str | None]) -> None:
+    assert [member and member.name for member in split_files(in_tar(*names))[:2]] == matched
+
+
+def test_a_split_has_two_files() -> None:
+    with pytest.raises(IdxError, match="a, b, c: found 3 files"):
+        split_files(in_tar("a", "b", "c"))
+
+
+def test_other_files_are_ignored() -> None:
+    assert found([*OTHERS.split(), *FOUR]) == SPLITS
+
+
+@pytest.mark.parametrize("pattern", UNUSABLE.split())
+def test_names_that_almost_match_are_refused(pattern: str) -> None:
+    odd = pattern.format(FOUR[0])
+    with pytest.raises(IdxError) as error:
+        found([odd, *FOUR[1:]])
+    assert f"{odd} in set.tar" in str(error.value)
+
+
+def test_names_of_other_datasets_may_be_odd() -> None:
+    names = ["digits-train-images", "letters-train-images", "letters-train-labels.zip"]
+    assert found(names, "digits") == {"train": ["digits-train-images"]}
+    with pytest.raises(IdxError, match=r"letters-train-labels\.zip"):
+        found(names, "letters")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["one.idx", "two.idx"],
+        ["train-images-idx3-ubyte", "train-images.idx3-ubyte", "train-labels-idx1-ubyte"],
+        ["images-idx3-ubyte", "train-images-idx3-ubyte"],
+    ],
+)
+def test_ambiguous_names_are_listed(names: list[str]) -> None:
+    with pytest.raises(IdxError, match=r"set\.tar: .*data_files=\{") as error:
+        found(names)
+    assert ", ".join(names) in str(error.value)
+
+
+def test_long_lists_are_cut() -> None:
+    with pytest.raises(IdxError, match=r"file19.* and 5 more"):
+        found([f"file{number}" for number in range(25)])
+
+
+def test_labels_without_images_are_refused() -> None:
+    with pytest.raises(IdxError, match=r"t10k-labels-idx1-ubyte in set\.tar: .*no images"):
+        found([*FOUR[:2], FOUR[3]])
+    assert found([FOUR[0], *FOUR[2:]]) == {"train": FOUR[:1], "test": FOUR[2:]}
+
+
+def test_problems_of_members_are_named() -> None:
+    images, labels = in_tar(*FOUR[:2])
+    with pytest.raises(IdxError, match=r"train-labels-idx1-ubyte in set\.tar: found a link"):
+        find_splits([images, labels._replace(problem="found a link")])
+
+
+LETTERS = [f"gzip/emnist-letters-{name}" for name in FOUR]
+DIGITS = [f"gzip/emnist-digits-{name}" for name in FOUR]
+
+
+@pytest.mark.parametrize("prefix", ["emnist-digits", "EMNIST-d"])
+def test_one_of_several_datasets_is_chosen_by_the_start_of_its_name(prefix: str) -> None:
+    assert find_prefixes(in_tar(*LETTERS, *DIGITS)) == ["emnist-digits", "emnist-letters"]
+    assert found([*LETTERS, *DIGITS], prefix) == {"train": DIGITS[:2], "test": DIGITS[2:]}
+
+
+@pytest.mark.parametrize("prefix", [None, "emnist", "digits"])
+def test_the_choice_between_datasets_is_explained(prefix: str | None) -> None:
+    with pytest.raises(IdxError, match=r"set\.tar: .*'emnist-digits', 'emnist-letters'.*prefix=\"emnist-") as error:
+        found([*LETTERS, *DIGITS], prefix)
+    assert prefix is None or repr(prefix) in str(error.value)
+
+
+def test_an_exact_name_wins_over_the_start_of_another() -> None:
+    assert found(["mnist-train-images", "mnist-c-train-images"], "mnist") == {"train": ["mnist-train-images"]}
+
+
+def test_datasets_in_folders() -> None:
+    """As torchvision stores them."""
+    names = [f"{folder}/raw/{name}" for folder in ("MNIST", "FashionMNIST") for name in FOUR]
+    assert find_prefixes(in_tar(*names)) == ["FashionMNIST", "MNIST"]
+    assert found(names, "mnist") == {"train": names[:2], "test": names[2:4]}
+    assert found(["a/b/train-images", "c/train-images"], "a/b") == {"train": ["a/b/train-images"]}
+
+
+def test_one_of_several_copies_is_chosen() -> None:
+    compressed = [f"{name}.gz" for name in FOUR]
+    assert found([*compressed, *FOUR]) == found([*FOUR, *compressed]) == SPLITS
+    # Kaggle has each file raw, and in a folder of its own name.
+    nested = ["train-images.idx3-ubyte", "train-images-idx3-ubyte/train-images-idx3-ubyte"]
+    assert found(nested) == found(nested[::-1]) == {"train": nested[:1]}
+    assert found(nested[1:]) == {"train": nested[1:]}
+    # In a tar, a later member replaces an earlier one.
+    assert find_splits(in_tar(FOUR[0], "other", FOUR[0]))["train"].images.offset == 2

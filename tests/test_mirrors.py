@@ -1,0 +1,310 @@
+"""Sources that fail: the next one is used, the reason is said, and nothing wrong is loaded or kept.
+
+The sources publish the miniature as "mnist", so that a test takes little time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub
+import pytest
+from clients import ROOT, run_client, tree
+from http_server import Server
+from idx_files import from_idx
+from loading import MODES, Arrays, assert_same, read_all
+
+from mnist_idx import IdxError, catalog, remote
+from mnist_idx.mnist_idx import published_mirrors
+
+PATH = "/mnist_database.tar"
+TINY_TAR = ROOT / "mnist_idx" / "data" / "mnist_tiny.tar"
+with tarfile.open(TINY_TAR) as tar:
+    FILES: dict[str, bytes] = {Path(info.name).name: tar.extractfile(info).read() for info in tar if info.isfile()}  # type: ignore[union-attr]
+ARRAYS: Any = {
+    split: tuple(
+        from_idx(gzip.decompress(FILES[f"{prefix}-{role}-ubyte.gz"])) for role in ("images-idx3", "labels-idx1")
+    )
+    for split, prefix in (("train", "train"), ("test", "t10k"))
+}
+IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+
+Caplog, Patch = pytest.LogCaptureFixture, pytest.MonkeyPatch
+Publish = Callable[..., list[Server]]
+each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def use_sources(patch: Patch, *urls: str, suffix: str = ".gz") -> None:
+    sources = tuple(catalog.Source(url, 204_800, suffix) for url in urls)
+    patch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=sources))
+
+
+@pytest.fixture
+def publish(serve: Callable[..., Server], monkeypatch: Patch) -> Publish:
+    """Start servers that have the miniature, the sources of "mnist". No failure is retried, no stall lasts."""
+    monkeypatch.setattr(remote, "RETRY_DELAYS", ())
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+
+    def start(count: int = 1) -> list[Server]:
+        servers = [serve({PATH: TINY_TAR}) for _ in range(count)]
+        use_sources(monkeypatch, *(server.url(PATH) for server in servers))
+        return servers
+
+    return start
+
+
+def load(mode: str, cache: Path, **options: Any) -> Arrays:
+    return read_all(mode, "mnist_idx", cache_dir=str(cache), **options)
+
+
+def failure(mode: str, cache: Path, **options: Any) -> str:
+    with pytest.raises(IdxError) as caught:
+        load(mode, cache, **options)
+    return str(caught.value)
+
+
+def make_tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"data/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def other(name: str) -> bytes:
+    """A tar in which the last byte of one file differs; that file is compressed properly."""
+    content = bytearray(gzip.decompress(FILES[name]))
+    content[-1] ^= 1
+    return make_tar({**FILES, name: gzip.compress(bytes(content), 1)})
+
+
+WHOLE = make_tar(FILES)
+POSITION = WHOLE.index(FILES["train-images-idx3-ubyte.gz"]) + 150_000
+FLIPPED = WHOLE[:POSITION] + bytes([WHOLE[POSITION] ^ 1]) + WHOLE[POSITION + 1 :]
+LACKING = make_tar({name: content for name, content in FILES.items() if name != IMAGES})
+
+# What is wrong with a server (how it behaves, or what it has), and what is said about it.
+BAD: dict[str, tuple[dict[str, Any] | bytes, str]] = {
+    "404": ({"status": 404}, "the server answered 404"),
+    "503": ({"status": 503}, "the server answered 503"),
+    "stalls": ({"stall_after": 2_000}, r"nothing arrived for 1 seconds"),
+    "breaks off": ({"close_after": 20_000, "ranges": False}, "before all the announced bytes"),
+    "page": ({"html": True}, "found an HTML or XML page, expected a tar"),
+    "empty file": (b"", "found an empty file, expected a tar"),
+    "other file": (b"\x89PNG\r\n\x1a\n" + bytes(999), r"found data .*\\x89PNG"),
+    "other archive": (make_tar({"a.md": b"hi"}), "found (data/)?a.md, expected train-"),
+    "missing member": (LACKING, f"expected {IMAGES[:-3]} of mnist_idx/mnist"),
+    "cut short": (WHOLE[:120_000], "cut short"),
+    "flipped bit": (FLIPPED, "not the published file|data is damaged"),
+    "other images": (other(IMAGES), "not the published file"),
+    "other labels": (other(LABELS), "not the published file"),
+}
+# A stream has yielded records before it can know: it ends in an error.
+KNOWN_AT_THE_END = {"flipped bit", "other images", "other labels"}
+
+
+def spoil(server: Server, kind: str) -> str:
+    """Returns what is said about the server from now on."""
+    change, reason = BAD[kind]
+    if isinstance(change, bytes):
+        server.put(PATH, change)
+    else:
+        server.behave(**change)
+    return reason
+
+
+@each_mode
+@pytest.mark.parametrize("kind", BAD)
+def test_the_next_source_is_used(kind: str, mode: str, publish: Publish, tmp_path: Path, caplog: Caplog) -> None:
+    bad, good = publish(2)
+    reason = spoil(bad, kind)
+    if mode == "streamed" and kind in KNOWN_AT_THE_END:
+        assert re.search(f"{bad.url(PATH)}.*({reason})", failure(mode, tmp_path))
+        return
+    expected = {"test": ARRAYS["test"]} if mode == "arrays" else ARRAYS
+    assert_same(load(mode, tmp_path, splits=list(expected)), expected)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.count(bad.url(PATH)) == 1
+    assert re.search(reason, warning)
+    assert warning.endswith(f". Trying {good.url(PATH)} next.")
+    if mode == "prepared":
+        assert good.count(PATH, "GET") == 1
+
+
+@pytest.mark.parametrize(("host", "reason"), [("127.0.0.1:9", "connection refused"), ("no.invalid", "host not found")])
+def test_hosts_that_are_not_there(host: str, reason: str, publish: Publish, monkeypatch: Patch, tmp_path: Path) -> None:
+    (good,) = publish()
+    use_sources(monkeypatch, f"http://{host}/mnist.tar")
+    assert failure("streamed", tmp_path).startswith(f"http://{host}/mnist.tar: {reason}. ")
+    use_sources(monkeypatch, f"http://{host}/mnist.tar", good.url(PATH))
+    assert_same(load("prepared", tmp_path), ARRAYS)
+
+
+@each_mode
+def test_a_mirror_is_tried_first_and_verified(
+    mode: str, publish: Publish, tmp_path: Path, mirror: Callable[[Any], None], caplog: Caplog
+) -> None:
+    first, official = publish(2)
+    mirror(first.url(PATH))
+    assert_same(load(mode, tmp_path / "valid"), ARRAYS)
+    assert (official.count(), len(caplog.records)) == (0, 0)
+    spoil(first, "cut short")
+    spoil(official, "404")
+    assert failure(mode, tmp_path / "cut short").count("\n- ") == 3
+
+
+def test_a_mirror_is_for_mnist_alone(mirror: Callable[[Any], None], tmp_path: Path) -> None:
+    mirror(tmp_path / "nowhere")
+    assert published_mirrors("fashion_mnist").sources == list(catalog.FASHION_MNIST.sources)
+    for name in ("mnist", "subset"):
+        assert published_mirrors(name).sources[0].url == str(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("prepared", ".gz"), ("streamed", ".gz"), ("arrays", "")])
+def test_single_files(mode: str, suffix: str, serve: Any, tmp_path: Path, monkeypatch: Patch, caplog: Caplog) -> None:
+    files = {f"/mnist/{name.removesuffix('.gz')}{suffix}": content for name, content in FILES.items()}
+    images, labels = (f"/mnist/{name.removesuffix('.gz')}{suffix}" for name in (IMAGES, LABELS))
+    lacking = {path: content for path, content in files.items() if path != labels}
+    # The size tells another file apart, before the first record.
+    servers = [serve(files) for files in ({}, lacking, {**files, images: gzip.compress(other(IMAGES))}, files)]
+    urls = [server.url("/mnist/") for server in servers]
+    use_sources(monkeypatch, *urls, suffix=suffix)
+    assert_same(load(mode, tmp_path), ARRAYS)
+    warned = " ".join(record.getMessage() for record in caplog.records)
+    assert [url in warned for url in urls[:3]] == [True] * 3
+    servers[3].forget()
+    use_sources(monkeypatch, urls[3], suffix=suffix)
+    assert len(list(datasets.load_dataset("mnist_idx", split="test", streaming=True))) == 200
+    assert {request.path for request in servers[3].requests} == {images, labels}
+
+
+# The cache of downloads
+
+
+@pytest.mark.parametrize("kind", ["breaks off", "page", "missing member", "cut short", "other images"])
+def test_a_bad_download_is_not_kept(kind: str, publish: Publish, tmp_path: Path) -> None:
+    (server,) = publish()
+    spoil(server, kind)
+    assert str(tmp_path) not in failure("prepared", tmp_path)
+    assert [name for name in tree(tmp_path) if not name.endswith((".incomplete", ".lock"))] == []
+    server.heal()
+    server.put(PATH, TINY_TAR)
+    assert_same(load("prepared", tmp_path), ARRAYS)
+
+
+def test_a_damaged_download_of_earlier_is_replaced(publish: Publish, tmp_path: Path) -> None:
+    (server,) = publish()
+    load("prepared", tmp_path)
+    (download,) = [path for path in tmp_path.rglob("downloads/*") if path.stat().st_size > 100_000]
+    download.write_bytes(FLIPPED)
+    shutil.rmtree(tmp_path / "mnist_idx")
+    assert_same(load("prepared", tmp_path), ARRAYS)
+    assert server.count(PATH, "GET") == 2
+
+
+def test_a_bad_file_of_the_user_is_kept(publish: Publish, tmp_path: Path, mirror: Callable[[Any], None]) -> None:
+    publish()
+    own = tmp_path / "own.tar"
+    own.write_bytes(FLIPPED)
+    mirror(own)
+    assert_same(load("prepared", tmp_path / "cache"), ARRAYS)
+    assert own.read_bytes() == FLIPPED
+
+
+# Retries, and sources that fail in the middle of a stream
+
+
+@each_mode
+@pytest.mark.parametrize(("status", "tries"), [(503, 3), (404, 1)])
+def test_failures_that_may_pass_are_retried(
+    status: int, tries: int, mode: str, publish: Publish, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+) -> None:
+    (server,) = publish()
+    server.behave(status=status)
+    counts = []
+    for delays in ((), (0, 0)):
+        monkeypatch.setattr(remote, "RETRY_DELAYS", delays)
+        with server.counting():
+            failure(mode, tmp_path, splits=["test"])
+        counts.append(server.count())
+    assert counts[1] == counts[0] * tries
+    if tries > 1:
+        server.heal()
+        server.behave(status=status, times=counts[0])
+        assert_same(load(mode, tmp_path), ARRAYS)
+        assert not caplog.records
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("fault", ["reset_after", "close_after", "status", "stall_after"])
+def test_a_stream_that_breaks_off_is_resumed(
+    fault: str, ranges: bool, publish: Publish, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+) -> None:
+    (server,) = publish()
+    monkeypatch.setattr(remote, "RETRY_DELAYS", (0, 0))
+    server.behave(ranges=ranges)
+    options = {"ranges": ranges, fault: 503 if fault == "status" else 5_000}
+    server.behave(PATH, skip=6 if ranges else 1, times=1, methods=("GET",), **options)
+    assert_same(load("streamed", tmp_path), ARRAYS)
+    assert not caplog.records
+
+
+def iter_labels() -> Any:
+    return (row["label"] for row in datasets.load_dataset("mnist_idx", split="train", streaming=True))
+
+
+@pytest.mark.parametrize("fault", [{"reset_after": 0}, {"status": 404}], ids=str)
+def test_a_stream_continues_with_the_same_record_from_the_next_source(
+    fault: dict[str, Any], publish: Publish, caplog: Caplog
+) -> None:
+    dying, spare = publish(2)
+    dying.behave(PATH, skip=6, **fault)
+    assert list(iter_labels()) == ARRAYS["train"][1].tolist()
+    assert len(caplog.records) == 1
+    assert spare.count() > 0
+    assert dying.count() > 6
+
+
+def test_the_error_after_the_last_source_lists_those_that_failed_before_the_first_record(publish: Publish) -> None:
+    refusing, dying = publish(2)
+    refusing.behave(status=403)
+    dying.behave(PATH, status=410, skip=6)
+    with pytest.raises(IdxError) as caught:
+        list(iter_labels())
+    title, *reasons, ways_out = str(caught.value).splitlines()
+    assert title == "None of the sources of mnist_idx/mnist can be used:"
+    assert reasons == [
+        f"- {refusing.url(PATH)}: the server answered 403 Forbidden.",
+        f"- {dying.url(PATH)}: the server answered 410 Gone.",
+    ]
+    assert [way in ways_out for way in ("set MNIST_IDX_MIRROR", "data_dir=", 'the miniature "tiny"')] == [True] * 3
+
+
+FAILOVER = """
+import mnist_idx
+from loading import MODES, read_all
+from mnist_idx import catalog
+sources = tuple(catalog.Source(url, 204_800) for url in args["urls"])
+catalog.DATASETS["mnist"] = catalog.TINY._replace(sources=sources)
+found = {mode: read_all(mode, "mnist_idx") for mode in MODES}
+result = [[mode, split, *(part.tolist() for part in found[mode][split])] for mode in MODES for split in found[mode]]
+"""
+
+
+@pytest.mark.compat
+def test_failover_on_every_version(python: str, publish: Publish, hf_home: Path) -> None:
+    dead, alive = publish(2)
+    dead.behave(status=404)
+    outcome = run_client(FAILOVER, home=hf_home, python=python, args={"urls": [dead.url(PATH), alive.url(PATH)]})
+    assert outcome.result == [[mode, split, *(a.tolist() for a in ARRAYS[split])] for mode in MODES for split in ARRAYS]
+    assert outcome.stderr.count(dead.url(PATH)) == 4
