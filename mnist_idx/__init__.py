@@ -52,7 +52,7 @@ def __getattr__(name: str) -> Any:
 
 
 # The command line imports `datasets` only in the commands that need it: `mnist-idx --help` answers at once.
-if Path(sys.argv[0] if sys.argv else "").stem != "mnist-idx":
+if Path(sys.argv[0] if sys.argv else "").name not in ("mnist-idx", "mnist-idx.exe"):
     from .registry import register
 
     register()

@@ -174,10 +174,10 @@ def _iter_tar(stream: Stream, path: str, compression: str, file_size: int | None
 
 
 def _check_end_of_tar(directory: Stream, position: int) -> None:
-    """`tarfile` stops at the first block that is not a header. The end is two blocks of zeros, or nothing at all."""
+    """`tarfile` stops at the first block that is not a header, or at the end of the file. It must be the end mark."""
     directory.seek(position)
     end = directory.read(2 * tarfile.BLOCKSIZE)
-    if any(end) or len(end) not in (0, 2 * tarfile.BLOCKSIZE):
+    if end != bytes(2 * tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"neither a member nor the end of the archive at byte {position:,}")
 
 
@@ -198,6 +198,8 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, p
     problem = ""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
         problem = "found an encrypted or unusually compressed member, expected a stored or deflated one. Zip it again."
+    elif info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename!r} has {info.compress_size} and {info.file_size} bytes")
     else:
         archive.open(info).close()  # compares the member's own header with the directory
     file.seek(info.header_offset + 26)

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class IdxConfig(datasets.BuilderConfig):
             IdxError: an option has a wrong type or is out of range.
         """
         check_selection(self.num_samples, self.seed, self.sampling)
-        if isinstance(self.num_shards, bool) or not isinstance(self.num_shards, int) or self.num_shards < 1:
+        if isinstance(self.num_shards, bool) or not isinstance(self.num_shards, Integral) or self.num_shards < 1:
             raise IdxError(f"num_shards={self.num_shards!r}: expected an integer, at least 1.")
         for name in ("as_array", "transpose"):
             if not isinstance(getattr(self, name), bool):
@@ -236,12 +237,12 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
 
 def _transposed(images: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(images.swapaxes(1, 2))
+    return np.ascontiguousarray(images.swapaxes(1, 2)) if images.ndim > 2 else images
 
 
 def transposed(record_shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a transposed image."""
-    return (record_shape[1], record_shape[0], *record_shape[2:])
+    return (*record_shape[1::-1], *record_shape[2:])
 
 
 def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]]:

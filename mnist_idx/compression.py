@@ -136,13 +136,9 @@ class DecompressedFile(Stream):
         super().close()
 
     def read(self, size: int = -1, /) -> bytes:
-        try:
-            content = self._decompress(size)
-        except DAMAGE as error:
-            raise IdxError(
-                f"{self._name}: the {self._compression} data is damaged after {self._position:,} decompressed bytes "
-                f"({error}). Fetch the file again."
-            ) from error
+        if size < 0:
+            return self.readall()
+        content = self._decompress(size)
         self._position += len(content)
         if self._seek_points.is_due(self._position) and hasattr(self._decompressor, "copy"):
             point = SeekPoint(self._position, self._compressed.tell(), self._decompressor.copy())
@@ -158,11 +154,20 @@ class DecompressedFile(Stream):
                 self._predict_compressed_end()
                 data = self._compressed.read(CHUNK_BYTES)
                 if not data:
-                    raise EOFError("it ends too early")
-            content = self._decompressor.decompress(data, size)
+                    raise self._damaged("it ends too early")
+            try:
+                content = self._decompressor.decompress(data, size)
+            except DAMAGE as error:
+                raise self._damaged(error) from error
             if content:
                 return content
         return b""
+
+    def _damaged(self, reason: object) -> IdxError:
+        return IdxError(
+            f"{self._name}: the {self._compression} data is damaged after {self._position:,} decompressed bytes "
+            f"({reason}). Fetch the file again."
+        )
 
     def _predict_compressed_end(self) -> None:
         """Predict how many compressed bytes the expected range takes, by the ratio so far."""
@@ -179,7 +184,7 @@ class DecompressedFile(Stream):
                 return False
         rest = rest.lstrip(b"\0")
         if self._compression == "deflate":
-            raise EOFError("more data follows its end")
+            raise self._damaged("more data follows its end")
         self._compressed.seek(self._compressed.tell() - len(rest))
         self._decompressor = DECOMPRESSORS[self._compression]()
         return True

@@ -42,7 +42,7 @@ class ParsedName(NamedTuple):
 
 def base_name(name: str) -> str:
     """The file name without folders and without the suffix of a compression."""
-    return COMPRESSION_SUFFIX.sub("", re.split(r"[/\\]", name)[-1])
+    return COMPRESSION_SUFFIX.sub("", re.split(r"[/\\]", name.partition("?")[0])[-1])
 
 
 def _normalized(name: str) -> str:

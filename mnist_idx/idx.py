@@ -111,6 +111,8 @@ class Header(NamedTuple):
             raise IdxError(f"IDX has no element type {self.dtype}, expected {KNOWN_TYPES}. Convert the array.")
         if len(self.shape) > 255 or any(not 0 <= size < 1 << 32 for size in self.shape):
             raise IdxError(f"The shape {self.shape} does not fit IDX: at most 255 dimensions, each at most 2**32 - 1.")
+        if self.record_size > MAX_RECORD_BYTES:
+            raise IdxError(f"Records of {self.record_size:,} bytes: expected at most {MAX_RECORD_BYTES:,}. Split them.")
         return struct.pack(f">BBBB{len(self.shape)}I", 0, 0, TYPE_CODES[self.dtype], len(self.shape), *self.shape)
 
 
@@ -130,7 +132,8 @@ def read_header(stream: BinaryFile, name: str) -> Header:
         raise IdxError(f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again.")
     header = Header(ELEMENT_TYPES[code], struct.unpack(f">{dimensions}I", sizes))
     limit = f"expected at most {MAX_DIMENSIONS} dimensions and {MAX_RECORD_BYTES:,} bytes per record"
-    if dimensions > MAX_DIMENSIONS or header.record_size > MAX_RECORD_BYTES:
+    largest = math.prod(max(1, size) for size in header.record_shape) * header.dtype.itemsize
+    if dimensions > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES:
         raise IdxError(f"{name}: the header announces {header.shape}, {limit}. Is the file damaged?")
     if header.num_records and not header.record_size:
         raise IdxError(f"{name}: the header {header.shape} announces records of no bytes. Is the file damaged?")

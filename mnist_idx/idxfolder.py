@@ -9,7 +9,7 @@ import datasets
 from .archive import list_folder, list_members
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig, transposed
-from .filenames import SPLITS, find_splits, parse_filename, split_files
+from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
 from .idx import IdxError
 from .records import IdxFile, SplitReader
 from .remote import download, evict, is_remote
@@ -53,16 +53,20 @@ class IdxFolder(IdxBuilder):
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
         """Find the files of each split by their names. Their headers and labels tell the features."""
-        has_classes = self.config.label_names is not None or self.info.features is not None
         self._downloads: dict[str, str] = {}
+        splits = {name: self._download(dl_manager, files) for name, files in self._match_files(dl_manager).items()}
+        has_classes = self.config.label_names is not None or self.info.features is not None
+        failure = None
         try:
-            metadata = read_metadata(self._match_files(dl_manager), self.download_config, has_classes)
-            if self.info.features is None:
-                self.info.features = _infer_features(metadata, self.config)
-            return {name: found.files for name, found in metadata.items()}
+            metadata = read_metadata(splits, self.download_config, has_classes)
         except IdxError as error:
-            failure = self.give_up(error)
-        raise failure
+            failure = error
+        if failure is not None:
+            raise self.give_up(failure)
+        features = _infer_features(metadata, self.config)
+        if self.info.features is None:
+            self.info.features = features
+        return {name: found.files for name, found in metadata.items()}
 
     def give_up(self, error: IdxError) -> IdxError:
         return evict(self._downloads, error)
@@ -70,32 +74,45 @@ class IdxFolder(IdxBuilder):
     def _match_files(self, dl_manager: Any) -> dict[str, SplitFiles]:
         config = self.config
         if config.data_files is None:
-            members = self._fetch(dl_manager, config.data_dir)
+            members = self._list(dl_manager, config.data_dir)
             if _is_single_file(members, config.data_dir):
-                parsed = parse_filename(config.data_dir)
+                parsed = parse_filename(base_name(config.data_dir))
                 return {(parsed.split if parsed and parsed.split else "train"): split_files(members)}
             return find_splits(members, config.prefix, root=config.data_dir)
         splits = {}
         for split, paths in config.data_files.items():
-            fetched = {str(path): self._fetch(dl_manager, str(path)) for path in paths}
-            members = [member for found in fetched.values() for member in found]
-            if all(_is_single_file(found, path) for path, found in fetched.items()):
+            listed = {str(path): self._list(dl_manager, str(path)) for path in paths}
+            members = [member for found in listed.values() for member in found]
+            if all(_is_single_file(found, path) for path, found in listed.items()):
                 splits[str(split)] = split_files(members)
             else:
                 splits[str(split)] = _pick_split(find_splits(members, config.prefix), str(split), members)
         return splits
 
-    def _fetch(self, dl_manager: Any, path: str) -> list[Member]:
-        """The members of a folder or an archive; downloaded, unless streamed."""
-        if not is_remote(path) or dl_manager.is_streaming:
-            return list_members(path, self.download_config)
+    def _list(self, dl_manager: Any, path: str) -> list[Member]:
+        """The members of a folder or an archive. An archive is downloaded, unless streamed."""
         folder = list_folder(path, self.download_config)
-        paths = [path] if folder is None else [member.path for member in folder]
-        copies = download(dl_manager, {url: url for url in paths}, path)
-        self._downloads |= {copy: url for url, copy in copies.items()}
-        if folder is None:
-            return list_members(copies[path], self.download_config, name=path)
-        return [member._replace(path=copies[member.path], file_size=None) for member in folder]
+        if folder is not None:
+            return folder
+        failure = None
+        try:
+            return list_members(self._fetch(dl_manager, path), self.download_config, name=path)
+        except IdxError as error:
+            failure = error
+        raise self.give_up(failure)
+
+    def _download(self, dl_manager: Any, files: SplitFiles) -> SplitFiles:
+        """The same files, with those of a remote folder downloaded, unless streamed."""
+        images = files.images._replace(path=self._fetch(dl_manager, files.images.path))
+        labels = files.labels and files.labels._replace(path=self._fetch(dl_manager, files.labels.path))
+        return files._replace(images=images, labels=labels)
+
+    def _fetch(self, dl_manager: Any, path: str) -> str:
+        if dl_manager.is_streaming or not is_remote(path):
+            return path
+        copy = download(dl_manager, {path: path}, path)[path]
+        self._downloads[copy] = path
+        return copy
 
 
 def _is_single_file(members: list[Member], path: str) -> bool:

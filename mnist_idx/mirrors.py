@@ -52,6 +52,8 @@ class Mirrors:
             except IdxError as error:
                 failures = self._add_failure(failures, number, error)
             except OSError as error:  # of the local disk: no other source would help
+                if streaming:
+                    raise IdxError(f"{source.url}: cannot be read: {error}.") from error
                 folder = dl_manager.download_config.cache_dir
                 raise IdxError(f"{folder}: cannot write {source.url} there: {error}. {MAKE_ROOM}") from error
         if len(self.sources) == 1:

@@ -5,6 +5,7 @@ script, too: `load_dataset("path/to/mnist_idx", trust_remote_code=True)`. That c
 itself imports, so every one that it needs indirectly is imported here as well, and no import line has a comment.
 """
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +85,14 @@ class MnistIdx(IdxBuilder):
         )
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
-        return self._mirrors().locate(dl_manager)
+        return self._mirrors.locate(dl_manager)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
-        return self._mirrors().next_source(split, files, error)
+        return self._mirrors.next_source(split, files, error)
 
+    @functools.cached_property
     def _mirrors(self) -> Mirrors:
+        """The same in all processes, whatever their environment: files have the number of their source."""
         config = self.config
         return published_mirrors(config.name, config.data_dir, self.download_config, self.base_path)
 

@@ -8,7 +8,7 @@ from zlib_ng import zlib_ng
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # PNG's color type by the number of channels.
-COLOUR_TYPES = {1: 0, 3: 2}
+COLOR_TYPES = {1: 0, 3: 2}
 # Level 1 costs a third of the time of level 2 for 5 % more bytes.
 LEVEL = 1
 SMALL_WINDOW = 10
@@ -61,8 +61,8 @@ def store_png(images: np.ndarray) -> np.ndarray:
 def _start(images: np.ndarray) -> bytes:
     """What comes before the pixels."""
     rows, columns = images.shape[1:3]
-    colour_type = COLOUR_TYPES[1 if images.ndim == 3 else images.shape[3]]
-    return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, colour_type, 0, 0, 0))
+    color_type = COLOR_TYPES[1 if images.ndim == 3 else images.shape[3]]
+    return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0))
 
 
 def _lines(images: np.ndarray) -> np.ndarray:

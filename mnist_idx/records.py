@@ -112,7 +112,7 @@ class SplitReader:
         for file in files:
             file.expect_end(expected)
         first_stop = start + min(first_batch or self.batch_size, self.batch_size)
-        bounds = [start, *range(first_stop, stop, self.batch_size), stop]
+        bounds = itertools.chain([start], range(first_stop, stop, self.batch_size), [stop])
         for first, last in itertools.pairwise(bounds):
             yield Batch(*(file.read(first, last) for file in files))
 

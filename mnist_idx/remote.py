@@ -194,8 +194,9 @@ def evict(downloads: dict[str, str], error: IdxError) -> IdxError:
     """
     message = str(error)
     for path, url in downloads.items():
-        Path(path).unlink(missing_ok=True)
-        Path(f"{path}.json").unlink(missing_ok=True)
+        # Downloads from the Hub are links into its own cache.
+        for file in (os.path.realpath(path), path, f"{path}.json"):
+            Path(file).unlink(missing_ok=True)
         message = message.replace(path, url)
     return type(error)(message)
 

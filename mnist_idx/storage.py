@@ -136,6 +136,12 @@ class LocalFile(io.FileIO, Stream):
         self.size = self.seek(0, io.SEEK_END)
         self.seek(0)
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size) or b""
+        except OSError as error:
+            raise TransferError(f"{self.name}: cannot be read: {error.strerror}.") from error
+
 
 class WrappedFile(Stream):
     """A stream on top of another, which it closes."""
@@ -180,8 +186,11 @@ class FileSlice(WrappedFile):
 
     def read(self, size: int = -1, /) -> bytes:
         if self.size is not None:
-            size = min(size, self.size - self.tell())
-        return super().read(size) if size > 0 else b""
+            rest = self.size - self.tell()
+            size = rest if size < 0 else min(size, rest)
+            if size <= 0:
+                return b""
+        return super().read(size)
 
     def seek(self, position: int, whence: int = 0, /) -> int:
         return super().seek(self._offset + position) - self._offset
@@ -223,7 +232,7 @@ class HashedFile(WrappedFile):
         if start <= self._hashed_bytes < start + len(data):
             self._hash.update(memoryview(data)[self._hashed_bytes - start :])
             self._hashed_bytes = start + len(data)
-        if self._hashed_bytes == self.size or (not data and start == self._hashed_bytes):
+        if size != 0 and (self._hashed_bytes == self.size or (not data and start == self._hashed_bytes)):
             self._check()
         return data
 

@@ -1,9 +1,6 @@
 """Fixtures of all tests: the real archive, an independent reader of it, a server, clients with caches of their own."""
 
-from __future__ import annotations
-
 import gzip
-import io
 import os
 import sys
 import tarfile
@@ -25,6 +22,7 @@ import numpy as np  # noqa: E402
 from clients import ROOT, datasets_version, digest_arrays, digest_table, fingerprint  # noqa: E402
 from http_server import Server  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from idx_files import make_tar  # noqa: E402
 
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (images, labels)
 
@@ -96,15 +94,13 @@ def _download_archive(config: pytest.Config, target: Path) -> None:
             "mnist_database.tar."
         )
         pytest.skip(str(error))
+    files = {}
+    for split, names in MEMBERS.items():
+        for name, member in zip(names, splits[split][:2], strict=True):
+            with open_stored(member) as stored:
+                files[name] = stored.readall()
     unfinished = target.with_suffix(".part")
-    with tarfile.open(unfinished, "w") as tar:
-        for split, names in MEMBERS.items():
-            for name, member in zip(names, splits[split][:2], strict=True):
-                with open_stored(member) as stored:
-                    content = stored.readall()
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+    unfinished.write_bytes(make_tar(files))
     unfinished.replace(target)
 
 

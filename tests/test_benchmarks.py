@@ -1,7 +1,5 @@
 """The benchmarks run; their figures are not judged here, since machines differ."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Recipes for many machines, run on one: PyTorch and Ray."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

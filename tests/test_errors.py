@@ -69,7 +69,7 @@ def test_the_final_error_lists_every_source_once_with_its_reason(
     message = refusal(way, "mnist_idx")
     bullets = [line for line in message.splitlines() if line.startswith("- ")]
     assert [line.removeprefix("- ").startswith(url) for line, url in zip(bullets, dead[1], strict=True)] == [True] * 4
-    assert [re.findall("403|404", line) for line in bullets] == [["404"], ["403"], ["404"], ["404"]]
+    assert [re.findall("answered (403|404)", line) for line in bullets] == [["404"], ["403"], ["404"], ["404"]]
     assert [message.count(url) for url in dead[1]] == [1] * 4
     # All but the last one go on to the next.
     warnings = [record.getMessage() for record in caplog.records]

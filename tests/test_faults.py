@@ -3,8 +3,6 @@
 After each of them the next normal run gives the exact dataset. FAULTS.md tells what happens, fault by fault.
 """
 
-from __future__ import annotations
-
 import errno
 import importlib.util
 import os
@@ -54,9 +52,6 @@ def assert_clean(home: Path) -> None:
         subprocess.run(["flock", "--nonblock", str(lock), "true"], check=True)
 
 
-# Several at once, and crashes
-
-
 @pytest.mark.slow
 def test_four_processes_load_at_once(server: Server, hf_home: Path, prepared: dict[str, Any]) -> None:
     code = "import time, os\nwhile not os.path.exists(args['go']): time.sleep(0.005)\n" + LOAD
@@ -99,9 +94,6 @@ def test_kill_at_random_moments(phase: str, server: Server, hf_home: Path, prepa
     server.heal()
     assert load(hf_home, server.url(ARCHIVE)).result == prepared
     assert_clean(hf_home)
-
-
-# Disks
 
 
 @pytest.mark.parametrize("phase", ["download", "generation"])
@@ -218,8 +210,6 @@ def test_read_only_home(server: Server, tmp_path: Path, prepared: Any, mnist_arr
         assert_clean(home)
 
 
-# Network
-
 OFFLINE = """
 import datasets, mnist_idx
 from clients import fingerprint
@@ -251,9 +241,6 @@ def test_offline(server: Server, hf_home: Path, mirror: Callable[[str], None], p
         assert message.count("not fetched, because HF_HUB_OFFLINE is set") == 4, message
         assert 'load the miniature "tiny"' in message
     assert server.count() == 0
-
-
-# Clocks, and caches of other times
 
 
 @pytest.mark.parametrize("years", [-30, 30])
@@ -317,8 +304,6 @@ def test_cache_entries_that_lack_a_file(tmp_path: Path) -> None:
     assert any(str(file) in str(caught.value) for file in files)
     assert load_tiny(download_mode="force_redownload") == TINY_COUNTS
 
-
-# An unreliable server for a long time
 
 SOAK = """
 import gc, hashlib, os, datasets, mnist_idx

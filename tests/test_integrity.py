@@ -278,6 +278,7 @@ LYING: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "records of no rows": (header(3 * 10**8, 0, 5), {"as_array": True}, "train-images"),
     "all records shuffled": (header(MOST, 28, 28) + bytes(100), {"seed": 1}, "train-images"),
     "the same, compressed": (gzip.compress(header(MOST, 28, 28) + bytes(1 << 20)), {"seed": 1}, "train-images"),
+    "many batches, compressed": (gzip.compress(header(1 << 24, 1 << 12, 1 << 12) + bytes(100)), {}, "train-images"),
     "large records": (header(MOST, 8000, 8000), {"num_samples": 10**5}, "train-images"),
     "no records, but too large": (header(0, 0, MOST, MOST, MOST), {"as_array": True}, "train-images"),
     "more than the memory": (header(10**5, 250, 250), {"seed": 1}, "memory"),

@@ -3,8 +3,6 @@
 The sources publish the miniature as "mnist", so that a test takes little time.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import re
@@ -188,9 +186,6 @@ def test_single_files(mode: str, suffix: str, serve: Any, tmp_path: Path, monkey
     assert {request.path for request in servers[3].requests} == {images, labels}
 
 
-# The cache of downloads
-
-
 @pytest.mark.parametrize("kind", ["breaks off", "page", "missing member", "cut short", "other images"])
 def test_a_bad_download_is_not_kept(kind: str, publish: Publish, tmp_path: Path) -> None:
     (server,) = publish()
@@ -219,9 +214,6 @@ def test_a_bad_file_of_the_user_is_kept(publish: Publish, tmp_path: Path, mirror
     mirror(own)
     assert_same(load("prepared", tmp_path / "cache"), ARRAYS)
     assert own.read_bytes() == FLIPPED
-
-
-# Retries, and sources that fail in the middle of a stream
 
 
 @each_mode

@@ -1,7 +1,5 @@
 """The contact sheet, judged by its pixels, and the same as text."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +95,7 @@ def test_columns_and_cell() -> None:
     assert contact_sheet(images, cell=28 * 7 + 5, columns=1).width == 2 * MARGIN + 28 * 7
     assert contact_sheet(images, num=3, columns=3).tobytes() == contact_sheet(images[:3], columns=3).tobytes()
     assert contact_sheet(images[:0], []).size > (0, 0)
-
-
-def test_a_notebook_shows_it() -> None:
-    shown = contact_sheet(BLACK)._repr_png_()  # what IPython asks for
-    assert shown is not None and shown.startswith(b"\x89PNG")
+    assert contact_sheet(images)._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
 
 
 def test_datasets_and_pairs() -> None:
@@ -128,22 +122,22 @@ def test_datasets_and_pairs() -> None:
         contact_sheet(Dataset.from_dict({"image": sizes}, features=Features({"image": ImageFeature()})))
 
 
-@pytest.mark.parametrize(
-    ("images", "expected"),
-    [
-        (np.array([[[0.0, 0.5, 1.0]]]), [0, 128, 255]),
-        (np.array([[[0.0, 0.5]]]), [0, 128]),
-        (np.array([[[0, 5, 10]]], dtype=np.int32), [0, 128, 255]),
-        (np.array([[[-1.0, 0.0, 1.0]]], dtype=np.float32), [0, 128, 255]),
-        (np.array([[[False, True, True]]]), [0, 255, 255]),
-        (np.array([[[np.nan, np.inf, -np.inf, 2.0, 4.0]]]), [0, 255, 0, 0, 255]),
-        (np.array([[[7, 7, 7]]], dtype=np.int16), [0, 0, 0]),
-        (np.array([[[-1.7e308, 1.7e308]]]), [0, 255]),
-        (np.array([[[3, 200]]], dtype=np.uint8), [3, 200]),
-    ],
-)
-def test_other_types_are_scaled(images: np.ndarray, expected: list[int]) -> None:
-    assert displayable(images).ravel().tolist() == expected
+SCALED: list[tuple[Any, str, list[int]]] = [
+    ([0.0, 0.5, 1.0], "float64", [0, 128, 255]),
+    ([0.0, 0.5], "float64", [0, 128]),
+    ([0, 5, 10], "int32", [0, 128, 255]),
+    ([-1.0, 0.0, 1.0], "float32", [0, 128, 255]),
+    ([False, True, True], "bool", [0, 255, 255]),
+    ([np.nan, np.inf, -np.inf, 2.0, 4.0], "float64", [0, 255, 0, 0, 255]),
+    ([7, 7, 7], "int16", [0, 0, 0]),
+    ([-1.7e308, 1.7e308], "float64", [0, 255]),
+    ([3, 200], "uint8", [3, 200]),
+]
+
+
+@pytest.mark.parametrize(("pixels", "dtype", "expected"), SCALED)
+def test_other_types_are_scaled(pixels: list[Any], dtype: str, expected: list[int]) -> None:
+    assert displayable(np.array([[pixels]], dtype)).ravel().tolist() == expected
 
 
 @settings(max_examples=40)
@@ -178,9 +172,6 @@ def test_what_cannot_be_drawn(images: np.ndarray, labels: Any, options: dict[str
         contact_sheet(images, labels, **options)
 
 
-# As text
-
-
 def test_text_sheet() -> None:
     image = np.array([[0, 25, 26, 255], [0, 0, 0, 0], [130, 0, 0, 0]], np.uint8)
     assert text_sheet((np.stack([image] * 3), [5, 6, 7]), 2) == "5\n  .@\n+\n\n6\n  .@\n+"
@@ -203,10 +194,10 @@ def test_summarize() -> None:
     assert len(lines) == 5
 
 
-# The command
-
-FILES = {
-    "digits": {"train-images-idx3-ubyte": random_images(40, 28, 28), "train-labels-idx1-ubyte": random_labels(40)},
+Capsys, Patch = pytest.CaptureFixture[str], pytest.MonkeyPatch
+DIGITS = {"train-images-idx3-ubyte": random_images(40, 28, 28), "train-labels-idx1-ubyte": random_labels(40)}
+SOURCES: dict[str, dict[str, np.ndarray]] = {
+    "digits.tar.gz": DIGITS,
     "colour": {"train-images-idx4-ubyte": random_images(7, 20, 30, 3), "train-labels-idx1-ubyte": random_labels(7)},
     "numbers": {"train-images-idx3-float": np.random.default_rng(0).normal(size=(7, 8, 9)).astype(np.float32)},
     "thin": {"test-images-idx3-ubyte": random_images(5, 513, 3), "test-labels-idx1-ubyte": random_labels(5)},
@@ -214,44 +205,40 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_any_source_is_drawn(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("name", SOURCES)
+def test_any_source_is_drawn(name: str, tmp_path: Path, monkeypatch: Patch, capsys: Capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    form = "set.tar.gz" if name == "digits" else name
-    source = write_archive(tmp_path / form, {file: to_idx(array) for file, array in FILES[name].items()})
-    split = "test" if name == "thin" else "train"
-    assert main(["preview", str(source), "--split", split]) == 0
-    images, *labels = FILES[name].values()
-    with Image.open(tmp_path / ("set.png" if name == "digits" else f"{name}.png")) as sheet:
-        assert sheet.tobytes() == contact_sheet(images[:25], labels[0][:25] if labels else None).tobytes()
+    source = str(write_archive(tmp_path / name, {file: to_idx(array) for file, array in SOURCES[name].items()}))
+    split = next(iter(SOURCES[name])).partition("-")[0]
+    assert main(["preview", source, "--split", split]) == 0
+    images, *labels = SOURCES[name].values()
+    with Image.open(f"{name.partition('.')[0]}.png") as sheet:
+        assert sheet.tobytes() == contact_sheet(images, *labels, num=25).tobytes()
     assert f"{split}: {len(images)} records" in capsys.readouterr().out
-    assert main(["preview", str(source), "--split", split, "--num", "2", "--ascii"]) == 0
+    assert main(["preview", source, "--split", split, "--num", "2", "--ascii"]) == 0
     expected = text_sheet((images, *labels) if labels else images, 2)
     assert capsys.readouterr().out.endswith(f"\n\n{expected}\n")
 
 
-def test_options_of_preview(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_of_preview(tmp_path: Path, monkeypatch: Patch, capsys: Capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    files = {f"{name}-{file}": to_idx(array) for name in ("one", "two") for file, array in FILES["digits"].items()}
-    source = str(write_archive(tmp_path / "set.tar", files))
-    for options, message in (
-        ([source], "--prefix one"),
-        ([source, "--prefix", "two", "--split", "test"], "--split test: expected one of train"),
-        (["tiny", "--split", "validation"], "--split validation: expected train or test"),
-        (["tiny", "--prefix", "two"], "Leave out --prefix"),
-        ([str(tmp_path / "nowhere")], "no such file, folder or config"),
-        (["tiny", "--num", "0"], "--num 0: expected at least 1"),
-        (["tiny", "--output", "no/such/folder.png"], "cannot be written"),
+    write_archive(
+        tmp_path / "set.tar", {f"{n}-{file}": to_idx(a) for n in ("one", "two") for file, a in DIGITS.items()}
+    )
+    for line, message in (
+        ("set.tar", "--prefix one"),
+        ("set.tar --prefix two --split test", "--split test: expected one of train"),
+        ("tiny --split validation", "--split validation: expected train or test"),
+        ("tiny --prefix two", "Leave out --prefix"),
+        ("nowhere", "no such file, folder or config"),
+        ("tiny --num 0", "--num 0: expected at least 1"),
+        ("tiny --output no/such/folder.png", "cannot be written"),
     ):
-        assert main(["preview", *options]) == 1
+        assert main(["preview", *line.split()]) == 1
         assert message in capsys.readouterr().err
-    assert main(["preview", source, "--prefix", "two", "--num", "3", "--output", "x.png"]) == 0
+    assert main(["preview", "set.tar", "--prefix", "two", "--num", "3", "--output", "x.png"]) == 0
     with Image.open("x.png") as sheet:
-        assert sheet.tobytes() == contact_sheet(*FILES["digits"].values(), num=3).tobytes()
+        assert sheet.tobytes() == contact_sheet(*DIGITS.values(), num=3).tobytes()
     assert main(["preview", "tiny", "--output", "x.png"]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert main(["preview", "tiny", "--output", "x.png", "--overwrite"]) == 0

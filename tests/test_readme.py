@@ -1,66 +1,51 @@
 """The README does what it says: its code and its commands run, in a folder that has what they speak of."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
-from clients import ROOT, run_client
-from conftest import Arrays
+from clients import ROOT, Outcome, run_client
 from hub_client import log_in
 from hub_server import HubServer
 from idx_files import random_images
 from PIL import Image
 
-from mnist_idx import MnistIdx, write_idx
-from mnist_idx.tools.cli import build_parser, main
+from mnist_idx import MnistIdx
+from mnist_idx.tools.cli import main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# Not to be run here: they set up, test, measure, or need several processes.
-OTHER_COMMANDS = ("pip ", "python ", "torchrun ", "pytest", "hf ", "export ")
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[str]:
-    """The lines of all blocks but the first, which sets up."""
-    lines = [re.sub(r"( {2,}|\t)#.*", "", line).strip() for block in blocks("bash")[1:] for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
-
-
 @pytest.fixture
-def workplace(tmp_path: Path, mnist_arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path) -> Path:
     place = tmp_path / "workplace"
-    images, labels = mnist_arrays["test"]
-    splits = {"train": (images[:50], labels[:50]), "test": (images[50:60], labels[50:60])}
-    for name in ("my_idx", "my_idx_folder"):
-        write_idx(splits, place / name)
     for name in ("cat", "dog"):
         (place / "photos" / name).mkdir(parents=True)
         Image.fromarray(random_images(30, 40, 3)).save(place / "photos" / name / "0.png")
-    (place / "train.py").write_text("from datasets import load_dataset\nload_dataset('mnist_idx', 'tiny')\n")
-    monkeypatch.chdir(place)
     return place
 
 
 def test_the_first_block_sets_up() -> None:
-    lines = [line for line in blocks("bash")[0].splitlines() if not line.startswith("#")]
-    assert len(lines) == 2
-    assert "mnist-idx preview tiny" in lines[0]
-    assert "pytest" in lines[1]
+    show, test = (line for line in blocks("bash")[0].splitlines() if not line.startswith("#"))
+    assert "mnist-idx preview tiny" in show
+    assert "pytest" in test
 
 
-def test_every_config_is_in_the_table() -> None:
-    table = "\n".join(line for line in README.splitlines() if line.startswith("|"))
-    assert [name for name in MnistIdx.builder_configs if f"`{name}`" not in table] == []
+def test_every_config_and_option_is_in_a_table() -> None:
+    tables = "\n".join(line for line in README.splitlines() if line.startswith("|"))
+    assert [name for name in MnistIdx.builder_configs if f"`{name}`" not in tables] == []
+    options = {"as_array", "num_samples", "num_shards", "sampling", "seed", "transpose"}
+    assert [
+        name for name in options | {"data_dir", "data_files", "label_names", "prefix"} if f"| `{name}`" not in tables
+    ] == []
 
 
 def test_links_lead_somewhere() -> None:
@@ -68,34 +53,46 @@ def test_links_lead_somewhere() -> None:
     assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
 
 
-def test_every_kind_of_command_is_known() -> None:
-    shown = [line for line in commands() if line.startswith("mnist-idx ")]
-    assert {line.split()[1] for line in shown} >= {"preview", "verify", "convert", "push", "export"}
-    assert [line for line in commands() if line not in shown and not line.startswith(OTHER_COMMANDS)] == []
-    for line in shown:
-        build_parser().parse_args(shlex.split(line)[1:])
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
-def test_the_commands_run(
-    workplace: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    mirror(mnist_tar)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def run_code(code: str, home: Path, folder: Path, mirror: Path) -> Outcome:
+    """Run a program that publishes as alice."""
     with HubServer() as hub:
-        log_in(hub, monkeypatch)
-        for line in commands():
-            if line.startswith("mnist-idx "):
-                argv = shlex.split(line)[1:]
-                monkeypatch.setattr(sys, "argv", ["mnist-idx"])
-                assert main([argument.replace("user/", "alice/") for argument in argv]) == 0, line
-                os.chdir(workplace)
+        env = {"MNIST_IDX_MIRROR": str(mirror), **hub.environment("writer")}
+        return run_client(code.replace('"user/', '"alice/'), home=home, cwd=folder, env=env, timeout=300)
 
 
 def test_the_code_runs(workplace: Path, hf_home: Path, mnist_tar: Path) -> None:
-    """All blocks in one program, which publishes as alice."""
-    code = "\n".join(blocks("python")).replace('"user/', '"alice/')
+    code = "\n".join(block for block in blocks("python") if "torch" not in block)
+    printed = run_code(code, hf_home, workplace, mnist_tar).stdout.splitlines()
+    shown = re.findall(r"^print\(.*\) +# (.*)$", code, re.MULTILINE)
+    assert len(shown) == len(printed) > 0
+    for line, pattern in zip(printed, shown, strict=True):
+        assert re.fullmatch(re.escape(pattern).replace("…", ".*"), line)
+
+
+@pytest.mark.beyond
+def test_the_code_for_training_runs(workplace: Path, hf_home: Path, mnist_tar: Path) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
+    code = "\n".join(blocks("python")).replace("range(3)", "range(1)").replace(".split(128)", ".split(128)[:20]")
+    run_code(
+        f"{code}\nbatch = next(iter(loader))\nassert batch[0].numel() == 784 * len(batch[1])",
+        hf_home,
+        workplace,
+        mnist_tar,
+    )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
+def test_the_commands_run(workplace: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror(mnist_tar)
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", workplace.with_name("cache"))
+    shown = [line.partition("#")[0].strip() for block in blocks("bash")[1:] for line in block.splitlines()]
+    assert {line.split()[1] for line in shown} >= {"preview", "verify", "convert", "push", "export"}
+    assert main(["convert", "mnist_idx", "my_idx", "--name", "tiny"]) == 0  # as the code does
     with HubServer() as hub:
-        env = {"MNIST_IDX_MIRROR": str(mnist_tar), **hub.environment("writer")}
-        run_client(code, home=hf_home, cwd=workplace, env=env)
+        log_in(hub, monkeypatch)
+        for line in shown:
+            program, *arguments = shlex.split(line.replace("user/", "alice/"))
+            assert program == "mnist-idx"
+            assert main(arguments) == 0, line
+    assert {"my_idx.png", "letters", "digits"} <= set(os.listdir())

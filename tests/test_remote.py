@@ -1,10 +1,7 @@
 """Remote files: which requests are made, which failures are retried, and what they are called."""
 
-from __future__ import annotations
-
 import errno
 import io
-import os
 import re
 import socket
 from collections.abc import Callable
@@ -22,17 +19,17 @@ CONTENT = bytes(range(256)) * 1500  # 384,000 bytes
 KIB = 1 << 10
 
 
+Open = Callable[..., remote.RemoteFile]
+
+
 @pytest.fixture
 def server(serve: Callable[..., Server]) -> Server:
     return serve({"/file": CONTENT})
 
 
 @pytest.fixture
-def open_remote(server: Server) -> Callable[..., remote.RemoteFile]:
-    def open_file(size: int | None = None, stop: int | None = None) -> remote.RemoteFile:
-        return remote.RemoteFile(server.url("/file"), None, size, stop, (32 * KIB, 128 * KIB))
-
-    return open_file
+def open_remote(server: Server) -> Open:
+    return lambda size=None, stop=None: remote.RemoteFile(server.url("/file"), None, size, stop, (32 * KIB, 128 * KIB))
 
 
 def requested(server: Server) -> list[tuple[int, int]]:
@@ -43,9 +40,7 @@ def requested(server: Server) -> list[tuple[int, int]]:
     return [(int(found[1]), int(found[2]) + 1 - int(found[1])) for found in ranges if found]
 
 
-def test_requests_double_while_reading_is_sequential(
-    server: Server, open_remote: Callable[..., remote.RemoteFile]
-) -> None:
+def test_requests_double_while_reading_is_sequential(server: Server, open_remote: Open) -> None:
     with open_remote() as file:
         assert file.size == len(CONTENT)
         assert read_fully(file, 200 * KIB) == CONTENT[: 200 * KIB]
@@ -62,9 +57,7 @@ def test_requests_double_while_reading_is_sequential(
         assert requested(server) == [(len(CONTENT) - 100, 100)]
 
 
-def test_requests_end_where_reading_is_expected_to_end(
-    server: Server, open_remote: Callable[..., remote.RemoteFile]
-) -> None:
+def test_requests_end_where_reading_is_expected_to_end(server: Server, open_remote: Open) -> None:
     with open_remote(size=len(CONTENT), stop=20_000) as file:
         assert server.count() == 0, "the size is known"
         file.expect_end(1_000)
@@ -75,9 +68,7 @@ def test_requests_end_where_reading_is_expected_to_end(
         assert requested(server) == [(5_000, 15_000)]
 
 
-def test_a_server_without_ranges_is_read_once_from_the_start(
-    server: Server, open_remote: Callable[..., remote.RemoteFile]
-) -> None:
+def test_a_server_without_ranges_is_read_once_from_the_start(server: Server, open_remote: Open) -> None:
     server.behave(ranges=False)
     with open_remote() as file:
         for position in (0, 100_000, 300_000):
@@ -91,7 +82,7 @@ def test_a_server_without_ranges_is_read_once_from_the_start(
     assert server.count(method="HEAD") == 1
 
 
-def test_a_file_whose_end_is_lost_is_an_error(server: Server, open_remote: Callable[..., remote.RemoteFile]) -> None:
+def test_a_file_whose_end_is_lost_is_an_error(server: Server, open_remote: Open) -> None:
     with open_remote(size=len(CONTENT) + 10) as file:
         file.seek(len(CONTENT) - 10)
         assert file.read(10) == CONTENT[-10:]
@@ -108,13 +99,9 @@ def test_a_file_system_that_is_not_installed(url: str) -> None:
 def test_local_paths() -> None:
     assert remote.local_path("file:///a/b") == "/a/b"
     assert remote.local_path("hf://a/b") == "hf://a/b"
-    assert [remote.is_remote(path) for path in ("/a", "file:///a", "C:\\a", "hf://a", "https://a")] == [
-        False, False, False, True, True
-    ]  # fmt: skip
+    paths = ["/a", "file:///a", "C:\\a", "hf://a", "https://a"]
+    assert [remote.is_remote(path) for path in paths] == [False, False, False, True, True]
     assert remote.download(None, {"a": "/a", "b": "file:///b"}, "title") == {"a": "/a", "b": "file:///b"}
-
-
-# Failures
 
 
 def caused_by(error: BaseException, cause: BaseException) -> BaseException:
@@ -168,32 +155,18 @@ def test_failures_are_named_and_retried_if_they_may_pass(
     assert waited == ([0.1, 0.3] if may_pass else [])
 
 
-def test_a_failure_that_has_passed_is_forgotten() -> None:
-    failures = [ConnectionResetError(), TimeoutError()]
-
-    def act() -> str:
-        if failures:
-            raise failures.pop()
-        return "done"
-
-    assert remote.retry(act, "title") == "done"
-
-
 @pytest.mark.parametrize("number", ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EFBIG", "EACCES"])
 def test_errors_of_the_local_disk_are_raised_at_once(number: str) -> None:
-    error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)), "/disk/file")
-    assert remote.is_local_failure(error)
-    calls = []
+    errors = [OSError(getattr(errno, number), "wrong", "/disk/file")]
+    assert remote.is_local_failure(errors[0])
 
     def write() -> None:
-        calls.append(1)
-        raise error
+        raise errors.pop()
 
     with pytest.raises(OSError, match="/disk/file"):
         remote.retry(write, "title")
-    assert len(calls) == 1
 
 
-@pytest.mark.parametrize("error", [PermissionError("private bucket"), OSError(errno.EIO, "x"), ValueError("x")])
-def test_other_errors_are_not_of_the_local_disk(error: BaseException) -> None:
-    assert not remote.is_local_failure(error)
+def test_other_errors_are_not_of_the_local_disk() -> None:
+    for error in (PermissionError("private bucket"), OSError(errno.EIO, "x"), ValueError("x")):
+        assert not remote.is_local_failure(error)

@@ -53,11 +53,6 @@ def assert_refused(member: Member, message: str) -> None:
             attempt()
 
 
-def test_titles() -> None:
-    assert Member("set.tar", "images").title == "images in set.tar"
-    assert Member("images.gz", "images.gz").title == "images.gz"
-
-
 @pytest.mark.parametrize("container", PACK)
 @each_packing
 def test_a_member_is_a_slice_of_its_container(packing: str, container: str, member: Make) -> None:

@@ -1,16 +1,15 @@
 """`verify`: the table of files, and what is wrong with them."""
 
-from __future__ import annotations
-
 import gzip
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from clients import ROOT
 from http_server import Server
 from idx_files import random_images, random_labels, to_idx, write_archive
 
@@ -31,7 +30,7 @@ MNIST_SHA256 = [
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 ]
-TINY_TAR = Path(__file__).parents[1] / "mnist_idx" / "data" / "mnist_tiny.tar"
+Capsys, Mirror = pytest.CaptureFixture[str], Callable[[Any], None]
 
 
 def known(reports: list[FileReport]) -> list[str]:
@@ -40,9 +39,7 @@ def known(reports: list[FileReport]) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["published", "folder", "deflated.zip"])
-def test_mnist_is_known_however_it_is_compressed(
-    form: str, mnist_tar: Path, mnist_files: Mapping[str, bytes], tmp_path: Path
-) -> None:
+def test_mnist_is_known_however_it_is_compressed(form: str, mnist_tar: Path, mnist_files: Any, tmp_path: Path) -> None:
     plain = {Path(name).stem: gzip.decompress(content) for name, content in mnist_files.items()}
     again = {f"{name}.gz": gzip.compress(content, 1) for name, content in plain.items()}
     source = mnist_tar if form == "published" else write_archive(tmp_path / form, plain if form == "folder" else again)
@@ -57,15 +54,13 @@ def test_mnist_is_known_however_it_is_compressed(
     ]
 
 
-def test_configs(mirror: Callable[[Any], None], mnist_tar: Path) -> None:
+def test_configs(mirror: Mirror, mnist_tar: Path) -> None:
     mirror(mnist_tar)
     assert known(verify()) == known(verify("subset")) == ["mnist"] * 4
     assert known(verify("tiny")) == ["tiny"] * 4
 
 
-def test_a_config_takes_only_the_published_files(
-    mnist_files: Mapping[str, bytes], tmp_path: Path, mirror: Callable[[Any], None]
-) -> None:
+def test_a_config_takes_only_the_published_files(mnist_files: Any, tmp_path: Path, mirror: Mirror) -> None:
     name = "data/t10k-labels-idx1-ubyte.gz"
     changed = bytearray(gzip.decompress(mnist_files[name]))
     changed[100] ^= 1
@@ -79,10 +74,9 @@ def test_a_config_takes_only_the_published_files(
     assert known(verify(str(path))) == ["mnist", "mnist", "mnist", ""], "as anyone's files, they are valid"
 
 
-def test_a_source_that_dies_is_replaced_by_the_next(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    servers = [serve({"/set.tar": TINY_TAR}) for _ in range(2)]
+def test_a_source_that_dies_is_replaced_by_the_next(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0].url
+    servers: list[Server] = [serve({"/set.tar": tiny}) for _ in range(2)]
     sources = tuple(catalog.Source(server.url("/set.tar"), 0) for server in servers)
     monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=sources))
     servers[0].behave("/set.tar", status=403, skip=3)
@@ -113,9 +107,7 @@ BAD: list[tuple[str, bytes, str]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "problem"), BAD, ids=[problem for _, _, problem in BAD])
-def test_what_is_wrong_is_named(
-    name: str, content: bytes, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_wrong_is_named(name: str, content: bytes, problem: str, tmp_path: Path, capsys: Capsys) -> None:
     folder = str(write_archive(tmp_path / "folder", FILES | {name: content}))
     assert [Path(report.name).name for report in verify(folder) if report.problem] == [name]
     assert main(["verify", folder]) == 1
@@ -137,7 +129,7 @@ def test_the_checksum_of_a_zip_covers_what_follows_the_records(tmp_path: Path) -
     assert [report.name for report in verify(str(path)) if report.problem] == [f"{TRAIN_IMAGES}.gz"]
 
 
-def test_several_datasets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_datasets(tmp_path: Path, capsys: Capsys) -> None:
     files = {
         f"gzip/{prefix}-{name}.gz": gzip.compress(content)
         for prefix in ("one", "two")
@@ -166,7 +158,7 @@ def test_the_table(tmp_path: Path) -> None:
     assert "9 x 7" in lines[1]
 
 
-def test_sources_without_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_without_files(tmp_path: Path, capsys: Capsys) -> None:
     (tmp_path / "empty").mkdir()
     for name, message in (("nowhere", "no such file, folder or config"), ("empty", "nothing")):
         assert main(["verify", str(tmp_path / name)]) == 1

@@ -126,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--streaming", action="store_true", help="do not keep a copy of the dataset in the cache")
     add("--image-column", metavar="NAME", help="column of images (default: the only one)")
     add("--label-column", metavar="NAME", help="column of labels (default: the only one of classes)")
-    add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or colour (RGB)")
+    add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or color (RGB)")
     add("--size", type=parse_size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
     add("--plain", dest="compress", action="store_false", help="do not compress the files")
     add("--overwrite", action="store_true", help="replace a tar, or a folder of nothing but IDX files")

@@ -155,7 +155,7 @@ def _check_configs(configs: Configs) -> dict[str, dict[str, Any]]:
             'with load_dataset("idxfolder", …) and call push_to_hub of the result.'
         )
     if len({_published(name).homepage for name in names}) > 1:
-        raise IdxError(f"{', '.join(names)}: different datasets, with licences of their own. Publish them one by one.")
+        raise IdxError(f"{', '.join(names)}: different datasets, with licenses of their own. Publish them one by one.")
     return {name: dict(configs[name]) if isinstance(configs, Mapping) else {} for name in CONFIGS if name in names}
 
 
@@ -214,7 +214,8 @@ def _card(prepared: Mapping[str, DatasetDict]) -> str:
         package = Path(__file__).resolve().parents[1]
         # The card is in the package once that is installed, beside it in a checkout.
         paths = [folder / CARD for folder in (package, package.parent)]
-        return next((path for path in paths if path.is_file()), paths[0]).read_text(encoding="utf-8")
+        card = next((path for path in paths if path.is_file()), paths[0]).read_text(encoding="utf-8")
+        return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
     sections = ""
     for name, splits in prepared.items():
         counts = {split: count_classes(dataset) for split, dataset in splits.items()}

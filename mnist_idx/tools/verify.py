@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..archive import list_members
 from ..catalog import DATASETS
-from ..filenames import find_prefixes, find_splits, parse_filename
+from ..filenames import base_name, find_prefixes, find_splits, parse_filename
 from ..idx import CHUNK_BYTES, IdxError, TransferError, iter_batches, read_header
 from ..idxfolder import read_metadata
 from ..mnist_idx import published_mirrors
@@ -39,7 +39,7 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
         return _verify_published(source)
     members = list_members(source)
     if len(members) == 1 and members[0].name == source:
-        parsed = parse_filename(source)
+        parsed = parse_filename(base_name(source))
         return [_verify_file(members[0], "", parsed.role if parsed else "images")]
     prefixes: list[str | None] = [prefix] if prefix is not None else [*find_prefixes(members, source)] or [None]
     reports = []

@@ -73,7 +73,7 @@ class ImageOptions(NamedTuple):
         if value.mode != mode and (self.mode is None or value.mode.startswith(("I", "F"))):
             raise IdxError(
                 f'{title} is an image of mode "{value.mode}", expected "{mode}". Convert all to gray with mode="L" or '
-                'to colour with mode="RGB". Values that do not fit 8 bits are not converted: scale them first.'
+                'to color with mode="RGB". Values that do not fit 8 bits are not converted: scale them first.'
             )
         value = value.convert(mode)
         return np.asarray(value.resize(self.size[::-1], Image.Resampling.LANCZOS) if self.size else value)
@@ -114,7 +114,7 @@ def write_idx(
         IdxError: there is something at the target already, or a record cannot be written.
     """
     if mode not in (None, "L", "RGB"):
-        raise IdxError(f'mode={mode!r}: expected "L" for gray or "RGB" for colour.')
+        raise IdxError(f'mode={mode!r}: expected "L" for gray or "RGB" for color.')
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise IdxError(f"size={size!r}: expected (rows, cols), both at least 1.")
     if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", os.fspath(target)):
@@ -211,7 +211,7 @@ def _write_file(
             if header is None:
                 header = Header(batch.dtype.newbyteorder("="), (0, *batch.shape[1:]))
                 file.write(header.pack())
-            if batch.shape[1:] != header.record_shape or batch.dtype != header.dtype:
+            if batch.shape[1:] != header.record_shape or batch.dtype.newbyteorder("=") != header.dtype:
                 raise IdxError(
                     f"{title}, record {header.num_records} is {batch.dtype} {batch.shape[1:]}, the first record is "
                     f"{header.dtype} {header.record_shape}, expected images of one size. Resize all with size=…."
@@ -272,7 +272,8 @@ def _iter_dataset(dataset: Dataset | IterableDataset, options: ImageOptions, tit
     if dataset.features is not None and isinstance(features[image_column], ImageFeature):
         # Decoded below, one by one: an error names the record.
         dataset = dataset.cast_column(image_column, ImageFeature(decode=False))
-    dtype = getattr(features[image_column], "dtype", None)
+    feature = features[image_column]
+    dtype = None if isinstance(feature, ImageFeature) else getattr(feature, "dtype", None)
     position = 0
     for batch in dataset.iter(batch_size=BATCH_SIZE):
         columns = [_to_labels(batch[column], position, title) for column in label_columns]

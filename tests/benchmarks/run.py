@@ -4,8 +4,6 @@ Each figure is a ratio of things that are measured in turn, each in a process of
 differ from machine to machine and from minute to minute; ratios tell.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -15,8 +13,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ Task = Callable[[], Result]
 
 
 class Row(NamedTuple):
-    """A line of the table: what was measured, against what, the figure, and what it should be."""
+    """A line of the table: what was measured, against what, the figure, and what it should be at most or at least."""
 
     name: str
     what: str
@@ -66,13 +66,13 @@ class Bench:
             "MNIST_IDX_MIRROR": mirror or self.archive,
         }
         command = [sys.executable, str(HERE / "tasks.py"), name, json.dumps(arguments)]
-        try:
-            done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
+        began = time.perf_counter()
+        done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
+        total = time.perf_counter() - began
+        shutil.rmtree(home, ignore_errors=True)
         if done.returncode:
             raise SystemExit(f"{name} failed:\n{done.stderr}")
-        return json.loads(done.stdout.splitlines()[-1])
+        return {**json.loads(done.stdout.splitlines()[-1]), "total": total}
 
     def compare(self, *tasks: Task, runs: int | None = None) -> list[list[Result]]:
         """Run tasks in turn, several times, beginning with another one each time; by task, what they gave."""
@@ -86,43 +86,48 @@ class Bench:
             raise SystemExit(f"what is compared has not done the same: {values}")
         return results
 
-    def parquet(self) -> dict[str, str]:
-        """The dataset as Parquet."""
+    def parquet(self) -> dict[str, Any]:
+        """The dataset as Parquet: the arguments of a task that reads it."""
         files = {split: str(self.folder / f"{split}.parquet") for split in ("train", "test")}
         if not os.path.exists(files["test"]):
             self.run("make_parquet", archive=self.archive, folder=str(self.folder))
-        return files
+        return {"path": "parquet", "data_files": files}
 
     @contextmanager
-    def serving(self, **behaviour: Any) -> Iterator[tuple[Server, str, dict[str, str]]]:
-        """A server, and on it the archive and the Parquet files."""
-        files = self.parquet()
-        with Server(
-            {"/mnist_database.tar": self.archive, **{f"/{split}": path for split, path in files.items()}}
-        ) as server:
+    def serving(self, **behaviour: Any) -> Iterator[tuple[Server, str, dict[str, Any]]]:
+        """A server of the archive and of the Parquet files."""
+        files = self.parquet()["data_files"]
+        with Server({"/mnist.tar": self.archive, **{f"/{split}": path for split, path in files.items()}}) as server:
             server.behave("*", **behaviour)
-            yield server, server.url("/mnist_database.tar"), {split: server.url(f"/{split}") for split in files}
+            urls = {split: server.url(f"/{split}") for split in files}
+            yield server, server.url("/mnist.tar"), {"path": "parquet", "data_files": urls}
 
 
-def ratio(theirs: list[Result], ours: list[Result], key: str = "seconds") -> float:
-    """How many times as much one takes as the other, round by round."""
-    return statistics.median(one[key] / other[key] for one, other in zip(theirs, ours, strict=True))
+OURS = {"path": "mnist_idx"}
 
 
 def median(results: list[Result], key: str = "seconds") -> float:
     return statistics.median(result[key] for result in results)
 
 
-def versus(
-    name: str, what: str, against: str, results: list[list[Result]], at_least: float = 0, at_most: float = 0
-) -> Row:
-    """How many times as fast as the other, or, with `at_most`, how many times the time of the other."""
+def ratio(these: list[Result], those: list[Result], key: str = "seconds") -> float:
+    """How many times as much one takes as the other, round by round."""
+    return statistics.median(one[key] / other[key] for one, other in zip(these, those, strict=True))
+
+
+def faster(name: str, what: str, against: str, results: list[list[Result]], target: float = 0) -> Row:
     ours, theirs = results
-    figure = ratio(ours, theirs) if at_most else ratio(theirs, ours)
-    target = f"≤ {at_most:g}x" if at_most else f"≥ {at_least:g}x" if at_least else ""
-    reached = None if not target else figure <= at_most if at_most else figure >= at_least
-    detail = f"{median(ours):.3f} s : {median(theirs):.3f} s"
-    return Row(name, what, against, figure, "x the time" if at_most else "x as fast", target, reached, detail)
+    figure, detail = ratio(theirs, ours), f"{median(ours):.3f} s : {median(theirs):.3f} s"
+    goal = (f"≥ {target:g}x", figure >= target) if target else ("", None)
+    return Row(name, what, against, figure, "x as fast", *goal, detail)
+
+
+def slower(
+    name: str, what: str, against: str, results: list[list[Result]], target: float = 1, key: str = "seconds"
+) -> Row:
+    ours, theirs = results
+    figure, detail = ratio(ours, theirs, key), f"{median(ours, key):.3f} s : {median(theirs, key):.3f} s"
+    return Row(name, what, against, figure, "x the time", f"≤ {target:g}x", figure <= target, detail)
 
 
 def peak(name: str, what: str, results: list[Result], detail: str = "") -> Row:
@@ -132,54 +137,37 @@ def peak(name: str, what: str, results: list[Result], detail: str = "") -> Row:
 
 def prepare(bench: Bench) -> Iterator[Row]:
     """From the local archive to Arrow files, 70,000 records."""
-    files = bench.parquet()
-
-    def ours() -> Result:
-        return bench.run("prepare", cache=True)
-
-    results, parquet, floor = bench.compare(
-        ours,
-        lambda: bench.run("prepare_parquet", cache=True, files=files),
-        lambda: bench.run("prepare_floor", cache=True, archive=bench.archive),
-    )
-    stock = bench.compare(
-        ours, lambda: bench.run("prepare_stock", cache=True, archive=bench.archive), runs=max(1, bench.runs // 2)
-    )
+    parquet = bench.parquet()
+    ours = partial(bench.run, "prepare", cache=True, **OURS)
+    floor = partial(bench.run, "prepare_floor", cache=True, archive=bench.archive)
+    stock = partial(bench.run, "prepare_stock", cache=True, archive=bench.archive)
+    results, *others = bench.compare(ours, partial(bench.run, "prepare", cache=True, **parquet), floor)
     what = "prepare from the local tar"
-    yield versus("prepare", what, "stock loading script", stock, at_least=10)
-    yield versus("prepare", what, "Parquet, local", [results, parquet], at_most=5)
-    yield versus("prepare", what, "floor: decompress, encode, write", [results, floor], at_most=1.35)
+    compared = bench.compare(ours, stock, runs=max(1, bench.runs // 2))
+    yield faster("prepare", what, "a loading script that yields examples", compared, 9.5)
+    yield slower("prepare", what, "Parquet, local", [results, others[0]], 5)
+    yield slower("prepare", what, "decompress, encode and write alone", [results, others[1]], 1.2)
     yield peak("prepare", what, results)
 
 
 def verify(bench: Bench) -> Iterator[Row]:
     """What checking every byte costs."""
-    for what, name, arguments in (
-        ("prepare", "prepare", {"cache": True}),
-        ("stream rows", "stream", {"form": "python", "split": "train"}),
-        ("load_arrays", "arrays", {"split": "train"}),
+    for what, task in (
+        ("prepare", partial(bench.run, "prepare", cache=True, **OURS)),
+        ("stream rows", partial(bench.run, "stream", form="python", split="train", **OURS)),
+        ("load_arrays", partial(bench.run, "arrays", split="train")),
     ):
-        verified, unverified = bench.compare(
-            lambda: bench.run(name, **arguments),  # noqa: B023
-            lambda: bench.run(name, verified=False, **arguments),  # noqa: B023
-        )
-        figure = (ratio(verified, unverified) - 1) * 100
-        yield Row(
-            "verify", f"{what}, every byte verified", "nothing verified", figure, "% more time", "≤ 5 %", figure <= 5
-        )
+        figure = (ratio(*bench.compare(task, partial(task, verified=False))) - 1) * 100
+        yield Row("verify", f"{what}, verified", "nothing verified", figure, "% more time", "≤ 5 %", figure <= 5)
 
 
 def warm(bench: Bench) -> Iterator[Row]:
-    """Loading what has been prepared before."""
-    files = bench.parquet()
-    caches = str(bench.folder / "warm"), str(bench.folder / "warm_parquet")
-    tasks: list[Task] = [
-        lambda: bench.run("prepare", cache=caches[0]),
-        lambda: bench.run("prepare_parquet", cache=caches[1], files=files),
-    ]
+    """Loading what has been prepared before: a whole script, from the start of Python to the first batch."""
+    sources = (OURS, bench.parquet())
+    tasks = [partial(bench.run, "first_batch", cache=str(bench.folder / s["path"]), **s) for s in sources]
     for task in tasks:
         task()
-    yield versus("warm", "load_dataset once prepared", "Parquet, once prepared", bench.compare(*tasks), at_most=1)
+    yield slower("warm", "first batch once prepared", "Parquet, once prepared", bench.compare(*tasks), 1.15, "total")
 
 
 STREAMS = (("python", 10_000), ("numpy", 10_000), ("arrow", 60_000))
@@ -187,35 +175,28 @@ STREAMS = (("python", 10_000), ("numpy", 10_000), ("arrow", 60_000))
 
 def stream(bench: Bench) -> Iterator[Row]:
     """Streaming from the local disk."""
-    files = bench.parquet()
+    sources = (OURS, bench.parquet())
     for form, most in (("python", 1), *STREAMS):
-        results = bench.compare(
-            lambda: bench.run("stream", form=form, split="train", most=most),  # noqa: B023
-            lambda: bench.run("stream_parquet", form=form, split="train", most=most, files=files),  # noqa: B023
-        )
-        yield versus("stream", f"stream {most:,}, {form}", "Parquet, local", results, at_most=1)
+        tasks = (partial(bench.run, "stream", form=form, split="train", most=most, **source) for source in sources)
+        results = bench.compare(*tasks)
+        yield slower("stream", f"stream {most:,}, {form}", "Parquet, local", results)
     yield peak("stream", f"stream {most:,}, {form}", results[0])
 
 
 def link(bench: Bench) -> Iterator[Row]:
     """Over a link of 100 Mbit/s, download included."""
-    with bench.serving(bandwidth=LINK) as (_, mirror, urls):
-        results = bench.compare(
-            lambda: bench.run("prepare", cache=True, mirror=mirror),
-            lambda: bench.run("prepare_parquet", cache=True, files=urls),
-        )
-        yield versus("link", "download and prepare, 100 Mbit/s", "Parquet", results, at_most=1)
+    with bench.serving(bandwidth=LINK) as (_, mirror, parquet):
+        sources = ({"mirror": mirror, **OURS}, parquet)
+        results = bench.compare(*(partial(bench.run, "prepare", cache=True, **source) for source in sources))
+        yield slower("link", "download and prepare, 100 Mbit/s", "Parquet", results)
         for form, most in STREAMS:
-            results = bench.compare(
-                lambda: bench.run("stream", form=form, split="train", most=most, mirror=mirror),  # noqa: B023
-                lambda: bench.run("stream_parquet", form=form, split="train", most=most, files=urls),  # noqa: B023
-            )
-            yield versus("link", f"stream {most:,}, {form}, 100 Mbit/s", "Parquet", results, at_most=1)
+            tasks = (partial(bench.run, "stream", form=form, split="train", most=most, **source) for source in sources)
+            yield slower("link", f"stream {most:,}, {form}, 100 Mbit/s", "Parquet", bench.compare(*tasks))
 
 
 def fetched(bench: Bench) -> Iterator[Row]:
     """Bytes and requests."""
-    with bench.serving() as (server, mirror, urls):
+    with bench.serving() as (server, mirror, parquet):
 
         def count(name: str, **arguments: Any) -> tuple[float, int]:
             with server.counting():
@@ -228,10 +209,10 @@ def fetched(bench: Bench) -> Iterator[Row]:
             ("stream test", "stream", {"form": "arrow", "split": "test"}),
             ("stream train", "stream", {"form": "arrow", "split": "train"}),
         ):
-            ours, theirs = count(name, **arguments), count(f"{name}_parquet", files=urls, **arguments)
+            ours, theirs = count(name, **OURS, **arguments), count(name, **parquet, **arguments)
             detail = f"{ours[0]:.2f} MB in {ours[1]} requests : {theirs[0]:.2f} MB in {theirs[1]}"
             yield Row("fetched", what, "Parquet", ours[0] / theirs[0], "x the bytes", detail=detail)
-        sent, requests = count("stream_shuffled", split="train")
+        sent, requests = count("stream", form="arrow", split="train", num_shards=64, **OURS)
         yield Row("fetched", "stream train, 64 shards, shuffled", "", sent, "MB", detail=f"{requests} requests")
 
 
@@ -244,28 +225,23 @@ def arrays(bench: Bench) -> Iterator[Row]:
             path.write_bytes(tar.extractfile(f"data/train-{role}-ubyte.gz").read())  # type: ignore[union-attr]
             members[role.partition("-")[0]] = str(path)
     ours, idx2numpy, plain = bench.compare(
-        lambda: bench.run("arrays", split="train"),
-        lambda: bench.run("arrays_idx2numpy", **members),
-        lambda: bench.run("arrays_plain", **members),
+        partial(bench.run, "arrays", split="train"),
+        partial(bench.run, "arrays_idx2numpy", **members),
+        partial(bench.run, "arrays_plain", **members),
     )
-    yield versus("arrays", "load_arrays, train", "idx2numpy over gzip", [ours, idx2numpy], at_least=1)
-    yield versus("arrays", "load_arrays, train", "gzip + np.frombuffer", [ours, plain], at_least=1)
+    yield faster("arrays", "load_arrays, train", "idx2numpy over gzip", [ours, idx2numpy], 1)
+    yield faster("arrays", "load_arrays, train", "gzip + np.frombuffer", [ours, plain], 1)
 
 
 def epoch(bench: Bench) -> Iterator[Row]:
     """One pass over the train split in NumPy batches of 256."""
-    files = bench.parquet()
-    caches = [str(bench.folder / f"epoch{number}") for number in range(3)]
-    tasks: list[Task] = [
-        lambda: bench.run("epoch", cache=caches[0], as_array=True),
-        lambda: bench.run("epoch", cache=caches[1]),
-        lambda: bench.run("epoch_parquet", cache=caches[2], files=files),
-    ]
+    sources = ({"as_array": True, **OURS}, OURS, bench.parquet())
+    tasks = [partial(bench.run, "epoch", cache=str(bench.folder / f"epoch{n}"), **s) for n, s in enumerate(sources)]
     for task in tasks:
         task()
     as_array, png, parquet = bench.compare(*tasks)
-    yield versus("epoch", "NumPy batches of 256, as_array=True", "from PNG", [as_array, png], at_least=8)
-    yield versus("epoch", "NumPy batches of 256, PNG", "Parquet's PNG", [png, parquet])
+    yield faster("epoch", "NumPy batches of 256, as_array=True", "from PNG", [as_array, png], 8)
+    yield faster("epoch", "NumPy batches of 256, PNG", "Parquet's PNG", [png, parquet])
 
 
 def growth(bench: Bench) -> Iterator[Row]:
@@ -278,7 +254,7 @@ def growth(bench: Bench) -> Iterator[Row]:
         result = bench.run("generate", cache=True, data_dir=str(folder / str(count)))
         return {**result, "value": None, "per record": result["seconds"] / count}
 
-    results = bench.compare(*(lambda count=count: prepared(count) for count in COUNTS), runs=max(1, bench.runs // 2))
+    results = bench.compare(*(partial(prepared, count) for count in COUNTS), runs=max(1, bench.runs // 2))
     for count, given in zip(COUNTS, results, strict=True):
         figure = ratio(given, results[0], "per record")
         detail = f"{median(given, 'per record') * 1e6:.2f} µs per record"
@@ -296,7 +272,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 def show(row: Row) -> str:
     mark = {True: "reached", False: "NOT reached", None: ""}[row.reached]
     against = f"against {row.against}" if row.against else ""
-    return f"{row.what:36} {against:40} {row.figure:8.2f} {row.unit:20} {row.target:8} {mark:12} {row.detail}".rstrip()
+    return f"{row.what:36} {against:46} {row.figure:8.2f} {row.unit:20} {row.target:8} {mark:12} {row.detail}".rstrip()
 
 
 def main() -> None:

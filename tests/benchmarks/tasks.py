@@ -1,13 +1,15 @@
 """What is measured: each task runs in a process of its own, `python tasks.py NAME JSON`.
 
 A task is a generator: what comes before its `yield` is preparation, what comes after is measured. Its value tells how
-much was done: it is the same for all tasks that are compared.
+much was done: it is the same for all tasks that are compared. `path` is "mnist_idx", "idxfolder" or "parquet".
 """
 
-from __future__ import annotations
-
+import functools
+import gzip
 import json
+import struct
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -16,11 +18,11 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-Task = Callable[..., Generator[None, None, Any]]
-TASKS: dict[str, Task] = {}
+Running = Generator[None, None, int]
+TASKS: dict[str, Callable[..., Running]] = {}
 
 
-def task(function: Task) -> Task:
+def task(function: Callable[..., Running]) -> Callable[..., Running]:
     TASKS[function.__name__] = function
     return function
 
@@ -29,34 +31,38 @@ def rows(data: Any) -> int:
     return sum(split.num_rows for split in data.values())
 
 
+def loader(path: str) -> Callable[..., Any]:
+    """`load_dataset` of a path, with the imports that it takes."""
+    from datasets import load_dataset
+
+    if path != "parquet":
+        import mnist_idx  # noqa: F401
+    return functools.partial(load_dataset, path)
+
+
 def turn_verification_off() -> None:
     """Forget the published digests of MNIST."""
     from mnist_idx.catalog import DATASETS
 
-    splits = {
-        name: split._replace(
-            images=split.images._replace(sha256="", content_sha256=""),
-            labels=split.labels._replace(sha256="", content_sha256=""),
-        )
-        for name, split in DATASETS["mnist"].splits.items()
-    }
-    DATASETS["mnist"] = DATASETS["mnist"]._replace(splits=splits)
+    def plain(file: Any) -> Any:
+        return file._replace(sha256="", content_sha256="")
+
+    splits = DATASETS["mnist"].splits.items()
+    changed = {name: split._replace(images=plain(split.images), labels=plain(split.labels)) for name, split in splits}
+    DATASETS["mnist"] = DATASETS["mnist"]._replace(splits=changed)
 
 
 @task
-def prepare(cache: str, verified: bool = True) -> Generator[None, None, int]:
-    from datasets import load_dataset
-
-    import mnist_idx  # noqa: F401
-
+def prepare(path: str, cache: str, verified: bool = True, **options: Any) -> Running:
+    load = loader(path)
     if not verified:
         turn_verification_off()
     yield
-    return rows(load_dataset("mnist_idx", cache_dir=cache))
+    return rows(load(cache_dir=cache, **options))
 
 
 @task
-def generate(cache: str, data_dir: str) -> Generator[None, None, int]:
+def generate(cache: str, data_dir: str) -> Running:
     """Prepare without opening the result: what is mapped into memory then is not what preparing takes."""
     from datasets import load_dataset_builder
 
@@ -69,7 +75,7 @@ def generate(cache: str, data_dir: str) -> Generator[None, None, int]:
 
 
 @task
-def prepare_stock(cache: str, archive: str) -> Generator[None, None, int]:
+def prepare_stock(cache: str, archive: str) -> Running:
     from peers import Stock
 
     yield
@@ -79,15 +85,7 @@ def prepare_stock(cache: str, archive: str) -> Generator[None, None, int]:
 
 
 @task
-def prepare_parquet(cache: str, files: dict[str, str]) -> Generator[None, None, int]:
-    from datasets import load_dataset
-
-    yield
-    return rows(load_dataset("parquet", data_files=files, cache_dir=cache))
-
-
-@task
-def prepare_floor(cache: str, archive: str) -> Generator[None, None, int]:
+def prepare_floor(cache: str, archive: str) -> Running:
     from peers import floor
 
     Path(cache).mkdir(exist_ok=True)
@@ -95,56 +93,34 @@ def prepare_floor(cache: str, archive: str) -> Generator[None, None, int]:
     return floor(archive, cache)
 
 
-def consume(data: Any, form: str, most: int | None) -> int:
-    """Read a stream in a form, at most so many records of it. Returns how many were read."""
-    done = 0
-    if form == "python":
-        for row in data:
-            row["image"].load()
-            done += 1
-            if done == most:
-                break
-        return done
-    for batch in data.with_format(form).iter(1000):
-        done += batch.num_rows if form == "arrow" else len(batch["label"])
+@task
+def first_batch(path: str, cache: str, **options: Any) -> Running:
+    """All of a script that takes one batch of a prepared dataset: what counts is the time of the process."""
+    yield
+    return len(next(loader(path)(split="train", cache_dir=cache, **options).iter(256))["label"])
+
+
+@task
+def stream(path: str, form: str, most: int | None = None, verified: bool = True, **options: Any) -> Running:
+    """Read a stream in a form, at most so many records of it; with `num_shards`, in shuffled order."""
+    load = loader(path)
+    if not verified:
+        turn_verification_off()
+    yield
+    data, done = load(streaming=True, **options), 0
+    if "num_shards" in options:
+        data = data.shuffle(seed=0)
+    for batch in data if form == "python" else data.with_format(form).iter(1000):
+        if form == "python":
+            batch["image"].load()
+        done += {"python": 1, "arrow": getattr(batch, "num_rows", 0)}.get(form) or len(batch["label"])
         if most is not None and done >= most:
             break
     return done
 
 
 @task
-def stream(form: str, split: str, most: int | None = None, verified: bool = True) -> Generator[None, None, int]:
-    from datasets import load_dataset
-
-    import mnist_idx  # noqa: F401
-
-    if not verified:
-        turn_verification_off()
-    yield
-    return consume(load_dataset("mnist_idx", split=split, streaming=True), form, most)
-
-
-@task
-def stream_shuffled(split: str) -> Generator[None, None, int]:
-    from datasets import load_dataset
-
-    import mnist_idx  # noqa: F401
-
-    yield
-    data = load_dataset("mnist_idx", split=split, streaming=True, num_shards=64)
-    return consume(data.shuffle(seed=0), "arrow", None)
-
-
-@task
-def stream_parquet(form: str, split: str, files: dict[str, str], most: int | None = None) -> Generator[None, None, int]:
-    from datasets import load_dataset
-
-    yield
-    return consume(load_dataset("parquet", data_files=files, split=split, streaming=True), form, most)
-
-
-@task
-def arrays(split: str, verified: bool = True) -> Generator[None, None, int]:
+def arrays(split: str, verified: bool = True) -> Running:
     from mnist_idx import load_arrays
 
     if not verified:
@@ -154,9 +130,7 @@ def arrays(split: str, verified: bool = True) -> Generator[None, None, int]:
 
 
 @task
-def arrays_idx2numpy(images: str, labels: str) -> Generator[None, None, int]:
-    import gzip
-
+def arrays_idx2numpy(images: str, labels: str) -> Running:
     import idx2numpy
 
     yield
@@ -166,9 +140,7 @@ def arrays_idx2numpy(images: str, labels: str) -> Generator[None, None, int]:
 
 
 @task
-def arrays_plain(images: str, labels: str) -> Generator[None, None, int]:
-    import gzip
-
+def arrays_plain(images: str, labels: str) -> Running:
     import numpy as np
 
     yield
@@ -179,28 +151,15 @@ def arrays_plain(images: str, labels: str) -> Generator[None, None, int]:
 
 
 @task
-def epoch(cache: str, **options: Any) -> Generator[None, None, int]:
+def epoch(path: str, cache: str, **options: Any) -> Running:
     """One pass over the prepared train split in NumPy batches of 256."""
-    from datasets import load_dataset
-
-    import mnist_idx  # noqa: F401
-
-    data = load_dataset("mnist_idx", split="train", cache_dir=cache, **options).with_format("numpy", dtype="uint8")
+    data = loader(path)(split="train", cache_dir=cache, **options).with_format("numpy", dtype="uint8")
     yield
     return sum(len(batch["image"]) for batch in data.iter(256))
 
 
 @task
-def epoch_parquet(cache: str, files: dict[str, str]) -> Generator[None, None, int]:
-    from datasets import load_dataset
-
-    data = load_dataset("parquet", data_files=files, split="train", cache_dir=cache).with_format("numpy", dtype="uint8")
-    yield
-    return sum(len(batch["image"]) for batch in data.iter(256))
-
-
-@task
-def make_parquet(archive: str, folder: str) -> Generator[None, None, int]:
+def make_parquet(archive: str, folder: str) -> Running:
     """The dataset as it is found on the Hub: PNG files made by Pillow, in Parquet files made by `datasets`."""
     from peers import Stock
 
@@ -214,17 +173,14 @@ def make_parquet(archive: str, folder: str) -> Generator[None, None, int]:
 
 
 @task
-def make_records(archive: str, folder: str, counts: list[int]) -> Generator[None, None, int]:
+def make_records(archive: str, folder: str, counts: list[int]) -> Running:
     """IDX files of so many records, which are those of the archive over and over, compressed by gzip."""
-    import struct
-    import tarfile
-
     from peers import MEMBERS
     from zlib_ng import gzip_ng, zlib_ng
 
     yield
     with tarfile.open(archive) as tar:
-        images, labels = (gzip_ng.decompress(tar.extractfile(name).read()) for name in MEMBERS["train"])
+        images, labels = (gzip_ng.decompress(tar.extractfile(name).read()) for name in MEMBERS["train"])  # type: ignore[union-attr]
     for count in counts:
         place = Path(folder, str(count))
         place.mkdir()
@@ -232,30 +188,27 @@ def make_records(archive: str, folder: str, counts: list[int]) -> Generator[None
             ("train-images-idx3-ubyte.gz", images, 16, 784, (count, 28, 28)),
             ("train-labels-idx1-ubyte.gz", labels, 8, 1, (count,)),
         ):
-            packer = zlib_ng.compressobj(6, zlib_ng.DEFLATED, 31)
+            compressor = zlib_ng.compressobj(6, zlib_ng.DEFLATED, 31)
             with open(place / name, "wb") as file:
-                file.write(packer.compress(struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)))
+                file.write(compressor.compress(struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)))
                 for first in range(0, count, 10_000):
                     begin = start + first % 60_000 * size
-                    file.write(packer.compress(content[begin : begin + 10_000 * size]))
-                file.write(packer.flush())
+                    file.write(compressor.compress(content[begin : begin + 10_000 * size]))
+                file.write(compressor.flush())
     return sum(counts)
 
 
 def memory() -> int:
     """The most memory that this process has held, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not tell how much memory a process has held")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     running = TASKS[name](**arguments)
     next(running)
-    before = memory()
-    value = None
+    before, value = memory(), None
     began = time.perf_counter()
     try:
         next(running)

@@ -120,9 +120,9 @@ def choose(faults: dict[Path, list[Fault]], count: int, seed: int) -> list[Fault
 
 
 @contextlib.contextmanager
-def project_copy(project: Path) -> Iterator[str]:
+def project_copy(project: str | Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="mutant-", ignore_cleanup_errors=True) as folder:
-        Path(folder, "shared").symlink_to(project.resolve().parent / "shared")  # the real archive
+        Path(folder, "shared").symlink_to(Path(project).resolve().parent / "shared")  # the real archive
         try:
             yield shutil.copytree(project, f"{folder}/project", ignore=shutil.ignore_patterns(".*", "__pycache__"))
         finally:  # End the clients that tests left behind: they have the folder in their environment.
@@ -132,16 +132,14 @@ def project_copy(project: Path) -> Iterator[str]:
                         os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
-def run_tests(root: str, arguments: Sequence[str], limit: float | None = None) -> tuple[int | None, str]:
+def run_tests(root: str, args: Sequence[str], limit: float | None = None) -> tuple[int | None, str]:
     """Run tests in a copy of the project. Returns the exit code, None at the time limit, and what was printed."""
     env, code = {**os.environ, "PYTHONPATH": root}, None
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile() as log:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = subprocess.run(
-                [*PYTEST, *arguments], cwd=root, env=env, stdout=file, stderr=file, timeout=limit
-            ).returncode
-        file.seek(0)
-        return code, file.read().decode(errors="replace")
+            code = subprocess.run([*PYTEST, *args], cwd=root, env=env, stdout=log, stderr=log, timeout=limit).returncode
+        log.seek(0)
+        return code, log.read().decode(errors="replace")
 
 
 def measure(root: str, files: Sequence[str], options: Any) -> tuple[Counter[str], list[str]]:
@@ -166,33 +164,35 @@ def main() -> None:
     parser.add_argument("--module", help="change only this one, for example idx")
     parser.add_argument("--jobs", type=int, default=1, help="faults that are tried at once")
     parser.add_argument("--keep-going", action="store_true", help="leave out tests that fail without any fault")
-    parser.add_argument("--project", type=Path, default=ROOT, help="folder that holds mnist_idx/ and tests/")
+    parser.add_argument("--project", default=ROOT, help="folder that holds mnist_idx/ and tests/")
     parser.add_argument("--guards", type=Path, default=Path(__file__).with_name("guards.ini"))
     options = parser.parse_args()
     config = configparser.ConfigParser()
     config.read(options.guards)
     guards = {name: [f"tests/test_{test}.py" for test in tests.split()] for name, tests in config["guards"].items()}
-    paths = [path for path in sorted(options.project.glob("mnist_idx/**/*.py")) if path.stem in guards]
-    faults = {p: list(find_faults(p, config["equivalent"])) for p in paths if options.module in (None, p.stem)}
-    chosen = choose(faults, options.count, options.seed)
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # what never ends may also fill the memory
-    with project_copy(options.project) as root:
-        seconds, left_out = measure(root, sorted({f for fault in chosen for f in guards[fault.path.stem]}), options)
+    with project_copy(options.project) as project:  # what is edited in the meantime does not matter
+        paths = [path for path in sorted(Path(project).glob("mnist_idx/**/*.py")) if path.stem in guards]
+        faults = {p: list(find_faults(p, config["equivalent"])) for p in paths if options.module in (None, p.stem)}
+        chosen = choose(faults, options.count, options.seed)
+        with project_copy(project) as root:
+            files = sorted({file for fault in chosen for file in guards[fault.path.stem]})
+            seconds, left_out = measure(root, files, options)
 
-    def judge(fault: Fault) -> bool:
-        """Whether the tests notice a fault. Prints a row of the table."""
-        files, began = guards[fault.path.stem], time.monotonic()
-        with project_copy(options.project) as root:
-            Path(root, fault.path.relative_to(options.project)).write_bytes(fault.code)
-            code, output = run_tests(root, ["-x", *left_out, *files], 60 + 4 * sum(seconds[file] for file in files))
-        failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.MULTILINE)
-        verdict = f"noticed by {failed[1] if failed else 'a crash or the time limit'}" if code != 0 else "survived"
-        place = f"{fault.path.stem:12}{fault.line:4}{time.monotonic() - began:6.1f} s"
-        print(f"{place}  {fault.change:.100}  {verdict}", flush=True)
-        return code != 0
+        def judge(fault: Fault) -> bool:
+            """Whether the tests notice a fault. Prints a row of the table."""
+            files, began = guards[fault.path.stem], time.monotonic()
+            with project_copy(project) as root:
+                Path(root, fault.path.relative_to(project)).write_bytes(fault.code)
+                code, output = run_tests(root, ["-x", *left_out, *files], 60 + 4 * sum(seconds[file] for file in files))
+            failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.MULTILINE)
+            verdict = f"noticed by {failed[1] if failed else 'a crash or the time limit'}" if code != 0 else "survived"
+            place = f"{fault.path.stem:12}{fault.line:4}{time.monotonic() - began:6.1f} s"
+            print(f"{place}  {fault.change:.100}  {verdict}", flush=True)
+            return code != 0
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        noticed = sum(pool.map(judge, chosen))
+        with ThreadPoolExecutor(options.jobs) as pool:
+            noticed = sum(pool.map(judge, chosen))
     print(f"\n{noticed} of {len(chosen)} noticed: {noticed / len(chosen):.1%}")
 
 

@@ -1,7 +1,5 @@
 """This process as a client of a Hub on this machine."""
 
-from __future__ import annotations
-
 import time
 import types
 

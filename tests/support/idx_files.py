@@ -1,7 +1,5 @@
 """IDX files and archives of them, made without the code of the package."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io
@@ -71,6 +69,12 @@ def numbered_images(count: int, size: int) -> np.ndarray:
 def number_of(row: Mapping[str, Any]) -> int:
     """The number of a row that holds a numbered image."""
     return int.from_bytes(np.asarray(row["image"], np.uint8).tobytes()[:4], "big")
+
+
+def numbers(data: Any) -> list[int]:
+    """The numbers of the records in a dataset of numbered images, loaded `as_array`."""
+    batches = (batch["image"] for batch in data.with_format("numpy").iter(1000))
+    return [number_of({"image": image}) for images in batches for image in images]
 
 
 def random_images(*shape: int, seed: int = 0) -> np.ndarray:
