@@ -157,12 +157,13 @@ def _iter_tar(stream: Stream, path: str, compression: str, file_size: int | None
                 if info.isdir():
                     continue
                 member = Member(path, info.name, info.offset_data, info.size, file_size, compression)
-                if info.islnk() and info.linkname in found:
-                    member = found[info.linkname]._replace(name=info.name)
+                target = found.get(os.path.normpath(info.linkname)) if info.islnk() else None
+                if target is not None:
+                    member = target._replace(name=info.name)
                 elif not info.isreg() or info.issparse():
                     kind = "a link" if info.islnk() or info.issym() else "a sparse file or a device"
                     member = member._replace(problem=f"found {kind}, expected a file. Pack the archive without it.")
-                found[info.name] = member
+                found[os.path.normpath(info.name)] = member
                 yield member
             _check_end_of_tar(directory, tar.offset)
         if compression:

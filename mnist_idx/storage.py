@@ -232,7 +232,8 @@ class HashedFile(WrappedFile):
         if start <= self._hashed_bytes < start + len(data):
             self._hash.update(memoryview(data)[self._hashed_bytes - start :])
             self._hashed_bytes = start + len(data)
-        if size != 0 and (self._hashed_bytes == self.size or (not data and start == self._hashed_bytes)):
+        is_complete = self.size is not None and self._hashed_bytes >= self.size if data else start == self._hashed_bytes
+        if is_complete and size != 0:
             self._check()
         return data
 

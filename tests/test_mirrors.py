@@ -293,6 +293,7 @@ result = [[mode, split, *(part.tolist() for part in found[mode][split])] for mod
 """
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_failover_on_every_version(python: str, publish: Publish, hf_home: Path) -> None:
     dead, alive = publish(2)

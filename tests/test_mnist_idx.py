@@ -196,6 +196,16 @@ def test_sizes_of_the_prepared_files_are_declared(tmp_path: Path) -> None:
     assert sizes[0] == sizes[1]
 
 
+def test_examples_are_a_view_of_the_tables_by_rows() -> None:
+    builder = load_dataset_builder("mnist_idx", "tiny", as_array=True)
+    _, generator = builder._split_generators(builder.download_manager(streaming=True))
+    keys, examples = zip(*builder._generate_examples(**generator.gen_kwargs), strict=True)
+    assert keys == tuple(range(200))
+    images, labels = load_arrays("mnist_idx", "tiny", split="test")
+    np.testing.assert_array_equal([example["image"] for example in examples], images)
+    assert [example["label"] for example in examples] == labels.tolist()
+
+
 def test_parts_of_a_split() -> None:
     images, labels = load_arrays("mnist_idx", "tiny", split="test")
     for split, part in {"test[:10%]": slice(0, 20), "test[-5:]": slice(195, 200), "test[7:9]": slice(7, 9)}.items():
