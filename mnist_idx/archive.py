@@ -19,7 +19,7 @@ from .storage import Member, open_file
 
 # An archive of IDX files has a handful of members. These bounds keep a hostile one from taking time or memory.
 MAX_MEMBERS = 1000
-MAX_DIRECTORY_BYTES = 4 << 20
+MAX_DIRECTORY_BYTES = 2 << 20
 MAX_SKIPPED_BYTES = 4 << 30
 SKIP_CHUNK = 16 << 20
 # One request holds a tar header, and the headers of the small members that follow it.

@@ -34,7 +34,7 @@ class IdxConfig(datasets.BuilderConfig):
 
     Attributes:
         num_samples: most records per split; None keeps all.
-        seed: of the order of the records; 1 if `num_samples` is given, else None keeps the order of the file.
+        seed: for shuffling. By default 1 with `num_samples`; without both, records keep the order of the file.
         sampling: "first" takes the first records of a split and shuffles them, "uniform" draws them from all.
         as_array: the image column holds arrays (`Array2D`, or `Array3D` for RGB) instead of `Image`.
         num_shards: ranges into which a split is divided, for the workers of a stream.
@@ -49,7 +49,7 @@ class IdxConfig(datasets.BuilderConfig):
     transpose: bool = False
 
     def validate(self) -> None:
-        """Check the options. `datasets` sets them after `__post_init__`, so that cannot do it.
+        """Check the options. `__post_init__` cannot do it, since `datasets` sets the options later.
 
         Raises:
             IdxError: an option has a wrong type or is out of range.
@@ -246,7 +246,7 @@ def transposed(record_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]]:
-    """Divide a range of records into ranges of nearly equal length. None is empty unless there are no records."""
+    """Divide a range of records into ranges of nearly equal length. No range is empty, unless there are no records."""
     count = stop - start
     num_shards = max(1, min(num_shards, count))
     return [(start + count * k // num_shards, start + count * (k + 1) // num_shards) for k in range(num_shards)]
@@ -254,7 +254,7 @@ def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]
 
 @functools.cache
 def code_hash() -> str:
-    """A hash of the code that makes records, part of the cache key. `tools` makes none."""
+    """A hash of the code that makes records, part of the cache key. `tools` is excluded: it makes no records."""
     hasher = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         hasher.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The user's files → members: which dataset, split and role each name stands for."""
+"""Infer dataset, split and role (images or labels) from file names."""
 
 import os
 import re

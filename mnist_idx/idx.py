@@ -117,7 +117,7 @@ class Header(NamedTuple):
 
 
 def read_header(stream: BinaryFile, name: str) -> Header:
-    """Read the header at the start of a stream, which is left behind it. Error messages call the file `name`."""
+    """Read the header, and leave the stream positioned after it. `name` is used in error messages."""
     magic = read_fully(stream, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise IdxError(

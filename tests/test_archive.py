@@ -147,7 +147,7 @@ def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, ser
     assert len(list_members(str(file))) == archive.MAX_MEMBERS
     file.write_bytes(many_members(form, count))
     server = serve({"/file": file})
-    with traced_memory(20 << 20):
+    with traced_memory(60 << 20):
         for path in (str(file), server.url("/file")):
             with pytest.raises(IdxError, match=r"/file: .*members"):
                 list_members(path)

@@ -1,47 +1,16 @@
-"""Columns of Arrow tables, and `as_array=True`: arrays in place of PNG files, the same records in the same order.
-
-By itself, the "numpy" format of `datasets` widens integers to 64 bits and narrows floats to 32: hence `dtype=`.
-"""
+"""Batches of records as columns of Arrow tables, and the features that describe them."""
 
 import io
-from pathlib import Path
 
 import datasets
 import numpy as np
 import PIL.Image
 import pytest
-from clients import digest_arrays, run_client
-from conftest import Arrays
 from idx_files import random_images
 
 from mnist_idx.arrow import array_column, check_classes, label_columns, make_features, png_column
 from mnist_idx.idx import IdxError
 from mnist_idx.png import encode_png, store_png
-
-AS_ARRAYS = """
-import datasets, mnist_idx
-import numpy as np
-from clients import digest_arrays
-result = {}
-for split, rows in datasets.load_dataset("mnist_idx", as_array=True).items():
-    batch = rows.with_format("numpy", dtype="uint8")[:]
-    image = {"shape": rows.features["image"].shape, "dtype": rows.features["image"].dtype}
-    result[split] = [digest_arrays(batch["image"], batch["label"]), str(batch["image"].dtype), image]
-rows = datasets.load_dataset("mnist_idx", split="test", streaming=True, as_array=True)
-batches = list(rows.with_format("numpy").iter(300))
-result["streamed"] = [digest_arrays(np.concatenate([batch["image"] for batch in batches]),
-                                    np.concatenate([batch["label"] for batch in batches])),
-                      list(batches[0]["image"].shape), np.shape(next(iter(rows))["image"])]
-"""
-
-
-@pytest.mark.compat
-def test_all_of_mnist_as_arrays(python: str, mnist_tar: Path, mnist_arrays: Arrays, hf_home: Path) -> None:
-    env = {"MNIST_IDX_MIRROR": str(mnist_tar)}
-    found = run_client(AS_ARRAYS, python=python, home=hf_home, env=env).result
-    for split, arrays in mnist_arrays.items():
-        assert found[split] == [digest_arrays(*arrays), "uint8", {"shape": [28, 28], "dtype": "uint8"}]
-    assert found["streamed"] == [digest_arrays(*mnist_arrays["test"]), [300, 28, 28], [28, 28]]
 
 
 def test_png_columns() -> None:

@@ -121,6 +121,12 @@ def test_other_data_that_follows_is_refused(name: str, opened: Opened) -> None:
 
 
 @each_compression
+def test_truncated_data_is_refused(name: str, opened: Opened) -> None:
+    with opened(COMPRESS[name](b"data")[:-1], name) as file, pytest.raises(IdxError, match="ends too early"):
+        read_fully(file, 100)
+
+
+@each_compression
 def test_a_bomb_is_decompressed_no_further_than_requested(name: str, opened: Opened) -> None:
     with opened(COMPRESS[name](bytes(20_000_000)), name) as file, traced_memory(10 << 20):
         assert file.read(10) == bytes(10)
@@ -142,6 +148,7 @@ def test_the_compressed_end_of_a_range_is_predicted(opened: Opened, monkeypatch:
     monkeypatch.setattr(LocalFile, "expect_end", lambda self, position: ends.append(position))
     data = gzip.compress(patterned(1_000_000), 1)
     with opened(data, "gzip") as file:
+        file.expect_end(10)
         read_fully(file, 100_000)
         assert ends == []
         file.expect_end(500_000)

@@ -130,6 +130,7 @@ def test_memory_grows_with_the_bytes_that_arrive() -> None:
         ("uint8", (2**32,), r"at most 255 dimensions, each at most 2\*\*32 - 1"),
         ("uint8", (-1,), "does not fit IDX"),
         ("uint8", (1,) * 256, "does not fit IDX"),
+        ("uint8", (1, MAX_RECORD_BYTES + 1), "expected at most"),
     ],
 )
 def test_what_idx_cannot_hold_is_refused(dtype: str, shape: tuple[int, ...], message: str) -> None:

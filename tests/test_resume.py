@@ -1,5 +1,6 @@
 """A streamed dataset stops anywhere, and continues with exactly the next record."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -70,25 +71,21 @@ def test_any_record_and_another_process(python: str, folder: Path, hf_home: Path
         assert [number_of(row) for row in rest] == list(range(1168, COUNT))
 
 
-@pytest.mark.parametrize(
-    ("format", "batch_size", "num_shards"),
-    [("numpy", 7, 1), ("numpy", 64, 5), ("numpy", 1500, 1), ("arrow", 64, 1), ("arrow", 1000, 5), ("arrow", 1500, 5)],
-)
+@pytest.mark.parametrize(("batch_size", "num_shards"), [(7, 1), (64, 5), (1000, 5), (1500, 1)])
+@pytest.mark.parametrize("format", ["numpy", "arrow"])
 def test_batches(format: str, batch_size: int, num_shards: int, folder: Path) -> None:
-    def read(state: dict[str, Any] | None, most: int | None = None) -> tuple[list[int], dict[str, Any]]:
+    def read(state: dict[str, Any] | None, most: int | None) -> tuple[list[int], dict[str, Any]]:
         data = stream(folder, num_shards=num_shards).with_format(format)
         if state is not None:
             data.load_state_dict(state)
         found: list[int] = []
-        for count, batch in enumerate(data.iter(batch_size), 1):
+        for batch in itertools.islice(data.iter(batch_size), most):
             images = batch["image"].to_pylist() if format == "arrow" else batch["image"]
             found += [number_of({"image": image}) for image in images]
-            if count == most:
-                break
         return found, json.loads(json.dumps(data.state_dict()))
 
-    first, state = read(None, most=1700 // batch_size + 1)
-    rest, _ = read(state)
+    first, state = read(None, 1700 // batch_size + 1)
+    rest, _ = read(state, None)
     assert first + rest == list(range(COUNT))
 
 

@@ -40,7 +40,7 @@ def member(tmp_path: Path) -> Make:
 
 def read(stream: Stream) -> bytes:
     with stream:
-        return bytes(read_fully(stream, 1 << 20))
+        return bytes(read_fully(stream, len(CONTENT)) + stream.read(1))
 
 
 def sha256(data: bytes) -> str:
