@@ -1,6 +1,8 @@
-"""Recipes for many machines, run on one: PyTorch and Ray."""
+"""With what the package itself does not need: PyTorch, Ray, a notebook."""
 
+import base64
 import importlib.util
+import io
 import os
 import re
 import subprocess
@@ -17,8 +19,9 @@ from conftest import ARCHIVE, Arrays
 from datasets import load_dataset
 from http_server import Server
 from idx_files import to_idx
+from PIL import Image
 
-import mnist_idx  # noqa: F401
+import mnist_idx
 
 pytestmark = pytest.mark.beyond
 RECIPES = Path(__file__).parent / "recipes"
@@ -104,3 +107,21 @@ def test_a_large_file_becomes_parquet_on_a_cluster(serve: Callable[..., Server],
             found[int.from_bytes(content[:4], "big")] = (content, label)
     assert len(found) == count
     assert all(found[number] == (images[number].tobytes(), labels[number]) for number in range(count))
+
+
+def test_a_notebook_shows_the_contact_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("nbclient")
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = (
+        'import datasets, mnist_idx\nmnist_idx.contact_sheet(datasets.load_dataset("mnist_idx", "tiny", split="test"))'
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for output in notebook.cells[0].outputs if output.output_type == "execute_result"]
+    assert len(shown) == 1
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0].data["image/png"])))
+    expected = mnist_idx.contact_sheet(load_dataset("mnist_idx", "tiny", split="test"))
+    assert np.array_equal(np.asarray(picture), np.asarray(expected))
