@@ -247,9 +247,11 @@ class HashedFile(WrappedFile):
         return str(self._hash.hexdigest())
 
     def _check(self) -> None:
-        found = self.hexdigest()
-        if self._expected and found != self._expected:
+        digest, difference = self.hexdigest(), ""
+        if self.size not in (None, self._hashed_bytes):
+            difference = f"{self._hashed_bytes:,} bytes, expected {self.size:,}"
+        elif digest != self._expected:
+            difference = f"{self._algorithm} {digest}, expected {self._expected}"
+        if self._expected and difference:
             verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
-            raise IdxError(
-                f"{self._name}: found {self._algorithm} {found}, expected {self._expected}. {verdict}: fetch it again."
-            )
+            raise IdxError(f"{self._name}: found {difference}. {verdict}: fetch it again.")

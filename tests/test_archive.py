@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import crafted
 import fsspec
+import numpy as np
 import pytest
 from clients import traced_memory, tree
 from http_server import Server
@@ -244,3 +246,17 @@ def test_zips_that_were_written_to_a_pipe(file: Path) -> None:
         zipped.writestr("folder/", b"")
     file.write_bytes(buffer.getvalue())
     assert read_all(file) == {"n": b"content"}
+
+
+def test_a_zip_whose_directory_has_another_size_is_refused(tmp_path: Path) -> None:
+    """The checksum alone does not tell: it is that of the whole member."""
+    content = gzip.compress(to_idx(np.arange(60, dtype=np.uint8).reshape(3, 4, 5)))
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("train-images-idx3-ubyte.gz", content)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.rindex(b"PK\x01\x02") + 24, 8)
+    path.write_bytes(data)
+    (member,) = list_members(str(path))
+    with open_member(member) as stream, pytest.raises(IdxError, match="bytes, expected 8"):
+        stream.read(1000)
