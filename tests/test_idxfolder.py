@@ -390,3 +390,32 @@ def test_every_version_of_datasets(
     for name, data in found.items():
         expected = {"train": cases[name.split()[0]]} if name.split()[0] in cases else BOTH
         assert data == {split: rows(*arrays) for split, arrays in expected.items()}, name
+
+
+def test_own_features_do_not_cut_values_to_bytes(write: Write) -> None:
+    path = write(np.full((3, 4, 5), 300, np.int16), random_labels(3))
+    features = Features({"image": Image(), "label": Value("int64")})
+    for mode in ("prepared", "streamed"):
+        assert "expected uint8" in refusal(mode, "idxfolder", data_dir=path, features=features)
+
+
+def test_folders_above_the_dataset_do_not_tell_the_split(tmp_path: Path) -> None:
+    place = tmp_path / "test" / ".data"
+    write_archive(place, {"images-idx3-ubyte": to_idx(TRAIN[0])})
+    assert list(load_dataset("idxfolder", data_dir=str(place / "images-idx3-ubyte"), streaming=True)) == ["train"]
+
+
+def test_a_remote_folder_is_not_downloaded_as_a_whole(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe({f"/whole/{name}": content for name, content in (FOUR | {"huge.bin": b"x"}).items()})
+    load_dataset("idxfolder", data_dir="memory://whole", cache_dir=str(tmp_path))
+    stored = [path.read_bytes() for path in (tmp_path / "downloads").iterdir() if path.is_file()]
+    assert b"x" not in stored
+    assert FOUR[IMAGES] in stored
+
+
+def test_no_records_of_a_member_in_a_zip(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "stored.zip", FOUR)
+    images, labels = load_arrays("idxfolder", data_dir=str(path), split="train[:0]", streaming=True)
+    assert images.shape == (0, 9, 7)
+    assert labels is not None and labels.shape == (0,)

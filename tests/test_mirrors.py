@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import huggingface_hub
 import pytest
-from clients import ROOT, run_client, tree
+from clients import ROOT, digest_arrays, run_client, tree
 from http_server import Server
 from idx_files import from_idx
 from loading import MODES, Arrays, assert_same, read_all
@@ -283,13 +283,14 @@ def test_the_error_after_the_last_source_lists_those_that_failed_before_the_firs
 
 
 FAILOVER = """
-import mnist_idx
-from loading import MODES, read_all
+import datasets, mnist_idx
+from clients import digest, digest_arrays
 from mnist_idx import catalog
 sources = tuple(catalog.Source(url, 204_800) for url in args["urls"])
 catalog.DATASETS["mnist"] = catalog.TINY._replace(sources=sources)
-found = {mode: read_all(mode, "mnist_idx") for mode in MODES}
-result = [[mode, split, *(part.tolist() for part in found[mode][split])] for mode in MODES for split in found[mode]]
+options = {"path": "mnist_idx", "split": "train"}
+loads = (datasets.load_dataset(streaming=streaming, **options) for streaming in (False, True))
+result = [*map(digest, loads), digest_arrays(*mnist_idx.load_arrays(**options))]
 """
 
 
@@ -299,5 +300,5 @@ def test_failover_on_every_version(python: str, publish: Publish, hf_home: Path)
     dead, alive = publish(2)
     dead.behave(status=404)
     outcome = run_client(FAILOVER, home=hf_home, python=python, args={"urls": [dead.url(PATH), alive.url(PATH)]})
-    assert outcome.result == [[mode, split, *(a.tolist() for a in ARRAYS[split])] for mode in MODES for split in ARRAYS]
-    assert outcome.stderr.count(dead.url(PATH)) == 4
+    assert outcome.result == [digest_arrays(*ARRAYS["train"])] * 3
+    assert outcome.stderr.count(dead.url(PATH)) == 3

@@ -423,3 +423,14 @@ result = peaks[1] - peaks[0]
 def test_memory_is_constant(hf_home: Path) -> None:
     """197 MB of images after 39 MB: the peak may not grow by more than a few of them."""
     assert run_client(MEASURE, home=hf_home).result < 20_000, "KiB"
+
+
+def test_big_endian_arrays(tmp_path: Path) -> None:
+    images = np.arange(24, dtype=">i2").reshape(2, 3, 4)
+    write_idx((images, None), tmp_path / "idx", compress=False)
+    np.testing.assert_array_equal(read(tmp_path / "idx")["train-images-idx3-short"], images)
+
+
+def test_records_that_could_not_be_read_back_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(IdxError, match="expected at most"):
+        write_idx((np.zeros((1, 1 << 13, 1 << 13), np.int16), None), tmp_path / "idx")

@@ -194,12 +194,10 @@ def preview(
     if picture is None:
         print(f"\n{text_sheet(splits[split], num)}")
     else:
-        sheet = contact_sheet(splits[split], num=num)
         try:
-            sheet.save(picture)
+            contact_sheet(splits[split], num=num).save(picture)
         except OSError as error:
-            place = picture.absolute()
-            raise ValueError(f"{place}: cannot be written: {error.strerror}. Choose another with --output.") from error
+            raise ValueError(f"{picture.absolute()}: cannot be written: {error}. Choose another --output.") from error
         print(f"wrote {picture}: the first records of {split}")
 
 
@@ -296,8 +294,7 @@ def export(folder: str, **options: Any) -> None:
     """
     from .publish import export as export_configs
 
-    path = export_configs(folder, pop_configs(options), **options)
-    print(f"Exported to {path}")
+    print(f"Exported to {export_configs(folder, pop_configs(options), **options)}")
 
 
 def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
