@@ -185,6 +185,15 @@ def test_missing_files_are_named(mode: str, tmp_path: Path) -> None:
         assert message in refusal(mode, "idxfolder", data_dir=str(write_archive(tmp_path / message, rest)))
 
 
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_checksums_of_a_zip_are_checked_however_many_processes_read_it(num_proc: int | None, tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "deflated.zip", FOUR)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 16] ^= 1  # the first one in the directory
+    path.write_bytes(data)
+    assert f"{IMAGES} in {path}: found crc32" in refusal("prepared", "idxfolder", data_dir=str(path), num_proc=num_proc)
+
+
 # Shapes and types
 
 RECORDS = {
