@@ -329,8 +329,7 @@ def test_subsets(sampling: str, mode: str, folder: str) -> None:
     assert_same(read(mode, num_samples=12, **options), expected)
     larger = read(mode, num_samples=50, **options)
     assert {split: len(images) for split, (images, _) in larger.items()} == {"train": 50, "test": 30}
-    if mode != "arrays":
-        assert "num_samples=71: " in refusal(mode, "idxfolder", num_samples=71, **options)
+    assert "num_samples=71: " in refusal(mode, "idxfolder", num_samples=71, **options)
 
 
 @pytest.mark.parametrize("form", ["folder", "set.tar"])

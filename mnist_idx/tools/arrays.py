@@ -11,7 +11,7 @@ from ..arrow import check_classes
 from ..builder import IdxBuilder
 from ..idx import IdxError
 from ..records import too_large
-from ..sampling import count_selected
+from ..sampling import check_num_samples, count_selected
 from ..storage import SplitFiles
 
 # Arrays longer than this grow with the records that are read, not by what a header announces.
@@ -50,6 +50,7 @@ def load_arrays(
         _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
     splits = builder.locate_splits(builder.download_manager(streaming))
     num_samples = builder.config.num_samples
+    check_num_samples(num_samples, {known: files.num_records or 0 for known, files in splits.items()})
     sizes = {known: count_selected(files.num_records or 0, num_samples) for known, files in splits.items()}
     parts: list[Any] = [
         _read(builder, known, splits[known], start, stop) for known, start, stop in _ranges(split, sizes)
