@@ -51,6 +51,7 @@ def test_requests_double_while_reading_is_sequential(server: Server, open_remote
         file.seek(-3, io.SEEK_CUR)
         assert (file.read(2), file.tell()) == (CONTENT[12:14], 14)
         assert requested(server) == []
+        assert (file.read(0), file.seek(-1_000_000, io.SEEK_CUR), file.tell()) == (b"", 0, 0)
         file.seek(-100, io.SEEK_END)
         assert file.read() == CONTENT[-100:]
         assert file.read(1) == b""
@@ -94,6 +95,13 @@ def test_a_file_whose_end_is_lost_is_an_error(server: Server, open_remote: Open)
 def test_a_file_system_that_is_not_installed(url: str) -> None:
     with pytest.raises(TransferError, match=rf"^{url}: cannot be opened: .*\.$"):
         remote.file_system(url, None)
+
+
+def test_nothing_is_fetched_offline(server: Server, open_remote: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(TransferError, match=r"/file: not fetched, because HF_HUB_OFFLINE is set\.$"):
+        open_remote()
+    assert server.count() == 0
 
 
 def test_local_paths() -> None:

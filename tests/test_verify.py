@@ -74,6 +74,16 @@ def test_a_config_takes_only_the_published_files(mnist_files: Any, tmp_path: Pat
     assert known(verify(str(path))) == ["mnist", "mnist", "mnist", ""], "as anyone's files, they are valid"
 
 
+def test_a_copy_whose_content_has_no_known_digest_is_not_taken_for_published(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: gzip.compress(content) for name, content in FILES.items()}
+    split = catalog.Split(*(catalog.File(name, 1, "0" * 64) for name in (TRAIN_IMAGES, TRAIN_LABELS)), 70)
+    monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.MNIST._replace(splits={"train": split}))
+    mirror(write_archive(tmp_path / "folder", files))
+    assert ["not the published file" in report.problem for report in verify()] == [True] * 2
+
+
 def test_a_source_that_dies_is_replaced_by_the_next(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0].url
     servers: list[Server] = [serve({"/set.tar": tiny}) for _ in range(2)]
@@ -109,7 +119,9 @@ BAD: list[tuple[str, bytes, str]] = [
 @pytest.mark.parametrize(("name", "content", "problem"), BAD, ids=[problem for _, _, problem in BAD])
 def test_what_is_wrong_is_named(name: str, content: bytes, problem: str, tmp_path: Path, capsys: Capsys) -> None:
     folder = str(write_archive(tmp_path / "folder", FILES | {name: content}))
-    assert [Path(report.name).name for report in verify(folder) if report.problem] == [name]
+    assert [(Path(report.name).name, bool(report.problem)) for report in verify(folder)] == [
+        (n, n == name) for n in FILES
+    ]
     assert main(["verify", folder]) == 1
     printed = capsys.readouterr()
     assert printed.out.count("INVALID") == 1

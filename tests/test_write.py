@@ -23,6 +23,8 @@ from idx_files import CODES, from_idx, random_images
 from PIL import Image
 
 from mnist_idx import IdxError, write_idx
+from mnist_idx.tools.staged import staged
+from mnist_idx.tools.write import class_names
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 PAIR = (random_images(2, 3, 3), [0, 1])
@@ -167,6 +169,13 @@ def test_names_of_splits(tmp_path: Path) -> None:
     assert written(dict.fromkeys(names, PAIR)) == {"train", "t10k", "validation", "extra.one"}
     assert written(pictures(*PAIR, split="test")) == written(pictures(*PAIR, split="test[:50%]")) == {"t10k"}
     assert written(pictures(*PAIR, split="test"), split="dev") == {"dev"}
+
+
+def test_names_of_classes() -> None:
+    data = pictures(*PAIR, names=["cat", "dog"])
+    assert class_names(data) == class_names({"train": data}) == class_names(data, "label") == ["cat", "dog"]
+    for plain in (pictures(*PAIR), pictures(PAIR[0])):
+        assert class_names(plain) is None
 
 
 def test_images_alone(tmp_path: Path) -> None:
@@ -369,6 +378,16 @@ def test_only_idx_files_are_replaced(tmp_path: Path) -> None:
         with pytest.raises(IdxError, match=message):
             write_idx(PAIR, tmp_path / target, overwrite=True)
         assert path.read_text() == "years of work"
+
+
+def test_the_target_is_checked_before_and_after(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(IdxError, match="exists already"), staged(target, False, lambda path: ""):
+        target.write_text("of somebody else, meanwhile")
+    with pytest.raises(IdxError, match="exists already"), staged(target, False, lambda path: ""):
+        pytest.fail("built for nothing")
+    assert target.read_text() == "of somebody else, meanwhile"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_the_target_may_be_an_empty_folder_and_may_lack_parents(tmp_path: Path) -> None:
