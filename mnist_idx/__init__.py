@@ -8,27 +8,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "2.0.0"
 
 if TYPE_CHECKING:
-    from .idx import IdxError
-    from .idxfolder import IdxFolder, IdxFolderConfig
-    from .mnist_idx import MnistIdx, MnistIdxConfig
-    from .tools.arrays import load_arrays
-    from .tools.preview import contact_sheet
-    from .tools.publish import export, push_to_hub
-    from .tools.write import write_idx
-
-__all__ = [
-    "IdxError",
-    "IdxFolder",
-    "IdxFolderConfig",
-    "MnistIdx",
-    "MnistIdxConfig",
-    "__version__",
-    "contact_sheet",
-    "export",
-    "load_arrays",
-    "push_to_hub",
-    "write_idx",
-]
+    from .idx import IdxError as IdxError
+    from .idxfolder import IdxFolder as IdxFolder
+    from .idxfolder import IdxFolderConfig as IdxFolderConfig
+    from .mnist_idx import MnistIdx as MnistIdx
+    from .mnist_idx import MnistIdxConfig as MnistIdxConfig
+    from .tools.arrays import load_arrays as load_arrays
+    from .tools.preview import contact_sheet as contact_sheet
+    from .tools.publish import export as export
+    from .tools.publish import push_to_hub as push_to_hub
+    from .tools.write import write_idx as write_idx
 
 _MODULES = {
     "IdxError": "idx",
@@ -42,6 +31,7 @@ _MODULES = {
     "push_to_hub": "tools.publish",
     "write_idx": "tools.write",
 }
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

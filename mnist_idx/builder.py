@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from .archive import list_folder
-from .arrow import array_column, label_columns, png_column
+from .arrow import array_column, check_classes, label_columns, png_column
 from .idx import IdxError, TransferError
 from .png import encode_png, store_png
 from .records import Batch, ReaderPool, SplitReader, prefetch
-from .remote import MAKE_ROOM, is_remote, local_path
-from .sampling import check_num_samples, check_selection, count_selected, select
+from .remote import MAKE_ROOM, is_remote
+from .sampling import check_selection, count_selected, select
 from .storage import SplitFiles
 
 # `IterableDataset.reshard()` splits each range into this many.
@@ -57,24 +57,19 @@ class IdxConfig(datasets.BuilderConfig):
         check_selection(self.num_samples, self.seed, self.sampling)
         if isinstance(self.num_shards, bool) or not isinstance(self.num_shards, Integral) or self.num_shards < 1:
             raise IdxError(f"num_shards={self.num_shards!r}: expected an integer, at least 1.")
-        for name in ("as_array", "transpose"):
-            if not isinstance(getattr(self, name), bool):
-                raise IdxError(f"{name}={getattr(self, name)!r}: expected True or False.")
+        for name, value in (("as_array", self.as_array), ("transpose", self.transpose)):
+            if not isinstance(value, bool):
+                raise IdxError(f"{name}={value!r}: expected True or False.")
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
         """The options are set by now, so validate them. A changed file in `data_dir` is another config."""
         self.validate()
         if self.data_dir is not None and not is_remote(self.data_dir):
-            config_kwargs = {**config_kwargs, "files": _fingerprint(self.data_dir)}
+            folder = list_folder(self.data_dir)
+            paths = [self.data_dir] if folder is None else [member.path for member in folder]
+            stats = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
+            config_kwargs = {**config_kwargs, "files": [(path, s.st_size, s.st_mtime_ns) for path, s in stats]}
         return super().create_config_id(config_kwargs, custom_features)
-
-
-def _fingerprint(path: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file in a local folder or archive."""
-    folder = list_folder(path)
-    paths = [path] if folder is None else [member.path for member in folder]
-    stats = [(file, os.stat(file)) for file in paths if os.path.exists(file)]
-    return [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
 
 
 class IdxBuilder(datasets.GeneratorBasedBuilder):
@@ -85,7 +80,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def __init__(self, *args: Any, hash: str | None = None, data_dir: Any = None, **kwargs: Any) -> None:
         if data_dir is not None:
-            data_dir = os.path.expanduser(local_path(os.fspath(data_dir)))
+            data_dir = os.path.expanduser(os.fspath(data_dir).removeprefix("file://"))
         try:
             super().__init__(*args, hash=hash or code_hash(), data_dir=data_dir, **kwargs)
         except OSError as error:
@@ -133,33 +128,23 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
                 files = self.next_source(split, files, failure)
 
     def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int | None) -> Iterator[Batch]:
-        indices = self._select(reader)
-        if isinstance(indices, range):
+        config = self.config
+        if config.num_samples is config.seed is None and config.sampling == "first":
             batches = reader.batches(start, stop, first_batch)
         else:
+            reader.check_selectable(config.num_samples)
+            indices = select(reader.num_records, config.num_samples, config.seed, config.sampling)
             batches = reader.selected_batches(indices, start, stop)
         for batch in batches:
-            yield batch._replace(images=_transposed(batch.images)) if self.config.transpose else batch
-
-    def _select(self, reader: SplitReader) -> Sequence[int]:
-        config = self.config
-        if (config.num_samples, config.seed, config.sampling) != (None, None, "first"):
-            reader.check_selectable(count_selected(reader.num_records, config.num_samples))
-        return select(reader.num_records, config.num_samples, config.seed, config.sampling)
+            yield batch._replace(images=_transposed(batch.images)) if config.transpose else batch
 
     def download_manager(self, streaming: bool) -> Any:
         """The download manager that `load_dataset` gives to this builder."""
         config = self.download_config.copy()
         config.use_etag = False
-        if streaming:
-            return datasets.StreamingDownloadManager(dataset_name=self.dataset_name, download_config=config)
         config.cache_dir = self._cache_downloaded_dir
-        return datasets.DownloadManager(dataset_name=self.dataset_name, download_config=config)
-
-    @property
-    def num_classes(self) -> int | None:
-        """Number of classes; None if the features leave it open."""
-        return getattr(self.info.features.get("label"), "num_classes", None)
+        manager = datasets.StreamingDownloadManager if streaming else datasets.DownloadManager
+        return manager(dataset_name=self.dataset_name, download_config=config)
 
     # What `datasets` calls.
 
@@ -168,11 +153,10 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any, num_proc: int | None = None) -> list[datasets.SplitGenerator]:
         splits = self.locate_splits(dl_manager)
-        check_num_samples(self.config.num_samples, {name: files.num_records or 0 for name, files in splits.items()})
+        counts = count_selected(self.config.num_samples, {name: files.num_records for name, files in splits.items()})
         generators = []
         for name, files in splits.items():
-            count = count_selected(files.num_records or 0, self.config.num_samples)
-            ranges = shard_ranges(0, count, max(self.config.num_shards, num_proc or 1))
+            ranges = shard_ranges(0, counts[name], max(self.config.num_shards, num_proc or 1))
             gen_kwargs = {"split": name, "files": files, "ranges": ranges, "streaming": dl_manager.is_streaming}
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
@@ -182,7 +166,9 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
     ) -> Iterator[tuple[Any, pa.Table]]:
         batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else None)
         for start, batch in prefetch(batches):
-            yield start, self._to_table(batch, files, start, streaming)
+            if batch.labels is not None and files.labels is not None:
+                check_classes(batch.labels, self.info.features.get("label"), files.labels.title, start)
+            yield start, self._to_table(batch, streaming)
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         key = 0
@@ -191,9 +177,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
                 yield key, example
                 key += 1
 
-    def _generate_more_gen_kwargs(
-        self, ranges: Sequence[tuple[int, int]], **gen_kwargs: Any
-    ) -> Iterator[dict[str, Any]]:
+    def _generate_more_gen_kwargs(self, ranges: Sequence[tuple[int, int]], **gen_kwargs: Any) -> Iterator[Any]:
         """`IterableDataset.reshard()` calls it to split a shard."""
         for start, stop in ranges:
             for part in shard_ranges(start, stop, RESHARD_RANGES):
@@ -224,16 +208,13 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
             return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
         return super()._as_dataset(split, in_memory)
 
-    def _to_table(self, batch: Batch, files: SplitFiles, start: int, streaming: bool) -> pa.Table:
+    def _to_table(self, batch: Batch, streaming: bool) -> pa.Table:
+        columns = {} if batch.labels is None else label_columns(batch.labels)
         if self.config.as_array:
-            images = array_column(batch.images)
-        else:
-            # Streamed images are decoded at once: compressing them costs more than it saves.
-            images = png_column(store_png(batch.images) if streaming else encode_png(batch.images))
-        columns = {"image": images}
-        if batch.labels is not None and files.labels is not None:
-            columns.update(label_columns(batch.labels, self.num_classes, files.labels.title, start))
-        return pa.table(columns)
+            return pa.table({"image": array_column(batch.images), **columns})
+        # Streamed images are decoded at once: compressing them costs more than it saves.
+        files = store_png(batch.images) if streaming else encode_png(batch.images)
+        return pa.table({"image": png_column(files), **columns})
 
 
 def _transposed(images: np.ndarray) -> np.ndarray:

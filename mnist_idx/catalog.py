@@ -41,65 +41,53 @@ class PublishedDataset(NamedTuple):
     transposed: bool = False  # rows and columns are exchanged in the files
 
 
-# Name, bytes and SHA-256 of each compressed file.
-FILES = {
-    "mnist": """
-train-images-idx3-ubyte 9912422 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609
-train-labels-idx1-ubyte 28881 3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c
-t10k-images-idx3-ubyte 1648877 8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6
-t10k-labels-idx1-ubyte 4542 f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6
-""",
-    "tiny": """
-train-images-idx3-ubyte 161752 82147ea4510b80c25bd326778de58a7a13aa3292825949ff4892373dbbb47f98
-train-labels-idx1-ubyte 541 b388356812b449694bd87f935ed7cb662a128f8c57fe44f1a5421d14f673851b
-t10k-images-idx3-ubyte 31068 b71e6a338807f343ef44176da9c97a6353f113af89c1dafb0ac0d470c0105461
-t10k-labels-idx1-ubyte 152 2cc872e664be95d3a20f61b2fc2cff31c1380d969b564ed8ba9a67d5be0c32b8
-""",
-    "fashion_mnist": """
-train-images-idx3-ubyte 26421880 3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84
-train-labels-idx1-ubyte 29515 a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845
-t10k-images-idx3-ubyte 4422102 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073
-t10k-labels-idx1-ubyte 5148 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5
-""",
-    "kmnist": """
-train-images-idx3-ubyte 18165135 51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4
-train-labels-idx1-ubyte 29497 e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17
-t10k-images-idx3-ubyte 3041136 edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5
-t10k-labels-idx1-ubyte 5120 20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c
-""",
-    "qmnist": """
-qmnist-train-images-idx3-ubyte 9704059 9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d
-qmnist-train-labels-idx2-int 463024 2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f
-qmnist-test-images-idx3-ubyte 9742279 43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375
-qmnist-test-labels-idx2-int 526800 9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06
-""",
-    "emnist": """
-emnist-byclass-train-images-idx3-ubyte 173367313 9e21987f03a6eb8b870187e785883ddad96947299587908f1a7ec2ca0f4be5f0
-emnist-byclass-train-labels-idx1-ubyte 491603 f7ef403d48dc18a89dae0d83d11ee69cecb6e1c12c3a961d03712e495c02a8fa
-emnist-byclass-test-images-idx3-ubyte 28908322 5ec835bd5d5b1a66378a132e727fef20fe994b3cc666899befcca5ac766f50cd
-emnist-byclass-test-labels-idx1-ubyte 81839 501e305eeeacb093b162592d80e8a2632040872360fa6d85cfcb2200d91ca92a
-emnist-bymerge-train-images-idx3-ubyte 173375281 39bf8c68037dad40db35348895f7e4e056e8c0a005ab78869c9fbc2c96e947be
-emnist-bymerge-train-labels-idx1-ubyte 476444 2c47293b9e62d6abf6ad05fbf67e40baa32adfd380b8d7b44dcc35534b64e1f1
-emnist-bymerge-test-images-idx3-ubyte 28905295 5e5815ec1b522089134435f7c55e75a00960b58414793593ffff23efc0821683
-emnist-bymerge-test-labels-idx1-ubyte 79351 8bda1516255683ba9071e141947ca0c91a911176065cdd6259b0b4d8dc5b5f35
-emnist-balanced-train-images-idx3-ubyte 28207740 74295e75e4e9fa2c102147460ee7eb763653d5132d883a84fb88932bfb8d2db4
-emnist-balanced-train-labels-idx1-ubyte 80618 b46d41e5156a0a8aaaa4d18979fdd1588850fa8571018acffd5d93b325a7d6ed
-emnist-balanced-test-images-idx3-ubyte 4714707 117fc12b015e37ea98bfb2cbba3f77c3782c056cdbd219b87abfc8661d7135db
-emnist-balanced-test-labels-idx1-ubyte 13504 a67cac948379b67270b9a4d0a01c8ec661598accf2f2b1964340b7c83cb175cd
-emnist-letters-train-images-idx3-ubyte 30804864 6288f418a917e007bf5fddb823a2dc7a5c6a35031401b93292a539cb12bd881f
-emnist-letters-train-labels-idx1-ubyte 79283 9759af91ea6bccdf07a6040fd085861f2ec88e37f7c3f5760f6feb57106fbe5c
-emnist-letters-test-images-idx3-ubyte 5039157 50f0e93d75b99b463e9760b8345866f22587fa2c2fba472730a5ba09c693412d
-emnist-letters-test-labels-idx1-ubyte 144 924955c31fe7fd809b7303b5c0141282955f4b8390c74cdfd5d80435e0f4b4cb
-emnist-digits-train-images-idx3-ubyte 59515779 f7c95004d14d81af89522e67d8f0c781dfb3bd544181c81bfe1eb6b41c35b726
-emnist-digits-train-labels-idx1-ubyte 113859 6638a6ff5fe2eefd9cca2471995b46c82986b8e4b2a70d2f5ce8e05d7edb319e
-emnist-digits-test-images-idx3-ubyte 9908519 20ebe43509264f7639d37c835a3f0b009e90b29e00a099a03101abe1644a3f63
-emnist-digits-test-labels-idx1-ubyte 19960 bad1834c45d5988e270b99d43b13edc3fd898f658ffbc2caf2846ef27f7b05b0
-emnist-mnist-train-images-idx3-ubyte 14873795 5f9942f441031c0f1f2e4d162059fd6e19ea808b34c328b6d16cab0ed24c78f2
-emnist-mnist-train-labels-idx1-ubyte 29480 00c6d3c2342fdffb1711e0b5656cac4ce5862d2826399d383a9bac07d612e9f8
-emnist-mnist-test-images-idx3-ubyte 2484884 b25640fa9e356c618132f5df347c95ef5bae6d9c2596be1de40f7e0ae1c3eac6
-emnist-mnist-test-labels-idx1-ubyte 5144 bcc5385d38f083dba046f5f756e99b32f5ea7fad122c6243c71c2239873065ca
-""",
-}
+# Dataset and name, bytes and SHA-256 of each compressed file.
+TABLE = """\
+mnist/train-images-idx3-ubyte 9912422 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609
+mnist/train-labels-idx1-ubyte 28881 3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c
+mnist/t10k-images-idx3-ubyte 1648877 8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6
+mnist/t10k-labels-idx1-ubyte 4542 f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6
+tiny/train-images-idx3-ubyte 161752 82147ea4510b80c25bd326778de58a7a13aa3292825949ff4892373dbbb47f98
+tiny/train-labels-idx1-ubyte 541 b388356812b449694bd87f935ed7cb662a128f8c57fe44f1a5421d14f673851b
+tiny/t10k-images-idx3-ubyte 31068 b71e6a338807f343ef44176da9c97a6353f113af89c1dafb0ac0d470c0105461
+tiny/t10k-labels-idx1-ubyte 152 2cc872e664be95d3a20f61b2fc2cff31c1380d969b564ed8ba9a67d5be0c32b8
+fashion_mnist/train-images-idx3-ubyte 26421880 3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84
+fashion_mnist/train-labels-idx1-ubyte 29515 a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845
+fashion_mnist/t10k-images-idx3-ubyte 4422102 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073
+fashion_mnist/t10k-labels-idx1-ubyte 5148 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5
+kmnist/train-images-idx3-ubyte 18165135 51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4
+kmnist/train-labels-idx1-ubyte 29497 e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17
+kmnist/t10k-images-idx3-ubyte 3041136 edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5
+kmnist/t10k-labels-idx1-ubyte 5120 20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c
+qmnist/qmnist-train-images-idx3-ubyte 9704059 9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d
+qmnist/qmnist-train-labels-idx2-int 463024 2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f
+qmnist/qmnist-test-images-idx3-ubyte 9742279 43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375
+qmnist/qmnist-test-labels-idx2-int 526800 9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06
+emnist/emnist-byclass-train-images-idx3-ubyte 173367313 9e21987f03a6eb8b870187e785883ddad96947299587908f1a7ec2ca0f4be5f0
+emnist/emnist-byclass-train-labels-idx1-ubyte 491603 f7ef403d48dc18a89dae0d83d11ee69cecb6e1c12c3a961d03712e495c02a8fa
+emnist/emnist-byclass-test-images-idx3-ubyte 28908322 5ec835bd5d5b1a66378a132e727fef20fe994b3cc666899befcca5ac766f50cd
+emnist/emnist-byclass-test-labels-idx1-ubyte 81839 501e305eeeacb093b162592d80e8a2632040872360fa6d85cfcb2200d91ca92a
+emnist/emnist-bymerge-train-images-idx3-ubyte 173375281 39bf8c68037dad40db35348895f7e4e056e8c0a005ab78869c9fbc2c96e947be
+emnist/emnist-bymerge-train-labels-idx1-ubyte 476444 2c47293b9e62d6abf6ad05fbf67e40baa32adfd380b8d7b44dcc35534b64e1f1
+emnist/emnist-bymerge-test-images-idx3-ubyte 28905295 5e5815ec1b522089134435f7c55e75a00960b58414793593ffff23efc0821683
+emnist/emnist-bymerge-test-labels-idx1-ubyte 79351 8bda1516255683ba9071e141947ca0c91a911176065cdd6259b0b4d8dc5b5f35
+emnist/emnist-balanced-train-images-idx3-ubyte 28207740 74295e75e4e9fa2c102147460ee7eb763653d5132d883a84fb88932bfb8d2db4
+emnist/emnist-balanced-train-labels-idx1-ubyte 80618 b46d41e5156a0a8aaaa4d18979fdd1588850fa8571018acffd5d93b325a7d6ed
+emnist/emnist-balanced-test-images-idx3-ubyte 4714707 117fc12b015e37ea98bfb2cbba3f77c3782c056cdbd219b87abfc8661d7135db
+emnist/emnist-balanced-test-labels-idx1-ubyte 13504 a67cac948379b67270b9a4d0a01c8ec661598accf2f2b1964340b7c83cb175cd
+emnist/emnist-letters-train-images-idx3-ubyte 30804864 6288f418a917e007bf5fddb823a2dc7a5c6a35031401b93292a539cb12bd881f
+emnist/emnist-letters-train-labels-idx1-ubyte 79283 9759af91ea6bccdf07a6040fd085861f2ec88e37f7c3f5760f6feb57106fbe5c
+emnist/emnist-letters-test-images-idx3-ubyte 5039157 50f0e93d75b99b463e9760b8345866f22587fa2c2fba472730a5ba09c693412d
+emnist/emnist-letters-test-labels-idx1-ubyte 144 924955c31fe7fd809b7303b5c0141282955f4b8390c74cdfd5d80435e0f4b4cb
+emnist/emnist-digits-train-images-idx3-ubyte 59515779 f7c95004d14d81af89522e67d8f0c781dfb3bd544181c81bfe1eb6b41c35b726
+emnist/emnist-digits-train-labels-idx1-ubyte 113859 6638a6ff5fe2eefd9cca2471995b46c82986b8e4b2a70d2f5ce8e05d7edb319e
+emnist/emnist-digits-test-images-idx3-ubyte 9908519 20ebe43509264f7639d37c835a3f0b009e90b29e00a099a03101abe1644a3f63
+emnist/emnist-digits-test-labels-idx1-ubyte 19960 bad1834c45d5988e270b99d43b13edc3fd898f658ffbc2caf2846ef27f7b05b0
+emnist/emnist-mnist-train-images-idx3-ubyte 14873795 5f9942f441031c0f1f2e4d162059fd6e19ea808b34c328b6d16cab0ed24c78f2
+emnist/emnist-mnist-train-labels-idx1-ubyte 29480 00c6d3c2342fdffb1711e0b5656cac4ce5862d2826399d383a9bac07d612e9f8
+emnist/emnist-mnist-test-images-idx3-ubyte 2484884 b25640fa9e356c618132f5df347c95ef5bae6d9c2596be1de40f7e0ae1c3eac6
+emnist/emnist-mnist-test-labels-idx1-ubyte 5144 bcc5385d38f083dba046f5f756e99b32f5ea7fad122c6243c71c2239873065ca
+"""
 # SHA-256 of the content, where it is known.
 CONTENT_SHA256 = {
     "mnist/train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -115,17 +103,16 @@ CONTENT_SHA256 = {
     "qmnist/qmnist-train-labels-idx2-int": "bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
     "qmnist/qmnist-test-labels-idx2-int": "92d0ccb8c25f9c6534270fb4be7e1d24a1c6d315edfc8a638bfbd31c70f362dd",
 }
-
-
-def _file(dataset: str, name: str) -> File:
-    row = next(row.split() for row in FILES[dataset].splitlines() if row.startswith(f"{name} "))
-    return File(name, int(row[1]), row[2], CONTENT_SHA256.get(f"{dataset}/{name}", ""))
+FILES = {
+    path: File(path.partition("/")[2], int(size), sha256, CONTENT_SHA256.get(path, ""))
+    for path, size, sha256 in map(str.split, TABLE.splitlines())
+}
 
 
 def _splits(dataset: str, *splits: tuple[str, int, int], labels: str = "labels-idx1-ubyte") -> dict[str, Split]:
     """The splits "train" and "test", of which each has a prefix of its file names, a number of records and of bytes."""
     return {
-        name: Split(_file(dataset, f"{prefix}-images-idx3-ubyte"), _file(dataset, f"{prefix}-{labels}"), *numbers)
+        name: Split(FILES[f"{dataset}/{prefix}-images-idx3-ubyte"], FILES[f"{dataset}/{prefix}-{labels}"], *numbers)
         for name, (prefix, *numbers) in zip(("train", "test"), splits, strict=True)
     }
 
@@ -139,10 +126,7 @@ MERGED = (*DIGITS, *CAPITALS, *"abdefghnqrt")
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 MNIST = PublishedDataset(
-    description=(
-        "The MNIST database of handwritten digits: 70,000 gray images of 28x28 pixels, one digit each, size-normalized "
-        "and centered, written by high school students and employees of the US Census Bureau."
-    ),
+    description="The MNIST database of handwritten digits: 70,000 gray images of 28x28 pixels, one digit each.",
     homepage="http://yann.lecun.com/exdb/mnist/",
     license="cc-by-sa-3.0",
     citation="""\
@@ -169,10 +153,7 @@ TINY = MNIST._replace(
 )
 
 FASHION_MNIST = PublishedDataset(
-    description=(
-        "Fashion-MNIST: 70,000 gray images of 28x28 pixels, one article of clothing each, from Zalando's shop. A "
-        "drop-in replacement for MNIST."
-    ),
+    description="Fashion-MNIST: 70,000 gray images of 28x28 pixels, one article of clothing from Zalando's shop each.",
     homepage="https://github.com/zalandoresearch/fashion-mnist",
     license="mit",
     citation="""\
@@ -217,10 +198,7 @@ KMNIST = PublishedDataset(
 # The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class, NIST HSF series,
 # writer, number of the digit for this writer, NIST class code, number of the digit in NIST, duplicate, unused.
 QMNIST = PublishedDataset(
-    description=(
-        "QMNIST: MNIST rebuilt from NIST's database, with the 50,000 lost test images and the origin of each image: "
-        "120,000 gray images of 28x28 pixels, one digit each."
-    ),
+    description="QMNIST: MNIST rebuilt from NIST's database, with the 50,000 lost test images and all writers.",
     homepage="https://github.com/facebookresearch/qmnist",
     license="bsd-3-clause",
     citation="""\
@@ -240,9 +218,7 @@ QMNIST = PublishedDataset(
 
 def _emnist(name: str, description: str, class_names: tuple[str, ...], train: int, test: int) -> PublishedDataset:
     return PublishedDataset(
-        description=(
-            "EMNIST: handwritten characters of NIST Special Database 19 as gray images of 28x28 pixels. " + description
-        ),
+        description="EMNIST: handwritten characters as gray images of 28x28 pixels. " + description,
         homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
         license="unknown",
         citation="""\
@@ -262,6 +238,7 @@ def _emnist(name: str, description: str, class_names: tuple[str, ...], train: in
 
 DATASETS: dict[str, PublishedDataset] = {
     "mnist": MNIST,
+    "subset": MNIST._replace(description="A seeded, shuffled subset of MNIST."),
     "tiny": TINY,
     "fashion_mnist": FASHION_MNIST,
     "kmnist": KMNIST,

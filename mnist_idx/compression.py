@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from .idx import IdxError, Stream
+from .idx import IdxError, Stream, read_fully
 
 CHUNK_BYTES = 1 << 18
 # Seek points are at least this many bytes apart, and at most this many are kept.
@@ -24,9 +24,7 @@ DAMAGE: tuple[type[Exception], ...] = (zlib_ng.error, lzma.LZMAError, OSError, E
 
 def detect_compression(stream: Stream) -> str:
     """Detect by the first bytes of a stream how it is compressed: "gzip", "bzip2", "xz" or "". Rewinds the stream."""
-    head = b""
-    while len(head) < 6 and (data := stream.read(6 - len(head))):
-        head += data
+    head = bytes(read_fully(stream, 6))
     stream.seek(0)
     return next((name for magic, name in MAGIC_NUMBERS.items() if head.startswith(magic)), "")
 
@@ -34,29 +32,20 @@ def detect_compression(stream: Stream) -> str:
 class ZlibDecompressor:
     """`zlib_ng`'s decompressor with the interface of those in `bz2` and `lzma`."""
 
-    def __init__(self, inflate: Any, full: bool = False) -> None:
+    def __init__(self, inflate: Any, needs_input: bool = True) -> None:
         self._inflate = inflate
-        self._full = full
+        self.needs_input = needs_input
 
-    @property
-    def eof(self) -> bool:
-        return self._inflate.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflate.unused_data
-
-    @property
-    def needs_input(self) -> bool:
-        return not (self._full or self._inflate.unconsumed_tail)
+    eof = property(lambda self: self._inflate.eof)
+    unused_data = property(lambda self: self._inflate.unused_data)
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         content = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
-        self._full = len(content) == max_length
+        self.needs_input = len(content) < max_length and not self._inflate.unconsumed_tail
         return content
 
     def copy(self) -> "ZlibDecompressor":
-        return ZlibDecompressor(self._inflate.copy(), self._full)
+        return ZlibDecompressor(self._inflate.copy(), self.needs_input)
 
 
 DECOMPRESSORS: dict[str, Callable[[], Any]] = {
@@ -81,7 +70,6 @@ class SeekPoints:
     def __init__(self) -> None:
         self._points: list[SeekPoint] = []
         self._spacing = SEEK_POINT_BYTES
-        self._lock = threading.Lock()
         self.seeking = threading.Lock()
 
     def before(self, position: int) -> SeekPoint | None:
@@ -92,12 +80,11 @@ class SeekPoints:
         return position >= (self._points[-1].position if self._points else 0) + self._spacing
 
     def add(self, point: SeekPoint) -> None:
-        with self._lock:
-            if self.is_due(point.position):
-                self._points = [*self._points, point]
-            if len(self._points) > MAX_SEEK_POINTS:
-                self._points = self._points[1::2]
-                self._spacing *= 2
+        # Always a new list: another thread may be reading the old one.
+        self._points = [*self._points, point]
+        if len(self._points) > MAX_SEEK_POINTS:
+            self._points = self._points[1::2]
+            self._spacing *= 2
 
 
 class DecompressedFile(Stream):
@@ -123,7 +110,10 @@ class DecompressedFile(Stream):
         with self._seek_points.seeking:  # Waiting readers reuse the seek points that this one makes.
             start = self._seek_points.before(position)
             if position < self._position or (start is not None and start.position > self._position):
-                self._resume(start)
+                start = start or SeekPoint(0, 0, None)
+                self._position = start.position
+                self._decompressor = start.decompressor.copy() if start.decompressor else self._new_decompressor()
+                self._compressed.seek(start.compressed_position)
             while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
                 pass
         return self._position
@@ -138,42 +128,34 @@ class DecompressedFile(Stream):
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
             return self.readall()
-        content = self._decompress(size)
-        self._position += len(content)
-        if self._seek_points.is_due(self._position) and hasattr(self._decompressor, "copy"):
-            point = SeekPoint(self._position, self._compressed.tell(), self._decompressor.copy())
-            self._seek_points.add(point)
-        return content
-
-    def _decompress(self, size: int) -> bytes:
-        while size > 0:
-            if self._decompressor.eof and not self._start_next_stream():
-                break
-            data = b""
-            if self._decompressor.needs_input:
-                self._predict_compressed_end()
-                data = self._compressed.read(CHUNK_BYTES)
-                if not data:
-                    raise self._damaged("it ends too early")
+        content = b""
+        while size > 0 and not content and not (self._decompressor.eof and not self._start_next_stream()):
+            data = self._read_compressed() if self._decompressor.needs_input else b""
             try:
                 content = self._decompressor.decompress(data, size)
             except DAMAGE as error:
                 raise self._damaged(error) from error
-            if content:
-                return content
-        return b""
+        self._position += len(content)
+        if self._seek_points.is_due(self._position) and hasattr(self._decompressor, "copy"):
+            state = self._decompressor.copy()
+            self._seek_points.add(SeekPoint(self._position, self._compressed.tell(), state))
+        return content
+
+    def _new_decompressor(self) -> Any:
+        return DECOMPRESSORS[self._compression]()
+
+    def _read_compressed(self) -> bytes:
+        compressed, missing = self._compressed.tell(), self._expected_end - self._position
+        if missing > 0 and self._position > 0:  # Predict how many compressed bytes they take, by the ratio so far.
+            self._compressed.expect_end(compressed + missing * compressed // self._position + SPARE_BYTES)
+        data = self._compressed.read(CHUNK_BYTES) or b""
+        if not data:
+            raise self._damaged("it ends too early")
+        return data
 
     def _damaged(self, reason: object) -> IdxError:
-        return IdxError(
-            f"{self._name}: the {self._compression} data is damaged after {self._position:,} decompressed bytes "
-            f"({reason}). Fetch the file again."
-        )
-
-    def _predict_compressed_end(self) -> None:
-        """Predict how many compressed bytes the expected range takes, by the ratio so far."""
-        compressed, missing = self._compressed.tell(), self._expected_end - self._position
-        if missing > 0 and self._position > 0:
-            self._compressed.expect_end(compressed + missing * compressed // self._position + SPARE_BYTES)
+        place = f"after {self._position:,} decompressed bytes"
+        return IdxError(f"{self._name}: the {self._compression} data is damaged {place} ({reason}). Fetch it again.")
 
     def _start_next_stream(self) -> bool:
         """Go on to the next of several concatenated streams. False at the end of the file."""
@@ -182,14 +164,8 @@ class DecompressedFile(Stream):
             rest = self._compressed.read(CHUNK_BYTES)
             if not rest:
                 return False
-        rest = rest.lstrip(b"\0")
         if self._compression == "deflate":
             raise self._damaged("more data follows its end")
-        self._compressed.seek(self._compressed.tell() - len(rest))
-        self._decompressor = DECOMPRESSORS[self._compression]()
+        self._compressed.seek(self._compressed.tell() - len(rest.lstrip(b"\0")))
+        self._decompressor = self._new_decompressor()
         return True
-
-    def _resume(self, start: SeekPoint | None) -> None:
-        self._position, compressed_position = (start.position, start.compressed_position) if start else (0, 0)
-        self._decompressor = start.decompressor.copy() if start else DECOMPRESSORS[self._compression]()
-        self._compressed.seek(compressed_position)

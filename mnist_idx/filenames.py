@@ -49,13 +49,9 @@ def _normalized(name: str) -> str:
     return re.sub(r"[._ ]", "-", name.lower())
 
 
-def _key(name: str) -> str:
-    return _normalized(base_name(name))
-
-
 def is_same_name(name: str, published: str) -> bool:
     """Whether a member has the name of a published file: `train-images.idx3-ubyte` is `train-images-idx3-ubyte`."""
-    return _key(name) == published
+    return _normalized(base_name(name)) == published
 
 
 def parse_filename(name: str) -> ParsedName | None:
@@ -87,10 +83,9 @@ def _is_hidden(name: str) -> bool:
 
 
 def _looks_unusable(name: str) -> bool:
-    file = _key(name)
-    if NAME.fullmatch(file):
-        return parse_filename(name) is None and not _is_hidden(name)
-    return UNUSABLE.fullmatch(file) is not None and OTHER_FILE.fullmatch(file) is None and not _is_hidden(name)
+    file = _normalized(base_name(name))
+    is_like_idx = NAME.fullmatch(file) or (UNUSABLE.fullmatch(file) and not OTHER_FILE.fullmatch(file))
+    return bool(is_like_idx) and parse_filename(name) is None and not _is_hidden(name)
 
 
 def find_prefixes(members: Sequence[Member], root: str = "") -> list[str]:
@@ -104,27 +99,37 @@ def find_splits(members: Sequence[Member], prefix: str | None = None, root: str 
     `prefix` is the start of the names in one of several datasets; `root`, a folder, is not part of the names. A file
     that looks like an IDX file but cannot be used is an error.
     """
-    chosen = _choose_prefix(find_prefixes(members, root), prefix, members, root)
+    place = root or (members[0].path if members else "")
+    ambiguous = IdxError(f"{place}: cannot tell which file is which: {_listed(members)}. {NAME_THEM}")
+    prefixes, wanted = find_prefixes(members, root), (prefix or "").lower()
+    chosen = [name for name in prefixes if name.lower() == wanted and prefix is not None]
+    chosen = chosen or [name for name in prefixes if name.lower().startswith(wanted)]
+    if not prefixes:
+        raise ambiguous
+    if len(chosen) != 1:
+        expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
+        found, example = ", ".join(map(repr, prefixes)), next(filter(None, chosen or prefixes), "")
+        raise IdxError(f'{place}: found {found}, expected {expected}. Choose one: prefix="{example}".')
     for member in members:
         name = member.name.removeprefix(root)
-        if _looks_unusable(name) and (prefix or "").lower() in name.lower():
-            raise IdxError(
-                f"{member.title}: looks like an IDX file by its name, but cannot be used. Rename it as "
-                "train-images-idx3-ubyte, plain or compressed by gzip, bzip2 or xz, or move it away."
-            )
+        if _looks_unusable(name) and wanted in name.lower():
+            found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
+            raise IdxError(f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz.")
     roles: dict[str, dict[str, list[Member]]] = {}
     for parsed, member in _parse_members(members, root):
-        if parsed.prefix == chosen:
+        if parsed.prefix == chosen[0]:
             roles.setdefault(parsed.split, {}).setdefault(parsed.role, []).append(member)
     if "" in roles and len(roles) > 1:
-        raise _ambiguous(members, root)
-    order = sorted(roles, key=lambda split: SPLIT_ORDER.index(split) if split else 0)
+        raise ambiguous
     splits = {}
-    for split in order:
-        chosen_members = {role: _choose(candidates, members, root) for role, candidates in roles[split].items()}
-        if "images" not in chosen_members:
-            raise IdxError(f"{chosen_members['labels'].title}: found labels, but no images beside them. {NAME_THEM}")
-        splits[split or "train"] = SplitFiles(chosen_members["images"], chosen_members.get("labels"))
+    for split in sorted(roles, key=lambda split: SPLIT_ORDER.index(split) if split else 0):
+        found_members = {role: _choose(candidates) for role, candidates in roles[split].items()}
+        if None in found_members.values():
+            raise ambiguous
+        images, labels = found_members.get("images"), found_members.get("labels")
+        if images is None:
+            raise IdxError(f"{labels and labels.title}: found labels, but no images beside them. {NAME_THEM}")
+        splits[split or "train"] = SplitFiles(images, labels)
     return splits
 
 
@@ -140,48 +145,25 @@ def split_files(members: Sequence[Member]) -> SplitFiles:
 
 def _parse_members(members: Sequence[Member], root: str) -> list[tuple[ParsedName, Member]]:
     """The members whose names are those of IDX files. A folder that all of them are in is no part of the prefixes."""
-    parsed = [
-        (name, member) for member in members if (name := parse_filename(member.name.removeprefix(root).lstrip("/\\")))
-    ]
+    names = [(parse_filename(member.name.removeprefix(root).lstrip("/\\")), member) for member in members]
+    parsed = [(name, member) for name, member in names if name]
     if len({name.prefix.rpartition("/")[0] for name, _ in parsed}) == 1:
         parsed = [(name._replace(prefix=name.prefix.rpartition("/")[2]), member) for name, member in parsed]
     return parsed
 
 
-def _choose_prefix(prefixes: list[str], wanted: str | None, members: Sequence[Member], root: str) -> str:
-    if not prefixes:
-        raise _ambiguous(members, root)
-    chosen = prefixes
-    if wanted is not None:
-        chosen = [name for name in prefixes if name.lower() == wanted.lower()]
-        chosen = chosen or [name for name in prefixes if name.lower().startswith(wanted.lower())]
-    if len(chosen) == 1:
-        return chosen[0]
-    place = root or members[0].path
-    if prefixes == [""]:
-        raise IdxError(f"{place}: found one dataset, whose file names have no prefix. Leave out prefix={wanted!r}.")
-    expected = "expected one dataset" if wanted is None else f"expected one that starts with {wanted!r}"
-    example = next(filter(None, chosen or prefixes), "")
-    raise IdxError(f'{place}: found {", ".join(map(repr, prefixes))}, {expected}. Choose one: prefix="{example}".')
-
-
-def _choose(candidates: list[Member], members: Sequence[Member], root: str) -> Member:
-    """The member to read, of several with the same meaning."""
+def _choose(candidates: list[Member]) -> Member | None:
+    """The member to read, of several with the same meaning; None if they are different files."""
     # Kaggle's MNIST has each file twice: raw, and in a folder of the file's own name.
-    nested = [member for member in candidates if is_same_name(os.path.dirname(member.name), _key(member.name))]
+    nested = [one for one in candidates if is_same_name(os.path.dirname(one.name), _normalized(base_name(one.name)))]
     direct = [member for member in candidates if member not in nested] or nested
     if len({COMPRESSION_SUFFIX.sub("", member.name) for member in direct}) > 1:
-        raise _ambiguous(members, root)
+        return None
     # Prefer a plain file to a compressed copy of it. In a tar, a later member replaces an earlier one.
     chosen = min(reversed(direct), key=lambda member: COMPRESSION_SUFFIX.search(member.name) is not None)
     if chosen.problem:
         raise IdxError(f"{chosen.title}: {chosen.problem}")
     return chosen
-
-
-def _ambiguous(members: Sequence[Member], root: str) -> IdxError:
-    place = root or (members[0].path if members else "")
-    return IdxError(f"{place}: cannot tell which file is which: {_listed(members)}. {NAME_THEM}")
 
 
 def _listed(members: Sequence[Member]) -> str:

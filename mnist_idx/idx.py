@@ -10,8 +10,7 @@ Source: Yann LeCun's page of the MNIST database, http://yann.lecun.com/exdb/mnis
 import io
 import math
 import struct
-from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +28,7 @@ KNOWN_TYPES = ", ".join(map(str, TYPE_CODES))
 # A batch holds at most this many records and bytes.
 BATCH_RECORDS = 1000
 BATCH_BYTES = 1 << 20
-# A header can announce records of any size. Larger ones are refused before anything is allocated.
-MAX_RECORD_BYTES = 64 << 20
+MAX_RECORD_BYTES = 64 << 20  # a header can announce any size
 MAX_DIMENSIONS = 32  # what every version of NumPy can hold
 CHUNK_BYTES = 1 << 20
 
@@ -64,9 +62,6 @@ class Stream(io.RawIOBase):
         """Hint that nothing from `position` on is read soon."""
 
 
-BinaryFile = IO[bytes] | Stream
-
-
 class Header(NamedTuple):
     """An IDX header: the element type, in native byte order, and the size of each dimension."""
 
@@ -87,18 +82,13 @@ class Header(NamedTuple):
         return math.prod(self.record_shape) * self.dtype.itemsize
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the header itself."""
-        return 4 + 4 * len(self.shape)
-
-    @property
     def file_size(self) -> int:
         """Bytes of the whole file, header included."""
         return self.offset_of(self.num_records)
 
     def offset_of(self, record: int) -> int:
         """Position of a record in the file, in bytes."""
-        return self.nbytes + record * self.record_size
+        return 4 + 4 * len(self.shape) + record * self.record_size
 
     @property
     def batch_size(self) -> int:
@@ -116,31 +106,30 @@ class Header(NamedTuple):
         return struct.pack(f">BBBB{len(self.shape)}I", 0, 0, TYPE_CODES[self.dtype], len(self.shape), *self.shape)
 
 
-def read_header(stream: BinaryFile, name: str) -> Header:
+def read_header(stream: Stream, name: str) -> Header:
     """Read the header, and leave the stream positioned after it. `name` is used in error messages."""
-    magic = read_fully(stream, 4)
+    magic = bytes(read_fully(stream, 4))
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise IdxError(
-            f"{name}: not an IDX file: found {bytes(magic)!r} at its start, expected two zero bytes, the element type "
-            "and the number of dimensions (0x00000803 for images, 0x00000801 for labels)."
-        )
-    code, dimensions = magic[2], magic[3]
+        raise IdxError(f"{name}: found {magic!r} at its start, expected two zero bytes. It is not an IDX file.")
+    code, dimensions = magic[2:]
     sizes = read_fully(stream, 4 * dimensions)
     if code not in ELEMENT_TYPES:
         raise IdxError(f"{name}: found the element type 0x{code:02X}, expected {KNOWN_TYPES}. Is the file damaged?")
     if len(sizes) < 4 * dimensions:
         raise IdxError(f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again.")
     header = Header(ELEMENT_TYPES[code], struct.unpack(f">{dimensions}I", sizes))
-    limit = f"expected at most {MAX_DIMENSIONS} dimensions and {MAX_RECORD_BYTES:,} bytes per record"
     largest = math.prod(max(1, size) for size in header.record_shape) * header.dtype.itemsize
+    expected = ""
     if dimensions > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES:
-        raise IdxError(f"{name}: the header announces {header.shape}, {limit}. Is the file damaged?")
-    if header.num_records and not header.record_size:
-        raise IdxError(f"{name}: the header {header.shape} announces records of no bytes. Is the file damaged?")
+        expected = f"at most {MAX_DIMENSIONS} dimensions and {MAX_RECORD_BYTES:,} bytes per record"
+    elif header.num_records and not header.record_size:
+        expected = "records of at least one byte"
+    if expected:
+        raise IdxError(f"{name}: the header announces {header.shape}, expected {expected}. Is the file damaged?")
     return header
 
 
-def read_records(stream: BinaryFile, header: Header, name: str, start: int, stop: int) -> np.ndarray:
+def read_records(stream: Stream, header: Header, name: str, start: int, stop: int) -> np.ndarray:
     """Read the records `start` to `stop` as an array `(stop - start, *record_shape)` in native byte order.
 
     When the range ends with the last record, the end of the file is checked, too.
@@ -157,24 +146,15 @@ def read_records(stream: BinaryFile, header: Header, name: str, start: int, stop
     return big_endian.astype(header.dtype, copy=False).reshape(stop - start, *header.record_shape)
 
 
-def iter_batches(stream: BinaryFile, header: Header, name: str) -> Iterator[np.ndarray]:
-    """Read all records in batches `(k, *record_shape)`, in native byte order."""
-    for start in range(0, header.num_records or 1, header.batch_size):
-        batch = read_records(stream, header, name, start, min(start + header.batch_size, header.num_records))
-        if len(batch):
-            yield batch
-
-
 def check_size(header: Header, size: int, name: str) -> None:
     """Compare the size that a header announces with the bytes that are there."""
-    announced = f"{name}: the header {header.shape} announces {header.file_size:,} bytes, but"
-    if size < header.file_size:
-        raise IdxError(f"{announced} the data ends after {size:,}. The file is cut short: fetch it again.")
-    if size > header.file_size:
-        raise IdxError(f"{announced} more data follows. Header and data do not belong together: fetch the file again.")
+    if size != header.file_size:
+        found = f"the data ends after {size:,}. It is cut short" if size < header.file_size else "more data follows"
+        announced = f"the header {header.shape} announces {header.file_size:,} bytes"
+        raise IdxError(f"{name}: {announced}, but {found}. Fetch the file again.")
 
 
-def read_fully(stream: BinaryFile, size: int) -> bytes | bytearray:
+def read_fully(stream: Stream, size: int) -> bytes | bytearray:
     """Read `size` bytes, fewer only where the stream ends. Memory grows with the bytes that arrive."""
     data = stream.read(min(size, CHUNK_BYTES)) or b""
     if len(data) == size or not data:

@@ -1,22 +1,27 @@
 """`IdxFolder`: anyone's IDX files, as `imagefolder` is for pictures."""
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import datasets
+import numpy as np
 
 from .archive import list_folder, list_members
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig, transposed
 from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
-from .idx import IdxError
+from .idx import Header, IdxError
 from .records import IdxFile, SplitReader
 from .remote import download, evict, is_remote
 from .storage import Member, SplitFiles, verify_member
 
 # Each class gets a name.
 MAX_CLASSES = 100_000
+# Of each split: the header of its images, numbers per label (0: no labels), the largest class (-1: not needed).
+Metadata = dict[str, tuple[Header, int, int]]
 ONE_BY_ONE = 'Load the splits one by one: data_files={"train": …}.'
 
 
@@ -55,36 +60,33 @@ class IdxFolder(IdxBuilder):
         """Find the files of each split by their names. Their headers and labels tell the features."""
         self._downloads: dict[str, str] = {}
         splits = {name: self._download(dl_manager, files) for name, files in self._match_files(dl_manager).items()}
-        has_classes = self.config.label_names is not None or self.info.features is not None
         failure = None
         try:
+            has_classes = self.config.label_names is not None or self.info.features is not None
             metadata = read_metadata(splits, self.download_config, has_classes)
         except IdxError as error:
             failure = error
         if failure is not None:
             raise self.give_up(failure)
-        features = _infer_features(metadata, self.config)
-        if self.info.features is None:
-            self.info.features = features
-        return {name: found.files for name, found in metadata.items()}
+        features = self._infer_features(splits, metadata)
+        self.info.features = self.info.features or features
+        return {name: files._replace(num_records=metadata[name][0].num_records) for name, files in splits.items()}
 
     def give_up(self, error: IdxError) -> IdxError:
         return evict(self._downloads, error)
 
     def _match_files(self, dl_manager: Any) -> dict[str, SplitFiles]:
         config = self.config
-        if config.data_files is None:
-            members = self._list(dl_manager, config.data_dir)
-            if _is_single_file(members, config.data_dir):
-                parsed = parse_filename(base_name(config.data_dir))
-                return {(parsed.split if parsed and parsed.split else "train"): split_files(members)}
-            return find_splits(members, config.prefix, root=config.data_dir)
-        splits = {}
-        for split, paths in config.data_files.items():
+        data_files = config.data_files or {None: [config.data_dir]}
+        splits: dict[str, SplitFiles] = {}
+        for split, paths in data_files.items():
             listed = {str(path): self._list(dl_manager, str(path)) for path in paths}
             members = [member for found in listed.values() for member in found]
-            if all(_is_single_file(found, path) for path, found in listed.items()):
-                splits[str(split)] = split_files(members)
+            if all(len(found) == 1 and found[0].name == path for path, found in listed.items()):
+                parsed = parse_filename(base_name(members[0].name))
+                splits[str(split or (parsed and parsed.split) or "train")] = split_files(members)
+            elif split is None:
+                splits = find_splits(members, config.prefix, root=config.data_dir)
             else:
                 splits[str(split)] = _pick_split(find_splits(members, config.prefix), str(split), members)
         return splits
@@ -118,9 +120,22 @@ class IdxFolder(IdxBuilder):
         self._downloads[copy] = path
         return copy
 
-
-def _is_single_file(members: list[Member], path: str) -> bool:
-    return len(members) == 1 and members[0].name == path
+    def _infer_features(self, splits: Mapping[str, SplitFiles], metadata: Metadata) -> datasets.Features:
+        names = self.config.label_names
+        if names is None:
+            names = [str(number) for number in range(1 + max(largest for _, _, largest in metadata.values()))]
+        features = []
+        for name, (header, parts, _) in metadata.items():
+            shape = transposed(header.record_shape) if self.config.transpose else header.record_shape
+            title, class_names = splits[name].images.title, names if parts else None
+            features.append(make_features(title, shape, str(header.dtype), class_names, parts, self.config.as_array))
+            if features[-1] != features[0]:
+                first, place = next(iter(metadata.values()))[0], next(iter(splits.values())).images.title
+                expected = f"{first.dtype} {first.record_shape} as in {place}"
+                raise IdxError(
+                    f"{title}: found {header.dtype} {header.record_shape}, expected {expected}. {ONE_BY_ONE}"
+                )
+        return features[0]
 
 
 def _pick_split(splits: dict[str, SplitFiles], split: str, members: list[Member]) -> SplitFiles:
@@ -135,62 +150,29 @@ def _pick_split(splits: dict[str, SplitFiles], split: str, members: list[Member]
     return splits[name]
 
 
-class SplitMetadata(NamedTuple):
-    """What the headers and labels of a split tell."""
-
-    files: SplitFiles  # with their number of records
-    record_shape: tuple[int, ...]  # of an image as it is stored
-    dtype: str  # element type of the images
-    label_parts: int  # numbers per label; 0 without labels
-    max_label: int  # the largest class, -1 if it is not needed or there is none
-
-
 def read_metadata(
     splits: Mapping[str, SplitFiles], config: datasets.DownloadConfig | None = None, has_classes: bool = False
-) -> dict[str, SplitMetadata]:
+) -> Metadata:
     """Read the headers of each split, and all labels unless the classes are known. Refuse what cannot be loaded."""
     metadata = {}
     for name, files in splits.items():
-        reader = SplitReader(files, config)
-        try:
-            max_label = -1 if has_classes or reader.labels is None else _max_label(reader.labels)
-        finally:
-            reader.close()
-        header = reader.images.header
-        files = files._replace(num_records=reader.num_records)
-        metadata[name] = SplitMetadata(files, header.record_shape, str(header.dtype), reader.label_parts, max_label)
-    if len({found.label_parts for found in metadata.values()}) > 1:
-        parts = ", ".join(f"{found.label_parts} in {name!r}" for name, found in metadata.items())
-        title = next(iter(metadata.values())).files.images.title
-        raise IdxError(f"{title}: found splits with different numbers per label: {parts}. {ONE_BY_ONE}")
+        with closing(SplitReader(files, config)) as reader:
+            labels = reader.labels
+            parts = math.prod(labels.header.record_shape) if labels else 0
+            metadata[name] = reader.images.header, parts, -1 if has_classes or not labels else _max_label(labels)
+    if len({parts for _, parts, _ in metadata.values()}) > 1:
+        found = ", ".join(f"{parts} in {name!r}" for name, (_, parts, _) in metadata.items())
+        title = next(iter(splits.values())).images.title
+        raise IdxError(f"{title}: found splits with different numbers per label: {found}. {ONE_BY_ONE}")
     return metadata
 
 
 def _max_label(labels: IdxFile) -> int:
     smallest, largest = 0, -1
     for batch in labels.batches():
-        classes = batch.reshape(len(batch), -1)[:, 0]
-        smallest, largest = min(smallest, int(classes.min())), max(largest, int(classes.max()))
+        classes = batch.reshape(len(batch), math.prod(batch.shape[1:]))[:, 0].astype(np.int64)
+        smallest, largest = min(smallest, classes.min(initial=0)), max(largest, classes.max(initial=-1))
     if smallest < 0 or largest >= MAX_CLASSES:
-        raise IdxError(
-            f"{labels.title}: found labels from {smallest:,} to {largest:,}, expected 0 to {MAX_CLASSES - 1:,}. If "
-            'they are no classes, pass features=Features({"image": Image(), "label": Value("int64")}).'
-        )
-    return largest
-
-
-def _infer_features(metadata: Mapping[str, SplitMetadata], config: IdxFolderConfig) -> datasets.Features:
-    largest = max(found.max_label for found in metadata.values())
-    names = list(config.label_names) if config.label_names is not None else list(map(str, range(largest + 1)))
-    features = []
-    for found in metadata.values():
-        shape = transposed(found.record_shape) if config.transpose else found.record_shape
-        title, parts = found.files.images.title, found.label_parts
-        features.append(make_features(title, shape, found.dtype, names if parts else None, parts, config.as_array))
-        if features[-1] != features[0]:
-            first = next(iter(metadata.values()))
-            raise IdxError(
-                f"{title}: found {found.dtype} {found.record_shape}, expected {first.dtype} {first.record_shape} as in "
-                f"{first.files.images.title}: arrays of one column have one type and shape. {ONE_BY_ONE}"
-            )
-    return features[0]
+        found = f"{labels.title}: found labels from {smallest:,} to {largest:,}, expected 0 to {MAX_CLASSES - 1:,}"
+        raise IdxError(f'{found}. For labels that are no classes, pass features= with "label": Value("int64").')
+    return int(largest)

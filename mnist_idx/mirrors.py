@@ -1,5 +1,6 @@
 """Published files → members, from the first source that works."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -17,25 +18,15 @@ logger = datasets.utils.logging.get_logger(__name__)
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
 
 
+@dataclass
 class Mirrors:
-    """The sources of a published dataset. One that fails is replaced by the next.
+    """The sources of a published dataset. One that fails is replaced by the next."""
 
-    `title` is what error messages call the dataset, `way_out` what they advise when no source works.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        dataset: PublishedDataset,
-        sources: list[Source],
-        download_config: datasets.DownloadConfig | None = None,
-        way_out: str = "",
-    ) -> None:
-        self.title = title
-        self.dataset = dataset
-        self.sources = sources
-        self.download_config = download_config
-        self.way_out = way_out
+    title: str  # what error messages call the dataset
+    dataset: PublishedDataset
+    sources: list[Source]
+    download_config: datasets.DownloadConfig | None = None
+    way_out: str = ""  # what error messages advise when no source works
 
     def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
         """Locate the splits in the first usable source from number `first` on.
@@ -86,8 +77,8 @@ class Mirrors:
             downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
             failure = evict(downloads, failure)
             if last_try or not downloads:
-                raise failure
-        raise AssertionError("unreachable")
+                break
+        raise failure
 
     def _urls(self, number: int) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or "" for an archive."""
@@ -111,12 +102,8 @@ class Mirrors:
                 raise IdxError(f"{self.sources[number].url}: found {names}, expected {file.name} of {self.title}.")
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
-            known: dict[str, Any] = {
-                "published_size": file.size,
-                "sha256": file.sha256,
-                "content_sha256": file.content_sha256,
-            }
-            return found[-1]._replace(size=size, **known)
+            digests = {"sha256": file.sha256, "content_sha256": file.content_sha256}
+            return found[-1]._replace(size=size, published_size=file.size, **digests)  # type: ignore[arg-type]
 
         return {
             name: SplitFiles(find(split.images), find(split.labels), split.num_records, number, failures)
@@ -126,11 +113,10 @@ class Mirrors:
 
 def _verified(files: SplitFiles) -> SplitFiles:
     """Verify the members of a split once, so that reading them later need not."""
-    verified = []
+    assert files.labels is not None
     for member in (files.images, files.labels):
-        assert member is not None
         verify_member(member)
-        verified.append(member._replace(sha256="", content_sha256=""))
-    files = files._replace(images=verified[0], labels=verified[1])
+    images, labels = (one._replace(sha256="", content_sha256="") for one in (files.images, files.labels))
+    files = files._replace(images=images, labels=labels)
     SplitReader(files).close()
     return files

@@ -24,11 +24,12 @@ from .mirrors import MIRROR_VARIABLE, Mirrors
 from .png import encode_png as encode_png
 from .records import SplitReader as SplitReader
 from .remote import is_remote
-from .sampling import check_num_samples, count_selected
+from .sampling import count_selected
 from .storage import SplitFiles
 
 # Of the data, not of the package.
 VERSION = "1.0.0"
+OPTIONS: dict[str, dict[str, Any]] = {"subset": {"num_samples": 100, "seed": 1}}
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {}).'
 
 
@@ -43,42 +44,34 @@ class MnistIdxConfig(IdxConfig):
             raise IdxError(f"mnist_idx/{self.name} takes no {option}=. {OWN_FILES.format(f'{option}=…')}")
 
 
-def _config(name: str, description: str, **options: Any) -> MnistIdxConfig:
-    return MnistIdxConfig(name=name, version=VERSION, description=description, **options)
-
-
 class MnistIdx(IdxBuilder):
     """MNIST, a subset, a miniature, and its relatives."""
 
     VERSION = datasets.Version(VERSION)
     BUILDER_CONFIG_CLASS = MnistIdxConfig
     BUILDER_CONFIGS = [
-        _config("mnist", DATASETS["mnist"].description),
-        _config("subset", "A seeded, shuffled subset of MNIST.", num_samples=100, seed=1),
-        *(
-            _config(name, dataset.description, transpose=dataset.transposed)
-            for name, dataset in DATASETS.items()
-            if name != "mnist"
-        ),
+        MnistIdxConfig(
+            name=name, version=VERSION, description=data.description, transpose=data.transposed, **OPTIONS.get(name, {})
+        )
+        for name, data in DATASETS.items()
     ]
     DEFAULT_CONFIG_NAME = "mnist"
 
     def _info(self) -> datasets.DatasetInfo:
         config = self.config
-        dataset = DATASETS["mnist" if config.name == "subset" else config.name]
-        check_num_samples(config.num_samples, {name: split.num_records for name, split in dataset.splits.items()})
-        parts = dataset.label_parts
+        dataset = DATASETS[config.name]
+        counts = count_selected(config.num_samples, {name: s.num_records for name, s in dataset.splits.items()})
+        labels = dataset.class_names, dataset.label_parts
         splits = datasets.SplitDict(dataset_name=self.dataset_name)
         for name, split in dataset.splits.items():
-            count = count_selected(split.num_records, config.num_samples)
-            num_bytes = split.num_bytes * count // split.num_records
-            splits.add(datasets.SplitInfo(name, num_bytes, count, dataset_name=self.dataset_name))
+            num_bytes = split.num_bytes * counts[name] // split.num_records
+            splits.add(datasets.SplitInfo(name, num_bytes, counts[name], dataset_name=self.dataset_name))
         return datasets.DatasetInfo(
             description=dataset.description,
             citation=dataset.citation,
             homepage=dataset.homepage,
             license=dataset.license,
-            features=make_features(config.name, (28, 28), "uint8", dataset.class_names, parts, config.as_array),
+            features=make_features(config.name, (28, 28), "uint8", *labels, config.as_array),
             splits=splits,
             download_size=dataset.sources[0].size,
             dataset_size=sum(split.num_bytes for split in splits.values()),
@@ -98,35 +91,25 @@ class MnistIdx(IdxBuilder):
 
 
 def published_mirrors(
-    name: str,
-    data_dir: str | None = None,
-    download_config: datasets.DownloadConfig | None = None,
-    base_path: str | None = None,
+    name: str, data_dir: str | None = None, config: datasets.DownloadConfig | None = None, base_path: str | None = None
 ) -> Mirrors:
-    """The sources of a published dataset, or a copy of its files in `data_dir`.
-
-    A script of `datasets` 3.x runs from a copy without its data files, which are in `base_path`.
-    """
-    dataset = DATASETS["mnist" if name == "subset" else name]
+    """The sources of a published dataset, or a copy of its files in `data_dir`. Relative paths are in `base_path`."""
+    dataset = DATASETS[name]
     title = f"mnist_idx/{name}"
     if data_dir is not None:
         way_out = f"Expected a copy of {title}. " + OWN_FILES.format(f'data_dir="{data_dir}"')
-        return Mirrors(title, dataset, [Source(data_dir, 0)], download_config, way_out)
-    sources = [source._replace(url=_package_path(source.url, base_path)) for source in dataset.sources]
+        return Mirrors(title, dataset, [Source(data_dir, 0)], config, way_out)
+    folder: Path | str = Path(__file__).parent
+    # A script of `datasets` 3.x runs from a copy of the code, without its data files.
+    if base_path is not None and not (Path(folder) / "data").exists():
+        folder = base_path if is_remote(base_path) else Path(base_path).resolve()
+    sources = [
+        one if is_remote(one.url) else one._replace(url=os.path.join(folder, one.url)) for one in dataset.sources
+    ]
     ways_out = ["pass data_dir= with a copy of the files", 'load the miniature "tiny", which needs no network']
-    if dataset is DATASETS["mnist"]:
-        mirror = os.environ.get(MIRROR_VARIABLE)
-        if mirror:
+    if dataset.sources is DATASETS["mnist"].sources:
+        if mirror := os.environ.get(MIRROR_VARIABLE):
             sources.insert(0, Source(mirror, 0))
         else:
             ways_out.insert(0, f"set {MIRROR_VARIABLE} to a URL or path of the archive")
-    return Mirrors(title, dataset, sources, download_config, f"Ways out: {', or '.join(ways_out)}.")
-
-
-def _package_path(url: str, base_path: str | None) -> str:
-    if is_remote(url):
-        return url
-    beside = Path(__file__).parent / url
-    if beside.exists() or base_path is None:
-        return str(beside)
-    return f"{base_path}/{url}" if is_remote(base_path) else str(Path(base_path).resolve() / url)
+    return Mirrors(title, dataset, sources, config, f"Ways out: {', or '.join(ways_out)}.")

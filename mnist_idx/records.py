@@ -1,9 +1,6 @@
 """The records of a split: any range of them, or a selection, in batches."""
 
-import itertools
-import math
 import os
-import weakref
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +11,8 @@ import numpy as np
 from datasets import DownloadConfig
 
 from .compression import SeekPoints
-from .idx import IdxError, check_size, read_header, read_records
-from .storage import Member, SeekPointsByLevel, SplitFiles, open_member
+from .idx import IdxError, Stream, check_size, read_header, read_records
+from .storage import SeekPointsByLevel, SplitFiles, closed_on_error, open_member
 
 T = TypeVar("T")
 
@@ -35,20 +32,15 @@ class Batch(NamedTuple):
 
 
 class IdxFile:
-    """An open IDX file: its header, and any range of its records."""
+    """An open IDX file: its header, and any range of its records. `title` is used in error messages."""
 
-    def __init__(
-        self, member: Member, config: DownloadConfig | None, seek_points: SeekPointsByLevel | None = None
-    ) -> None:
-        self.title = member.title
-        self._stream = open_member(member, config, seek_points)
-        try:
-            self.header = read_header(self._stream, self.title)
-            if self._stream.size is not None:
-                check_size(self.header, self._stream.size, self.title)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, stream: Stream, title: str) -> None:
+        self.title = title
+        self._stream = stream
+        with closed_on_error(stream):
+            self.header = read_header(stream, title)
+            if stream.size is not None:
+                check_size(self.header, stream.size, title)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """The records `start` to `stop`, `(stop - start, *record_shape)`."""
@@ -57,10 +49,16 @@ class IdxFile:
             read_header(self._stream, self.title)
         return read_records(self._stream, self.header, self.title, start, stop)
 
-    def batches(self) -> Iterator[np.ndarray]:
-        """All records, in batches."""
-        for start in range(0, self.header.num_records, self.header.batch_size):
-            yield self.read(start, min(start + self.header.batch_size, self.header.num_records))
+    def batches(
+        self, start: int = 0, stop: int | None = None, size: int | None = None, first: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Read the records `start` to `stop` in at least one batch of `size` records, the first of at most `first`."""
+        stop = self.header.num_records if stop is None else stop
+        size = size or self.header.batch_size
+        position = min(stop, start + min(size, first or size))
+        yield self.read(start, position)
+        for begin in range(position, stop, size):
+            yield self.read(begin, min(begin + size, stop))
 
     def expect_end(self, record: int) -> None:
         self._stream.expect_end(self.header.offset_of(record))
@@ -80,41 +78,31 @@ class SplitReader:
     ) -> None:
         self._reached = -1
         self._selected: tuple[Sequence[int], Batch] | None = None
-        self.images = IdxFile(files.images, config, seek_points)
+        self.images = IdxFile(open_member(files.images, config, seek_points), files.images.title)
         self.labels: IdxFile | None = None
-        try:
+        with closed_on_error(self):
             if files.labels is not None:
-                self.labels = IdxFile(files.labels, config)
+                self.labels = IdxFile(open_member(files.labels, config), files.labels.title)
             self._check_headers(files.num_records)
-        except BaseException:
-            self.close()
-            raise
         self.num_records = self.images.header.num_records
-        self.batch_size = self.images.header.batch_size
 
     @property
-    def label_parts(self) -> int:
-        """Numbers per label; 0 without labels."""
-        return math.prod(self.labels.header.record_shape) if self.labels is not None else 0
+    def _files(self) -> list[IdxFile]:
+        return [file for file in (self.images, self.labels) if file is not None]
 
     def close(self) -> None:
-        self.images.close()
-        if self.labels is not None:
-            self.labels.close()
+        for file in self._files:
+            file.close()
 
-    def batches(self, start: int = 0, stop: int | None = None, first_batch: int | None = None) -> Iterator[Batch]:
-        """Read the records `start` to `stop`, in at least one batch. The first may be smaller than the others."""
+    def batches(self, start: int = 0, stop: int | None = None, first: int | None = None) -> Iterator[Batch]:
+        """Read the records `start` to `stop`, in at least one batch, the first of at most `first` records."""
         stop = self.num_records if stop is None else stop
         # A read that continues the last one probably continues to the end.
         expected = self.num_records if start == self._reached else stop
         self._reached = stop
-        files = [file for file in (self.images, self.labels) if file is not None]
-        for file in files:
+        for file in self._files:
             file.expect_end(expected)
-        first_stop = start + min(first_batch or self.batch_size, self.batch_size)
-        bounds = itertools.chain([start], range(first_stop, stop, self.batch_size), [stop])
-        for first, last in itertools.pairwise(bounds):
-            yield Batch(*(file.read(first, last) for file in files))
+        yield from map(Batch, *(f.batches(start, stop, self.images.header.batch_size, first) for f in self._files))
 
     def selected_batches(self, indices: Sequence[int], start: int, stop: int) -> Iterator[Batch]:
         """Read the records with the given numbers, in the given order: of these, positions `start` to `stop`.
@@ -126,75 +114,58 @@ class SplitReader:
         images, labels = self._selected[1]
         if start == 0 and stop == len(indices):
             self._selected = None
-        for first in range(start, max(stop, start + 1), self.batch_size):
-            part = slice(first, min(stop, first + self.batch_size))
+        for first in range(start, max(stop, start + 1), self.images.header.batch_size):
+            part = slice(first, min(stop, first + self.images.header.batch_size))
             yield Batch(images[part], None if labels is None else labels[part])
 
-    def check_selectable(self, count: int) -> None:
-        """Prove that the file is as long as its header announces, before `count` records take memory."""
-        if count > MAX_UNPROVEN_RECORDS:
+    def check_selectable(self, num_samples: int | None) -> None:
+        """Prove that the file is as long as its header announces, before a selection of its records takes memory."""
+        if min(num_samples or self.num_records, self.num_records) > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
-    def allocate(self, count: int) -> Batch:
-        """An uninitialized batch of `count` records."""
-        headers = [file.header for file in (self.images, self.labels) if file is not None]
-        try:
-            return Batch(*(np.empty((count, *header.record_shape), header.dtype) for header in headers))
-        except (MemoryError, ValueError) as error:
-            raise too_large(self.images.title, count) from error
-
     def _select(self, indices: Sequence[int]) -> Batch:
-        positions = np.argsort(np.asarray(indices, dtype=np.int64))
-        ascending = np.asarray(indices, dtype=np.int64)[positions]
+        numbers = np.asarray(indices, dtype=np.int64)
+        positions = np.argsort(numbers)
+        ascending = numbers[positions]
         gap = max(1, MAX_GAP_BYTES // max(1, self.images.header.record_size))
-        runs = np.split(ascending, np.flatnonzero(np.diff(ascending) > gap) + 1) if len(ascending) else []
-        selected = self.allocate(len(ascending))
+        try:
+            selected = Batch(*(np.empty((len(numbers), *f.header.record_shape), f.header.dtype) for f in self._files))
+        except (MemoryError, ValueError) as error:
+            raise too_large(self.images.title, len(numbers)) from error
         done = 0
-        for batch in (batch for run in runs for batch in self._select_run(run)):
-            targets = positions[done : done + len(batch.images)]
-            selected.images[targets] = batch.images
-            if selected.labels is not None:
-                selected.labels[targets] = batch.labels
-            done += len(batch.images)
+        for run in np.split(ascending, np.flatnonzero(np.diff(ascending) > gap) + 1) if len(ascending) else []:
+            start = int(run[0])
+            for batch in self.batches(start, int(run[-1]) + 1):
+                inside = run[(run >= start) & (run < start + len(batch.images))] - start
+                targets = positions[done : done + len(inside)]
+                selected.images[targets] = batch.images[inside]
+                if selected.labels is not None and batch.labels is not None:
+                    selected.labels[targets] = batch.labels[inside]
+                start += len(batch.images)
+                done += len(inside)
         return selected
 
-    def _select_run(self, ascending: np.ndarray) -> Iterator[Batch]:
-        """The records with ascending numbers that lie close together."""
-        start, stop = int(ascending[0]), int(ascending[-1]) + 1
-        for batch in self.batches(start, stop):
-            inside = ascending[(ascending >= start) & (ascending < start + len(batch.images))] - start
-            yield Batch(batch.images[inside], None if batch.labels is None else batch.labels[inside])
-            start += len(batch.images)
-
-    def _check_headers(self, num_records: int | None) -> None:
+    def _check_headers(self, num_records: int) -> None:
         shape, title = self.images.header.shape, self.images.title
         if len(shape) < 2:
-            raise IdxError(
-                f"{title}: found the shape {shape}, expected images (records, rows, columns) or (records, rows, "
-                "columns, 3). Are these the labels?"
-            )
-        if num_records not in (None, shape[0]):
+            expected = "images (records, rows, columns) or (records, rows, columns, 3)"
+            raise IdxError(f"{title}: found the shape {shape}, expected {expected}. Are these the labels?")
+        if num_records not in (0, shape[0]):
             raise IdxError(f"{title}: found {shape[0]:,} records, expected {num_records:,} as in the published file.")
         if self.labels is None:
             return
         labels, found = self.labels.header, f"{self.labels.title}: found {self.labels.header.dtype}"
         if labels.dtype.kind not in "iu" or len(labels.shape) not in (1, 2):
-            raise IdxError(
-                f"{found} of shape {labels.shape}, expected integers of shape (records,) or (records, parts). Are "
-                "these the images?"
-            )
+            expected = "integers of shape (records,) or (records, parts)"
+            raise IdxError(f"{found} of shape {labels.shape}, expected {expected}. Are these the images?")
         if labels.num_records != shape[0]:
-            raise IdxError(
-                f"{found} of shape {labels.shape}, expected a label for each of the {shape[0]:,} records in {title}. "
-                "The two files do not belong together."
-            )
+            expected = f"a label for each of the {shape[0]:,} records in {title}"
+            raise IdxError(f"{found} of shape {labels.shape}, expected {expected}. The files do not belong together.")
 
 
 def too_large(title: str, count: int) -> IdxError:
-    return IdxError(
-        f"{title}: {count:,} records do not fit into memory. Set num_samples= to fewer, or stream them in the order of "
-        "the file: load_dataset(…, streaming=True) without num_samples= and seed=."
-    )
+    way_out = "Set num_samples= to fewer, or stream them with streaming=True, without num_samples= and seed=."
+    return IdxError(f"{title}: {count:,} records do not fit into memory. {way_out}")
 
 
 class ReaderPool:
@@ -207,10 +178,14 @@ class ReaderPool:
     def __init__(self, download_config: DownloadConfig | None = None) -> None:
         self._config = download_config
         self._splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], SeekPointsByLevel]] = {}
-        weakref.finalize(self, _close_readers, self._splits)
 
     def __reduce__(self) -> Any:
         return ReaderPool, (self._config,)
+
+    def __del__(self) -> None:
+        for parked, _ in self._splits.values():
+            for reader in parked:
+                reader.close()
 
     @contextmanager
     def borrow(self, files: SplitFiles) -> Iterator[SplitReader]:
@@ -220,20 +195,11 @@ class ReaderPool:
             reader = parked.pop()
         except IndexError:
             reader = SplitReader(files, self._config, seek_points)
-        try:
+        with closed_on_error(reader):
             yield reader
-        except BaseException:
-            reader.close()
-            raise
         parked.append(reader)
         while len(parked) > MAX_PARKED:
             parked.pop(0).close()
-
-
-def _close_readers(splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], SeekPointsByLevel]]) -> None:
-    for parked, _ in splits.values():
-        for reader in parked:
-            reader.close()
 
 
 def prefetch(items: Generator[T, None, None], depth: int = PREFETCH_DEPTH) -> Iterator[T]:

@@ -1,16 +1,16 @@
 """Remote files over `fsspec`: byte ranges, with retries."""
 
 import errno
-import functools
 import io
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
+import fsspec.asyn
 import huggingface_hub
 from datasets import DownloadConfig
 from datasets.utils.file_utils import _prepare_path_and_storage_options
@@ -20,20 +20,19 @@ from .idx import IdxError, Stream, TransferError
 T = TypeVar("T")
 
 # Too large a request wastes bandwidth, too small a one wastes round trips: start small, then double. In bytes.
+FIRST_REQUEST = 32 << 10
 MAX_REQUEST = 1 << 20
-REQUESTS = (32 << 10, MAX_REQUEST)
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
 MAKE_ROOM = "Make room there, or set cache_dir= or the environment variable HF_HOME to another disk."
 LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
 
+# fsspec sends requests from a thread that a forked process lacks. Older versions wait for it forever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
+
 
 def is_remote(path: str) -> bool:
     return "://" in path and not path.startswith("file://")
-
-
-def local_path(path: str) -> str:
-    """A local path without the protocol of a `file://` URL. Remote paths stay as they are."""
-    return path.removeprefix("file://")
 
 
 class RemoteFile(Stream):
@@ -43,20 +42,17 @@ class RemoteFile(Stream):
     """
 
     def __init__(
-        self, path: str, config: DownloadConfig | None, size: int | None, stop: int | None, requests: tuple[int, int]
+        self, path: str, config: DownloadConfig | None, size: int | None = None, max_request: int = MAX_REQUEST
     ) -> None:
         self._path = path
-        self._first_request, self._max_request = requests
-        self._request_size = self._first_request
-        self._handle: Any = None
-        self._position = 0
+        self._max_request = max_request
+        self._request_size = self._position = self._buffer_start = 0
+        self._expected_end = self._furthest_end = 0
         self._buffer = b""
-        self._buffer_start = 0
+        self._handle: Any = None
         self._fs, self._fs_path = file_system(path, config)
         self.size = retry(lambda: self._fs.info(self._fs_path)["size"], path) if size is None else size
         self._sequential = self.size is None
-        self._stop = min((end for end in (self.size, stop) if end is not None), default=None)
-        self._expected_end = 0
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
@@ -74,9 +70,8 @@ class RemoteFile(Stream):
             self._position = 0
             while self.read(MAX_REQUEST):
                 pass
-            self.size = self._stop = self._position
-        origin = (0, self._position, self.size or 0)[whence]
-        self._position = max(0, origin + position)
+            self.size = self._position
+        self._position = max(0, (0, self._position, self.size or 0)[whence] + position)
         return self._position
 
     def tell(self) -> int:
@@ -84,6 +79,7 @@ class RemoteFile(Stream):
 
     def expect_end(self, position: int) -> None:
         self._expected_end = position
+        self._furthest_end = max(self._furthest_end, position)
 
     def close(self) -> None:
         self._close_handle()
@@ -92,24 +88,25 @@ class RemoteFile(Stream):
     def _close_handle(self) -> None:
         if self._handle is not None:
             self._handle.close()
-            self._handle = None
+        self._handle = None
 
     def _fill(self) -> None:
         """Fetch the bytes that follow the current position into the buffer."""
         sequential = self._buffer and self._position == self._buffer_start + len(self._buffer)
-        self._request_size = min(2 * self._request_size, self._max_request) if sequential else self._first_request
-        stop = self._position + self._request_size
-        if self._stop is not None:
-            stop = min(stop, self._stop)
-        if self._expected_end > self._position:
-            stop = min(stop, self._expected_end)
+        self._request_size = min(2 * self._request_size if sequential else FIRST_REQUEST, self._max_request)
+        ends = [end for end in (self._expected_end, self._furthest_end) if end > self._position]
+        stop = min([self._position + self._request_size, *ends])
+        if self.size is not None:
+            stop = min(stop, self.size)
         self._buffer_start, self._buffer = self._position, b""
         if stop > self._position:
             self._buffer = retry(lambda: self._request(self._position, stop), self._path)
 
     def _request(self, start: int, stop: int) -> bytes:
         try:
-            data = self._request_sequential(start, stop) if self._sequential else self._request_range(start, stop)
+            data = b"" if self._sequential else self._request_range(start, stop)
+            if self._sequential:
+                data = self._request_sequential(start, stop)
         except Exception:
             self._close_handle()
             raise
@@ -119,16 +116,15 @@ class RemoteFile(Stream):
 
     def _request_range(self, start: int, stop: int) -> bytes:
         if self._handle is None:
-            self._handle = self._fs.open(
-                self._fs_path, "rb", block_size=stop - start, cache_type="none", size=self.size
-            )
+            options = {"block_size": stop - start, "cache_type": "none", "size": self.size}
+            self._handle = self._fs.open(self._fs_path, "rb", **options)
         try:
             self._handle.seek(start)
             return self._handle.read(stop - start)[: stop - start]
         except ValueError:  # fsspec raises it if the server ignores ranges
             self._close_handle()
             self._sequential = True
-            return self._request_sequential(start, stop)
+            return b""
 
     def _request_sequential(self, start: int, stop: int) -> bytes:
         if self._handle is not None and self._handle.tell() > start:
@@ -145,36 +141,25 @@ def file_system(path: str, config: DownloadConfig | None) -> tuple[Any, str]:
     """The `fsspec` file system of a URL and the path in it, with the token and storage options that belong to it."""
     if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(("http://", "https://", "hf://")):
         raise TransferError(f"{path}: not fetched, because HF_HUB_OFFLINE is set.")
-    _reset_lock_after_fork()
     try:
         url, options = _prepare_path_and_storage_options(path, config)
         protocols = [protocol for protocol in ("http", "https") if f"{protocol}://" in url]
-        fs, fs_path = fsspec.core.url_to_fs(url, **(_with_stall_limit(options, protocols) if protocols else options))
+        return fsspec.core.url_to_fs(url, **_with_stall_limit(options, protocols))
     except (ImportError, ValueError) as error:
         raise TransferError(f"{path}: cannot be opened: {error}.") from error
-    return fs, fs_path
 
 
-@functools.cache
-def _reset_lock_after_fork() -> None:
-    """fsspec sends requests from a thread that a forked process lacks. Older versions wait for it forever."""
-    import fsspec.asyn
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
-
-
-def _with_stall_limit(options: dict[str, Any], protocols: Iterable[str]) -> dict[str, Any]:
+def _with_stall_limit(options: dict[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
     """Storage options with a limit on how long HTTP may stand still, but none on how long a transfer takes."""
-    import aiohttp  # takes long to import, and local files do not need it
-
-    seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
-    timeout = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)}
-    limited = dict(options)
     for protocol in protocols:
+        import aiohttp  # takes long to import, and local files do not need it
+
+        seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
         given = options.get(protocol, {})
-        limited[protocol] = {**given, "client_kwargs": {**timeout, **given.get("client_kwargs", {})}}
-    return limited
+        client_kwargs = {"timeout": timeout, **given.get("client_kwargs", {})}
+        options = {**options, protocol: {**given, "client_kwargs": client_kwargs}}
+    return options
 
 
 def download(dl_manager: Any, urls: dict[str, str], title: str) -> dict[str, str]:
@@ -220,9 +205,8 @@ def retry(action: Callable[[], T], title: str) -> T:
 
 def is_local_failure(error: BaseException) -> bool:
     """Whether the local disk is the reason: full, read-only, no permission."""
-    return isinstance(error, OSError) and (
-        error.errno in LOCAL_ERRORS or (isinstance(error, PermissionError) and error.filename is not None)
-    )
+    is_forbidden = isinstance(error, PermissionError) and error.filename is not None
+    return is_forbidden or (isinstance(error, OSError) and error.errno in LOCAL_ERRORS)
 
 
 def explain(error: BaseException) -> tuple[str, bool]:
@@ -230,7 +214,7 @@ def explain(error: BaseException) -> tuple[str, bool]:
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
-    cause, names = chain[-1], {type(one).__name__ for one in chain}  # by name, since aiohttp may not be imported
+    cause, names = chain[-1], " ".join(type(one).__name__ for one in chain)  # aiohttp may not be imported
     for one in chain:
         status = getattr(one, "status", None) or getattr(getattr(one, "response", None), "status_code", None)
         if isinstance(status, int):
@@ -239,17 +223,16 @@ def explain(error: BaseException) -> tuple[str, bool]:
     if isinstance(cause, TimeoutError) or "TimeoutError" in names:
         seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
         return f"nothing arrived for {seconds} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)", True
-    if isinstance(cause, huggingface_hub.errors.OfflineModeIsEnabled):
-        return "not fetched, because HF_HUB_OFFLINE is set", False
-    if isinstance(cause, socket.gaierror):
-        return "host not found", False
-    if isinstance(cause, ConnectionRefusedError):
-        return "connection refused", False
-    if isinstance(cause, FileNotFoundError) and not cause.strerror:
-        return "not found", False
     if "ClientPayloadError" in names:
         return "the connection ended before all the announced bytes had come", True
-    is_permanent = isinstance(error, (FileNotFoundError, PermissionError, ImportError)) or any(
-        name.startswith("ClientConnector") for name in names
-    )
+    permanent: dict[type[BaseException], str] = {
+        huggingface_hub.errors.OfflineModeIsEnabled: "not fetched, because HF_HUB_OFFLINE is set",
+        socket.gaierror: "host not found",
+        ConnectionRefusedError: "connection refused",
+        FileNotFoundError: "not found",
+    }
+    for kind, words in permanent.items():
+        if isinstance(cause, kind) and not (kind is FileNotFoundError and cause.args[1:]):  # then it is a local error
+            return words, False
+    is_permanent = isinstance(error, FileNotFoundError | PermissionError | ImportError) or "ClientConnector" in names
     return " ".join(f"{type(cause).__name__}: {cause}".rstrip(": .").split()), not is_permanent

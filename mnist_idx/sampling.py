@@ -21,16 +21,14 @@ def check_selection(num_samples: int | None, seed: int | None, sampling: str) ->
         raise IdxError(f"sampling={sampling!r}: expected one of {', '.join(map(repr, SAMPLINGS))}.")
 
 
-def count_selected(num_records: int, num_samples: int | None) -> int:
-    """How many of `num_records` records are selected."""
-    return num_records if num_samples is None else min(int(num_samples), num_records)
-
-
-def check_num_samples(num_samples: int | None, split_sizes: dict[str, int]) -> None:
-    """Check that at least one split has `num_samples` records."""
-    if num_samples is not None and num_samples > max(split_sizes.values(), default=0):
+def count_selected(num_samples: int | None, split_sizes: dict[str, int]) -> dict[str, int]:
+    """How many records of each split are selected. At least one split must have `num_samples` records."""
+    if num_samples is None:
+        return split_sizes
+    if num_samples > max(split_sizes.values(), default=0):
         sizes = ", ".join(f"{split} {size:,}" for split, size in split_sizes.items())
         raise IdxError(f"num_samples={num_samples}: expected at most the records of the largest split: {sizes}.")
+    return {split: min(int(num_samples), size) for split, size in split_sizes.items()}
 
 
 def select(
@@ -44,7 +42,7 @@ def select(
     """
     if num_samples is None and seed is None and sampling == "first":
         return range(num_records)
-    count = count_selected(num_records, num_samples)
+    count = num_records if num_samples is None else min(int(num_samples), num_records)
     generator = random.Random(DEFAULT_SEED if seed is None else int(seed))
     if sampling == "uniform":
         return generator.sample(range(num_records), count)

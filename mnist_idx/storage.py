@@ -3,6 +3,8 @@
 import hashlib
 import io
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from datasets import DownloadConfig
@@ -10,7 +12,7 @@ from zlib_ng import zlib_ng
 
 from .compression import CHUNK_BYTES, DecompressedFile, SeekPoints, detect_compression
 from .idx import IdxError, Stream, TransferError
-from .remote import REQUESTS, RemoteFile, is_remote
+from .remote import MAX_REQUEST, RemoteFile, is_remote
 
 # A member may be compressed, in a deflated part of a zip, or in a tar that is compressed as a whole.
 SeekPointsByLevel = defaultdict[str, SeekPoints]
@@ -46,10 +48,19 @@ class SplitFiles(NamedTuple):
     """The members of a split. Picklable."""
 
     images: Member
-    labels: Member | None
-    num_records: int | None = None  # that the split must have, where known
+    labels: Member | None = None
+    num_records: int = 0  # that the split must have, where known
     source: int = 0  # number of the mirror in which they were found
     failures: tuple[str, ...] = ()  # why the mirrors before it cannot be used
+
+
+@contextmanager
+def closed_on_error(file: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
 
 
 def open_member(
@@ -61,11 +72,8 @@ def open_member(
     from start to end without a gap; a read of a part cannot check them. Readers of the same member share `seek_points`.
     """
     stored = open_stored(member, config, seek_points)
-    try:
+    with closed_on_error(stored):
         return open_content(stored, member, seek_points)
-    except BaseException:
-        stored.close()
-        raise
 
 
 def open_stored(
@@ -75,9 +83,8 @@ def open_stored(
     if member.problem:
         raise IdxError(f"{member.title}: {member.problem}")
     shared = SeekPointsByLevel(SeekPoints) if seek_points is None else seek_points
-    stop = None if member.size is None or member.compression else member.offset + member.size
-    file = open_file(member.path, config, member.file_size, stop)
-    try:
+    file = open_file(member.path, config, member.file_size)
+    with closed_on_error(file):
         if member.compression:
             file = DecompressedFile(file, member.compression, member.path, shared["container"])
         stored: Stream = FileSlice(file, member.offset, member.size, member.title)
@@ -89,16 +96,12 @@ def open_stored(
         if member.has_known_sha256(stored.size):
             stored = HashedFile(stored, "sha256", member.sha256, member.title)
         return stored
-    except BaseException:
-        file.close()
-        raise
 
 
 def open_content(stored: Stream, member: Member, seek_points: SeekPointsByLevel | None = None) -> Stream:
     """The content of a stored member: decompressed, if it is compressed."""
-    compression = detect_compression(stored)
     content = stored
-    if compression:
+    if compression := detect_compression(stored):
         shared = SeekPointsByLevel(SeekPoints) if seek_points is None else seek_points
         content = DecompressedFile(stored, compression, member.title, shared["member"])
     if member.content_sha256 and not member.has_known_sha256(stored.size):
@@ -115,32 +118,31 @@ def verify_member(member: Member, config: DownloadConfig | None = None) -> None:
 
 
 def open_file(
-    path: str,
-    config: DownloadConfig | None = None,
-    size: int | None = None,
-    stop: int | None = None,
-    requests: tuple[int, int] = REQUESTS,
+    path: str, config: DownloadConfig | None = None, size: int | None = None, max_request: int = MAX_REQUEST
 ) -> Stream:
     """Open a local or remote file."""
-    if is_remote(path):
-        return RemoteFile(path, config, size, stop, requests)
-    try:
-        return LocalFile(path)
-    except OSError as error:
-        raise TransferError(f"{path}: cannot be read: {error.strerror}.") from error
+    return RemoteFile(path, config, size, max_request) if is_remote(path) else LocalFile(path)
 
 
 class LocalFile(io.FileIO, Stream):
     def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.size = self.seek(0, io.SEEK_END)
-        self.seek(0)
+        with translated(path):
+            super().__init__(path)
+            self.size = self.seek(0, io.SEEK_END)
+            self.seek(0)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        try:
+        with translated(self.name):
             return super().read(size) or b""
-        except OSError as error:
-            raise TransferError(f"{self.name}: cannot be read: {error.strerror}.") from error
+
+
+@contextmanager
+def translated(path: Any) -> Iterator[None]:
+    """Raise a local error as a `TransferError`."""
+    try:
+        yield
+    except OSError as error:
+        raise TransferError(f"{error.filename or path}: cannot be read: {error.strerror}.") from error
 
 
 class WrappedFile(Stream):
@@ -172,25 +174,21 @@ class FileSlice(WrappedFile):
 
     def __init__(self, file: Stream, offset: int, size: int | None, name: str) -> None:
         super().__init__(file)
-        if file.size is not None:
-            available = max(0, file.size - offset)
-            if size is not None and (size > available or (offset == 0 and size < available)):
-                raise IdxError(
-                    f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}. It is another file or "
-                    "is cut short: fetch it again."
-                )
-            size = available if size is None else size
-        self.size = size
         self._offset = offset
+        available = size if file.size is None else max(0, file.size - offset)
+        self.size = available if size is None else size
+        if available is not None and size is not None and (size > available or (offset == 0 and size < available)):
+            found = f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}"
+            raise IdxError(f"{found}. It is another file or is cut short: fetch it again.")
         self.seek(0)
+        if self.size is not None:
+            self.expect_end(self.size)
 
     def read(self, size: int = -1, /) -> bytes:
         if self.size is not None:
-            rest = self.size - self.tell()
+            rest = max(0, self.size - self.tell())
             size = rest if size < 0 else min(size, rest)
-            if size <= 0:
-                return b""
-        return super().read(size)
+        return super().read(size) if size else b""
 
     def seek(self, position: int, whence: int = 0, /) -> int:
         return super().seek(self._offset + position) - self._offset
@@ -199,20 +197,19 @@ class FileSlice(WrappedFile):
         return super().tell() - self._offset
 
     def expect_end(self, position: int) -> None:
-        super().expect_end(self._offset + position)
+        super().expect_end(self._offset + min(position, self.size or position))
 
 
 class Crc32:
     """CRC-32 with the interface of `hashlib`."""
 
-    def __init__(self) -> None:
-        self._value = 0
+    value = 0
 
     def update(self, data: Any) -> None:
-        self._value = zlib_ng.crc32(data, self._value)
+        self.value = zlib_ng.crc32(data, self.value)
 
     def hexdigest(self) -> str:
-        return f"{self._value:08x}"
+        return f"{self.value:08x}"
 
 
 class HashedFile(WrappedFile):
@@ -233,7 +230,7 @@ class HashedFile(WrappedFile):
             self._hash.update(memoryview(data)[self._hashed_bytes - start :])
             self._hashed_bytes = start + len(data)
         is_complete = self.size is not None and self._hashed_bytes >= self.size if data else start == self._hashed_bytes
-        if is_complete and size != 0:
+        if self._expected and is_complete and size != 0:
             self._check()
         return data
 
@@ -247,11 +244,11 @@ class HashedFile(WrappedFile):
         return str(self._hash.hexdigest())
 
     def _check(self) -> None:
-        digest, difference = self.hexdigest(), ""
+        digest = self.hexdigest()
+        found, expected = f"{self._algorithm} {digest}", self._expected
         if self.size not in (None, self._hashed_bytes):
-            difference = f"{self._hashed_bytes:,} bytes, expected {self.size:,}"
-        elif digest != self._expected:
-            difference = f"{self._algorithm} {digest}, expected {self._expected}"
-        if self._expected and difference:
-            verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
-            raise IdxError(f"{self._name}: found {difference}. {verdict}: fetch it again.")
+            found, expected = f"{self._hashed_bytes:,} bytes", f"{self.size:,}"
+        elif digest == expected:
+            return
+        verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
+        raise IdxError(f"{self._name}: found {found}, expected {expected}. {verdict}: fetch it again.")

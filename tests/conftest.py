@@ -68,40 +68,33 @@ def mnist_tar(pytestconfig: pytest.Config) -> Path:
     if ARCHIVE_VARIABLE in os.environ:
         return Path(os.environ[ARCHIVE_VARIABLE])
     beside = ROOT.parent / "shared" / "data" / "mnist_database.tar"
-    if beside.exists():
-        return beside
     cached = pytestconfig.cache.mkdir("mnist_idx") / "mnist_database.tar"
-    if not cached.exists():
-        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
+    if not beside.exists() and not cached.exists():
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             print(f"\nDownloading MNIST (11.6 MB) to {cached}, for the tests on the real archive.", flush=True)
         _download_archive(pytestconfig, cached)
-    return cached
+    return beside if beside.exists() else cached
 
 
 def _download_archive(config: pytest.Config, target: Path) -> None:
     """Let the package download and verify the published files, and keep them as a tar."""
-    import mnist_idx
-    from mnist_idx.mnist_idx import MnistIdx
+    from mnist_idx import IdxError, MnistIdx
     from mnist_idx.storage import open_stored
 
     builder = MnistIdx()
     try:
         splits = builder.locate_splits(builder.download_manager(streaming=False))
-    except mnist_idx.IdxError as error:
-        config.stash[MISSING] = (
-            f"Tests on the real archive were skipped: there is no network. Set {ARCHIVE_VARIABLE} to a copy of "
-            "mnist_database.tar."
-        )
+    except IdxError as error:
+        advice = f"there is no network. Set {ARCHIVE_VARIABLE} to a copy of mnist_database.tar."
+        config.stash[MISSING] = f"Tests on the real archive were skipped: {advice}"
         pytest.skip(str(error))
     files = {}
     for split, names in MEMBERS.items():
         for name, member in zip(names, splits[split][:2], strict=True):
             with open_stored(member) as stored:
                 files[name] = stored.readall()
-    unfinished = target.with_suffix(".part")
-    unfinished.write_bytes(make_tar(files))
-    unfinished.replace(target)
+    target.with_suffix(".part").write_bytes(make_tar(files))
+    target.with_suffix(".part").replace(target)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The benchmarks run; their figures are not judged here, since machines differ."""
 
-import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +10,11 @@ from clients import ROOT
 
 
 @pytest.mark.slow
-def test_a_benchmark_prints_its_table_and_writes_its_figures(mnist_tar: Path, tmp_path: Path) -> None:
+def test_a_benchmark_prints_its_table(mnist_tar: Path) -> None:
     command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "run.py"), "arrays", "--runs", "1"]
-    more = ["--archive", str(mnist_tar), "--json", str(tmp_path / "figures.json")]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, "--archive", str(mnist_tar)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    assert [row["against"] for row in figures] == ["idx2numpy over gzip", "gzip + np.frombuffer"]
-    assert all(row["figure"] > 0 for row in figures)
-    assert len(done.stdout.splitlines()) == len(figures)
+    assert re.findall(r"^\| arrays \| (.*?) \|.*[1-9].*the seconds \|$", done.stdout, re.MULTILINE) == [
+        "idx2numpy",
+        "gzip + np.frombuffer",
+    ]

@@ -44,30 +44,24 @@ def test_metadata() -> None:
     assert DatasetCard(TEXT).data.to_dict() == metadata, "the Hub's own reader finds the same"
 
 
-def test_configurations() -> None:
-    listed = {
-        name.split("`")[0]: {"train": number(train), "test": number(test)}
-        for name, train, test, _ in rows(r"`\w+`[^|]*", COUNT, COUNT, r"[^\d|][^|]*")
+def test_tables(mnist_arrays: Arrays) -> None:
+    configs = {}
+    for name, *sizes, _ in rows(r"`\w+`[^|]*", COUNT, COUNT, r"[^\d|][^|]*"):
+        configs[name.split("`")[0]] = dict(zip(("train", "test"), map(number, sizes), strict=True))
+    infos = {name: MnistIdx(config_name=name).info for name in CONFIGS}
+    assert list(configs) == list(CONFIGS)
+    assert configs == {
+        name: {s: split.num_examples for s, split in info.splits.items()} for name, info in infos.items()
     }
-    assert tuple(listed) == CONFIGS
-    for name, sizes in listed.items():
-        splits = MnistIdx(config_name=name).info.splits
-        assert {split: info.num_examples for split, info in splits.items()} == sizes
 
+    listed = {split: list(map(number, counts)) for split, *counts in rows("`train`|`test`", COUNT, *[COUNT] * 10)}
+    counted = {split: np.bincount(labels).tolist() for split, (_, labels) in mnist_arrays.items()}
+    assert listed == {split: [MNIST.splits[split].num_records, *counts] for split, counts in counted.items()}
+    assert all(sum(counts) == total for total, *counts in listed.values())
 
-def test_splits_and_classes(mnist_arrays: Arrays) -> None:
-    listed = {}
-    for split, *cells in rows("`train`|`test`", COUNT, *[COUNT] * 10):
-        total, *classes = map(number, cells)
-        assert sum(classes) == total == MNIST.splits[split].num_records
-        listed[split] = classes
-    assert listed == {split: np.bincount(labels).tolist() for split, (_, labels) in mnist_arrays.items()}
-
-
-def test_features() -> None:
-    features = MnistIdx(config_name="mnist").info.features
-    listed = rows("`image`|`label`", "`Image`|`ClassLabel`", ".*?")
-    assert {name: kind for name, kind, _ in listed} == {name: type(kind).__name__ for name, kind in features.items()}
+    features = {name: kind for name, kind, _ in rows("`image`|`label`", "`Image`|`ClassLabel`", ".*?")}
+    assert features == {name: type(feature).__name__ for name, feature in infos["mnist"].features.items()}
+    assert dict(rows("`train`|`test`", SHA256)) == {s: digest_arrays(*arrays)[1] for s, arrays in mnist_arrays.items()}
 
 
 def test_digests_of_the_files(mnist_files: dict[str, bytes]) -> None:
@@ -77,49 +71,32 @@ def test_digests_of_the_files(mnist_files: dict[str, bytes]) -> None:
     for name, size, sha256, content_size, content_sha256 in listed:
         assert files[name] == (name, number(size), sha256, content_sha256)
         stored = mnist_files[f"data/{name}.gz"]
-        for content, length, digest in (
-            (stored, size, sha256),
-            (gzip.decompress(stored), content_size, content_sha256),
-        ):
-            assert (len(content), hashlib.sha256(content).hexdigest()) == (number(length), digest)
-
-
-def test_digests_of_the_records(mnist_arrays: Arrays) -> None:
-    assert dict(rows("`train`|`test`", SHA256)) == {s: digest_arrays(*arrays)[1] for s, arrays in mnist_arrays.items()}
+        contents = stored, gzip.decompress(stored)
+        assert [*map(len, contents)] == [number(size), number(content_size)]
+        assert [hashlib.sha256(content).hexdigest() for content in contents] == [sha256, content_sha256]
 
 
 def test_facts_about_pixels(mnist_arrays: Arrays) -> None:
-    images = mnist_arrays["train"][0]
-    (facts,) = re.findall(
-        r"mean\s+(?:of\s+)?(0\.\d+)\s+and\s+(?:the|a)\s+standard\s+deviation\s+(?:of\s+)?(0\.\d+)", PROSE
-    )
-    assert facts == (f"{images.mean() / 255:.4f}", f"{images.std() / 255:.4f}")
+    images, labels = mnist_arrays["train"]
+    facts = re.findall(r"mean\s+(0\.\d+)\s+and\s+the\s+standard\s+deviation\s+(0\.\d+)", PROSE)
+    assert facts == [(f"{images.mean() / 255:.4f}", f"{images.std() / 255:.4f}")]
     every = np.concatenate([images, mnist_arrays["test"][0]])
     assert len({image.tobytes() for image in every}) == len(every), "the card says that no two are the same"
-
-
-def test_the_example_is_real(mnist_arrays: Arrays) -> None:
-    images, labels = mnist_arrays["train"]
     drawn = ["".join(" .:-=+*#%@"[pixel // 26] for pixel in row).rstrip() for row in images[0].tolist()]
     (shown,) = re.findall(r"```text\n(.*?)\n```", PROSE, re.DOTALL)
     assert shown.split("\n") == [line for line in drawn if line]
     assert f"'label': {labels[0]}}}" in PROSE
 
 
-def test_citation() -> None:
+def test_citation_and_links() -> None:
     fields = re.compile(r"(\w+)\s*=\s*\{((?:[^{}]|\{[^}]*\})*)\}")
     cited = dict(fields.findall(MNIST.citation))
-    assert cited
-    assert cited.items() <= dict(fields.findall(PROSE.split("@misc")[0])).items()
+    assert cited and cited.items() <= dict(fields.findall(PROSE.split("@misc")[0])).items()
     assert MNIST.homepage in PROSE
-
-
-def test_links() -> None:
     titles = re.findall(r"^#+ (.*)$", PROSE, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-    local = [target for target in re.findall(r"\]\((.*?)\)", PROSE) if not target.startswith("https://")]
-    assert {target[1:] for target in local if target.startswith("#")} <= anchors
-    assert [target for target in local if not target.startswith("#") and not (ROOT / target).is_file()] == []
+    anchors = {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    local = {target for target in re.findall(r"\]\((.*?)\)", PROSE) if not target.startswith("https://")}
+    assert [target for target in local - anchors if not (ROOT / target).is_file()] == []
 
 
 @pytest.mark.slow
@@ -133,6 +110,5 @@ def test_its_code_runs(tmp_path: Path, hf_home: Path, mnist_tar: Path, mirror: C
     code += "\nresult = [str(digits['train'][0]), subset.to_dict() == small['train'].to_dict()]"
     outcome = run_client(code, home=hf_home, installed=True)
     first, same_subset = outcome.result
-    assert re.sub(r" at 0x[0-9A-F]+", "", first) in PROSE
-    assert same_subset
+    assert same_subset and re.sub(r" at 0x[0-9A-F]+", "", first) in PROSE
     assert f"| `test` | `{outcome.stdout.split()[-1]}` |" in PROSE

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import datasets
 import numpy as np
@@ -16,9 +17,9 @@ from clients import ROOT, run_client
 from datasets.exceptions import DatasetGenerationError
 from hub_client import log_in
 from hub_server import HubServer
-from idx_files import random_images
+from idx_files import random_images, write_archive
 from PIL import Image
-from test_write import contents, read
+from test_write import contents, pictures, read
 
 import mnist_idx
 from mnist_idx import catalog
@@ -34,7 +35,8 @@ COMMANDS = ("preview", "verify", "convert", "push", "export", "run")
 def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A working folder with what the examples of the help need. The miniature is "mnist", too."""
     tiny = catalog.TINY._replace(sources=(catalog.Source(str(ROOT / "mnist_idx/data/mnist_tiny.tar"), 0),))
-    monkeypatch.setitem(catalog.DATASETS, "mnist", tiny)
+    for name in ("mnist", "subset"):
+        monkeypatch.setitem(catalog.DATASETS, name, tiny)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     place = tmp_path / "workplace"
     for number, name in enumerate(["cat", "dog", "eel"]):
@@ -42,36 +44,21 @@ def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
         for index in range(3):  # in colour, of several sizes, PNG and JPEG
             picture = Image.fromarray(random_images(30 + index, 40 + number, 3))
             picture.save(place / "photos" / name / f"{index}.{'png' if index else 'jpg'}")
-    (place / "package").mkdir()
-    (place / "package" / "__init__.py").touch()
-    for name in ("train", "package/train"):
-        (place / f"{name}.py").write_text("import sys\nprint(__name__, sys.argv[1:])\n")
+    program = b"import sys\nprint(__name__, sys.argv[1:])\n"
+    write_archive(place, {"package/__init__.py": b"", "package/train.py": program, "train.py": program})
     for seed, name in enumerate("ab"):
-        images = list(map(Image.fromarray, random_images(4, 3, 3, seed=seed)))
-        features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-        split = datasets.Dataset.from_dict({"image": images, "label": range(4)}, features=features)
-        split.to_parquet(place / f"{name}.parquet")
+        pictures(random_images(4, 3, 3, seed=seed), range(4)).to_parquet(place / f"{name}.parquet")
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "argv", ["mnist-idx"])
     monkeypatch.setattr(sys, "path", [*sys.path])
     return place
 
 
-def shown_help(command: str, capsys: Capsys) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main([*command.split(), "--help"])
-    assert stop.value.code == 0
-    return capsys.readouterr().out
-
-
-def test_help_names_every_command(capsys: Capsys) -> None:
-    text = shown_help("", capsys)
-    assert re.findall(r"^    (\w+) +\S", text, re.MULTILINE) == list(COMMANDS)
-    assert "MNIST_IDX_MIRROR" in text
-    with pytest.raises(SystemExit) as stop:
-        main(["--version"])
-    assert stop.value.code == 0
-    assert capsys.readouterr().out == f"mnist-idx {mnist_idx.__version__}\n"
+def stopped(line: str, code: int, capsys: Capsys) -> str:
+    """What is printed by a command line that ends at once."""
+    with pytest.raises(SystemExit, match=rf"^{code}$"):
+        main(line.split())
+    return "".join(capsys.readouterr())
 
 
 LIBRARY = {"push": "push_to_hub", "export": "export", "convert": "write_idx"}
@@ -79,7 +66,7 @@ LIBRARY = {"push": "push_to_hub", "export": "export", "convert": "write_idx"}
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches(command: str, capsys: Capsys) -> None:
-    text = shown_help(command, capsys)
+    text = stopped(f"{command} --help", 0, capsys)
     for said in (f"mnist-idx {command}", "examples:", "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"):
         assert said in text
     parser = build_parser()._subparsers._group_actions[0].choices[command]  # type: ignore[union-attr,index]
@@ -125,20 +112,11 @@ def test_examples_of_the_help_run(example: list[str], workplace: Path, monkeypat
 
 
 STARTUP = """
-import contextlib, io
 sys.argv[0] = "/usr/bin/mnist-idx"
-from mnist_idx.tools.cli import main
-for argv in [["--version"], ["--help"], *([command, "--help"] for command in args["commands"]), ["no such command"]]:
-    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
-        main(argv)
+from mnist_idx.tools.cli import build_parser
+build_parser().format_help()
 result = sorted({name.partition(".")[0] for name in sys.modules} & {"datasets", "numpy", "pyarrow", "huggingface_hub"})
 """
-
-
-def test_help_and_version_import_no_datasets(hf_home: Path) -> None:
-    assert run_client(STARTUP, home=hf_home, args={"commands": COMMANDS}).result == []
-
-
 USAGE = ["", "nosuch", "preview --num many", "convert mnist_idx", "convert mnist_idx out --size 28"]
 USAGE += ["convert mnist_idx out --size 0x4", "convert mnist_idx out --mode CMYK", "export digits --sampling last"]
 USAGE += ["push digits --config cifar"]
@@ -146,17 +124,15 @@ USAGE += ["push digits --config cifar"]
 
 @pytest.mark.parametrize("line", USAGE)
 def test_wrong_usage(line: str, capsys: Capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(line.split())
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: mnist-idx")
+    assert stopped(line, 2, capsys).startswith("usage: mnist-idx")
 
 
-def raising(error: BaseException) -> Any:
-    def check(*args: Any) -> None:
-        raise error
-
-    return check
+def test_help_and_version(hf_home: Path, capsys: Capsys) -> None:
+    text = stopped("--help", 0, capsys)
+    assert re.findall(r"^    (\w+) +\S", text, re.MULTILINE) == list(COMMANDS)
+    assert "MNIST_IDX_MIRROR" in text
+    assert stopped("--version", 0, capsys) == f"mnist-idx {mnist_idx.__version__}\n"
+    assert run_client(STARTUP, home=hf_home).result == [], "answers at once"
 
 
 ERRORS = [
@@ -165,27 +141,19 @@ ERRORS = [
     (OSError("no disk"), 1, "mnist-idx: no disk\n"),
     (DatasetGenerationError("went wrong"), 1, "mnist-idx: went wrong\n"),
     (IdxError(), 1, "mnist-idx: IdxError\n"),
+    (BrokenPipeError(), 1, ""),
 ]
 
 
 @pytest.mark.parametrize(("error", "code", "message"), ERRORS, ids=repr)
-def test_exit_codes(error: BaseException, code: int, message: str, monkeypatch: Patch, capsys: Capsys) -> None:
-    monkeypatch.setattr(cli, "check_source", raising(error))
+def test_exit_codes(error: BaseException, code: int, message: str, monkeypatch: Patch, capfd: Any) -> None:
+    monkeypatch.setattr(os, "dup2", lambda *descriptors: None)  # a closed pipe is replaced for good
+    monkeypatch.setattr(cli, "check_source", Mock(side_effect=error))
     assert main(["verify", "tiny"]) == code
-    assert capsys.readouterr().err == message
-
-
-def test_errors_in_the_program_are_not_hidden(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(cli, "check_source", raising(KeyError("bug")))
+    assert capfd.readouterr() == ("", message)
+    monkeypatch.setattr(cli, "check_source", Mock(side_effect=KeyError("a bug")))
     with pytest.raises(KeyError):
         main(["verify", "tiny"])
-
-
-def test_a_closed_pipe_ends_it_quietly(monkeypatch: Patch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(cli, "check_source", raising(BrokenPipeError()))
-    monkeypatch.setattr(os, "dup2", lambda *descriptors: None)  # standard output goes nowhere from here on
-    assert main(["verify", "tiny"]) == 1
-    assert capfd.readouterr() == ("", "")
 
 
 OPTIONS: dict[str, Any] = dict.fromkeys(["overwrite", "image_column", "private", "prefix", "split", "mode"])
@@ -203,73 +171,63 @@ SAID = [
 
 @pytest.mark.parametrize(("library", "command_line"), SAID)
 def test_errors_speak_of_options_as_they_are_typed(library: str, command_line: str) -> None:
-    assert explain(IdxError(library), OPTIONS) == command_line
     wrapped = DatasetGenerationError("An error occurred")
     wrapped.__cause__ = IdxError(library)
-    assert explain(wrapped, OPTIONS) == command_line
+    assert explain(IdxError(library), OPTIONS) == explain(wrapped, OPTIONS) == command_line
 
 
-def test_options_of_a_config_that_is_not_published(capsys: Capsys) -> None:
-    for option in (["--seed", "2"], ["--num-samples", "5"], ["--sampling", "uniform"]):
-        assert main(["export", "digits", "--config", "tiny", *option]) == 1
-        assert f"{option[0]} is an option of subset: add --config subset" in capsys.readouterr().err
+@pytest.mark.parametrize("option", ["--seed=2", "--num-samples=5", "--sampling=uniform"])
+def test_options_of_a_config_that_is_not_published(option: str, capsys: Capsys) -> None:
+    assert main(["export", "digits", "--config", "tiny", option]) == 1
+    assert re.search(rf"{option.partition('=')[0]} .*--config subset", capsys.readouterr().err)
 
 
 # convert
 
 
 def test_a_folder_of_pictures_becomes_idx_in_one_line(workplace: Path, capsys: Capsys) -> None:
-    assert main(["convert", "imagefolder", "idx", "--data-dir", "photos", "--mode", "L", "--size", "28x20"]) == 0
+    convert = ["convert", "imagefolder", "--data-dir", "photos"]
+    assert main([*convert, "idx", "--mode", "L", "--size", "28x20"]) == 0
     arrays = read(workplace / "idx")
-    assert arrays["train-images-idx3-ubyte"].shape == (9, 28, 20)
-    assert arrays["train-labels-idx1-ubyte"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    images, labels = arrays["train-images-idx3-ubyte"], arrays["train-labels-idx1-ubyte"]
+    assert (images.shape, labels.tolist()) == ((9, 28, 20), [0, 0, 0, 1, 1, 1, 2, 2, 2])
     printed = capsys.readouterr().out
     assert "train-images-idx3-ubyte.gz: 9 x 28 x 20 uint8" in printed
     # What is printed as the way to load it, loads it.
-    (command,) = [line.removeprefix("Load with ") for line in printed.splitlines() if line.startswith("Load with ")]
-    data = eval(command, {"load_dataset": datasets.load_dataset})
-    assert data["train"].features["label"].names == ["cat", "dog", "eel"]
-    assert [np.asarray(image).tolist() for image in data["train"]["image"]] == arrays[
-        "train-images-idx3-ubyte"
-    ].tolist()
-    for options, said in (
-        ([], r"split 'train', record 0 .*--mode"),
-        (["--mode", "L"], r"record 1 is uint8 \(31, 40\), the first record is uint8 \(30, 40\).*--size"),
-    ):
-        assert main(["convert", "imagefolder", "--data-dir", "photos", "other", *options]) == 1
+    (command,) = re.findall(r"^Load with (.*)$", printed, re.MULTILINE)
+    data = eval(command, {"load_dataset": datasets.load_dataset})["train"]
+    assert data.features["label"].names == ["cat", "dog", "eel"]
+    np.testing.assert_array_equal([np.asarray(image) for image in data["image"]], images)
+    sizes = r"record 1 .*\(31, 40\).*\(30, 40\).*--size"
+    for options, said in (([], "'train', record 0 .*--mode"), (["--mode", "L"], sizes)):
+        assert main([*convert, "other", *options]) == 1
         assert re.search(said, capsys.readouterr().err)
+    for source in (["imagefolder", "--data-dir", "no"], ["csv", "--data-files", "no.csv"]):
+        assert main(["convert", *source, "other"]) == 1
+        assert capsys.readouterr().err.startswith("mnist-idx: ")
     assert not (workplace / "other").exists()
 
 
-def test_options_of_convert(workplace: Path, capsys: Capsys) -> None:
-    tiny = ["convert", "mnist_idx", "--name", "tiny"]
-    assert main([*tiny, "all", "--plain"]) == 0
+def test_options_of_convert(workplace: Path) -> None:
+    def shapes(line: str) -> list[tuple[int, ...]]:
+        assert main(["convert", *line.split()]) == 0
+        return [array.shape for name, array in sorted(read(workplace / line.split()[1]).items()) if "images" in name]
+
+    tiny = "--name tiny"
+    train, test = shapes(f"mnist_idx all {tiny} --plain")[::-1]
+    assert (train, test) == ((1000, 28, 28), (200, 28, 28))
     whole = contents(workplace / "all")
-    assert {name: len(content) for name, content in whole.items()} == {
-        path.name: path.stat().st_size for path in (workplace / "all").iterdir()
-    }
-    assert main([*tiny, "streamed.tar", "--streaming"]) == 0
+    assert whole == {path.name: path.read_bytes() for path in (workplace / "all").iterdir()}
+    shapes(f"mnist_idx streamed.tar {tiny} --streaming")
     assert contents(workplace / "streamed.tar") == whole
-    assert main([*tiny, "part", "--split", "test[:50]"]) == 0
-    assert read(workplace / "part")["t10k-images-idx3-ubyte"].shape == (50, 28, 28)
-    assert main([*tiny, "part"]) == 1
-    assert "--overwrite" in capsys.readouterr().err
-    assert main([*tiny, "part", "--overwrite", "--mode", "RGB"]) == 0
-    assert read(workplace / "part")["train-images-idx4-ubyte"].shape == (1000, 28, 28, 3)
-    files = ["--data-files=train=a.parquet", "--data-files=train=b.parquet", "--data-files=test=b.parquet"]
-    assert main(["convert", "parquet", *files, "several"]) == 0
-    assert read(workplace / "several")["train-images-idx3-ubyte"].shape == (8, 3, 3)
-    assert main(["convert", "parquet", "--data-files=b.parquet", "one"]) == 0
+    assert shapes(f"mnist_idx part {tiny} --split test[:50]") == [(50, 28, 28)]
+    assert shapes(f"mnist_idx part {tiny} --overwrite --mode RGB") == [(*test, 3), (*train, 3)]
+    files = "--data-files=train=a.parquet --data-files=train=b.parquet --data-files=test=b.parquet"
+    assert shapes(f"parquet several {files}") == [(4, 3, 3), (8, 3, 3)]
+    assert shapes("parquet one --data-files=b.parquet") == [(4, 3, 3)]
     second = random_images(4, 3, 3, seed=1)
     np.testing.assert_array_equal(read(workplace / "several")["t10k-images-idx3-ubyte"], second)
     np.testing.assert_array_equal(read(workplace / "one")["train-images-idx3-ubyte"], second)
-
-
-@pytest.mark.parametrize("source", [["imagefolder", "--data-dir", "no"], ["csv", "--data-files", "no.csv"]])
-def test_sources_that_are_not_there(source: list[str], workplace: Path, capsys: Capsys) -> None:
-    assert main(["convert", *source, "idx"]) == 1
-    assert capsys.readouterr().err.startswith("mnist-idx: ")
-    assert not (workplace / "idx").exists()
 
 
 # run
@@ -278,39 +236,34 @@ PROGRAM = """
 import sys
 from datasets import load_dataset
 if __name__ == "__main__":
-    data = load_dataset("mnist_idx", "tiny", num_proc=2)
-    print(data["train"].num_rows, sys.argv[1:])
+    print(load_dataset("mnist_idx", "tiny", num_proc=2)["train"].num_rows, sys.argv[1:])
     sys.exit(3)
 """
 
 
 def run_program(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "HF_HOME": str(folder / "hf_home"), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "mnist_idx", "run", *argv], env=env, cwd=folder, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "mnist_idx", "run", *argv]
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("form", [["scripts/program.py"], ["-m", "scripts.program"]], ids=" ".join)
 def test_run_a_program_that_never_imports_the_package(form: list[str], tmp_path: Path) -> None:
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "program.py").write_text(PROGRAM)
+    write_archive(tmp_path, {"scripts/program.py": PROGRAM.encode()})
     done = run_program(tmp_path, *form, "--epochs", "3", "-m")
     assert done.stdout == "1000 ['--epochs', '3', '-m']\n", done.stderr
     assert done.returncode == 3
 
 
 def test_run_in_this_process(workplace: Path, monkeypatch: Patch, capsys: Capsys) -> None:
-    (workplace / "folder").mkdir()
-    (workplace / "folder" / "helper.py").write_text("value = 5\n")
-    (workplace / "folder" / "main.py").write_text("import sys, helper\nprint(helper.value, sys.argv)\n")
+    program = b"import sys, helper\nprint(helper.value, sys.argv)\n"
+    write_archive(workplace / "folder", {"helper.py": b"value = 5\n", "main.py": program})
     assert main(["run", "folder/main.py", "x"]) == 0
     assert capsys.readouterr().out == "5 ['folder/main.py', 'x']\n", "finds its neighbours"
     for error, code in (("KeyboardInterrupt", 130), ("RuntimeError('of the program')", 1)):
         (workplace / "failing.py").write_text(f"raise {error}\n")
-        with pytest.raises(SystemExit) as stop:
+        with pytest.raises(SystemExit, match=rf"^{code}$"):
             main(["run", "failing.py"])
-        assert stop.value.code == code
         printed = capsys.readouterr().err
         assert re.findall(r'File ".*?([^/]*)", line', printed) == ["failing.py"], "nothing of ours"
         assert "mnist-idx: " not in printed

@@ -1,11 +1,11 @@
 """Anyone's IDX files through `load_dataset("idxfolder", …)` and `load_arrays`: every place, shape and option."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import fsspec
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from loading import MODES, assert_same, read_all, refusal
 
 from mnist_idx import load_arrays
 from mnist_idx.sampling import select
+from mnist_idx.tools import cli
 
 TRAIN = random_images(70, 9, 7), random_labels(70)
 TEST = random_images(30, 9, 7, seed=1), random_labels(30, seed=1)
@@ -26,283 +27,242 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 FOUR = dict(zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), map(to_idx, (*TRAIN, *TEST)), strict=True))
 PAIRS = [list(FOUR)[:2], list(FOUR)[2:]]
+PLAIN = Features({"image": Image(), "label": Value("int64")})
 
 each_mode = pytest.mark.parametrize("mode", MODES)
-Write = Callable[..., str]
+# The name and the files of a folder or an archive, the options of loading it, and what is loaded.
+Case = tuple[str, dict[str, bytes], dict[str, Any], Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder of both splits in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return str(write_archive(tmp_path / "folder", FOUR))
 
 
 def compressed(packing: str) -> dict[str, bytes]:
     return {f"{name}{packing}": PACKINGS[packing](content) for name, content in FOUR.items()}
 
 
-def read(mode: str, **options: Any) -> Any:
-    return read_all(mode, "idxfolder", **options)
+def pair(images: np.ndarray, labels: np.ndarray | None = None, **options: Any) -> Case:
+    """A folder with the split "train"."""
+    files = {IMAGES: to_idx(images)} | ({} if labels is None else {LABELS: to_idx(labels)})
+    return "pair", files, {"data_dir": "pair", **options}, {"train": (images, labels)}
 
 
-def read_train(mode: str, **options: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    ((split, arrays),) = read(mode, splits=["train"], **options).items()
-    assert split == "train"
-    return arrays
+def write_case(case: Case) -> dict[str, Any]:
+    """Write the files of a case into the working folder. Returns the options."""
+    write_archive(Path(case[0]), case[1])
+    return case[2]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write the split "train", by default in `BOTH`, into a folder of its own."""
+LETTERS = {f"gzip/emnist-letters-{name}": content for name, content in FOUR.items()}
+EMNIST = LETTERS | {f"gzip/emnist-digits-{name}": FOUR[IMAGES] for name in (IMAGES, "test-images-idx3-ubyte")}
+UNNAMED = {"images.idx": FOUR[TEST_IMAGES], "labels.idx": FOUR[TEST_LABELS]}
+# As Kaggle unpacks MNIST: each file raw, and in a folder of its own name.
+TWICE = {n.replace("-idx", ".idx"): FOUR[n] for n in FOUR} | {f"{n}/{n}": FOUR[n] for n in FOUR}
+GLOBS = {"train": "train-*", "test": "t10k*"}
+NUMBERS = [np.array(numbers, np.int32) for numbers in ([3, 2_000_000_000, 1], [3, 0, -5], [0, 1, 100_000])]
+CASES: dict[str, Case] = {
+    **{f"folder{packing}": ("set", compressed(packing), {"data_dir": "set"}, BOTH) for packing in PACKINGS},
+    **{form: (form, compressed(".gz"), {"data_dir": form}, BOTH) for form in ARCHIVES[1:]},
+    **{f"twice in {form}": (form, TWICE, {"data_dir": form}, BOTH) for form in ("x", "set.tar", "deflated.zip")},
+    # The name of a single file tells the split, those of the folders above do not.
+    "single file": ("test/.x", {"digits": FOUR[IMAGES]}, {"data_dir": "test/.x/digits"}, {"train": (TRAIN[0], None)}),
+    "named file": ("x", FOUR, {"data_dir": f"x/{TEST_IMAGES}"}, {"test": (TEST[0], None)}),
+    "files": (".", FOUR, {"data_files": dict(zip(BOTH, PAIRS, strict=True))}, BOTH),
+    "files in any order": (".", FOUR, {"data_files": dict(zip(BOTH, [p[::-1] for p in PAIRS], strict=True))}, BOTH),
+    "files of one split": (".", FOUR, {"data_files": PAIRS[0]}, {"train": TRAIN}),
+    "renamed": (".", FOUR, {"data_files": {"test": PAIRS[0], "other": "t10k*"}}, {"test": TRAIN, "other": TEST}),
+    "globs": (".", FOUR, {"data_files": GLOBS}, BOTH),
+    "globs in a folder": ("x", FOUR, {"data_dir": "x", "data_files": GLOBS}, BOTH),
+    "archive as a file": ("set.tar", FOUR, {"data_files": "set.tar"}, {"train": TRAIN}),
+    "archive in a list": ("set.tar", FOUR, {"data_files": ["set.tar"]}, {"train": TRAIN}),
+    "archive twice": ("set.tar", FOUR, {"data_files": dict.fromkeys(BOTH, "set.tar")}, BOTH),
+    "split by another name": ("set.tar", FOUR, {"data_files": {"Testing": "set.tar"}}, {"Testing": TEST}),
+    "archive of one split": ("a.tar", UNNAMED, {"data_files": {"test": "a.tar"}}, {"test": TEST}),
+    "one of several": ("deflated.zip", EMNIST, {"data_dir": "deflated.zip", "prefix": "emnist-letters"}, BOTH),
+    "split of one": (
+        "a.tar",
+        EMNIST,
+        {"data_files": {"test": "a.tar"}, "prefix": "emnist-d"},
+        {"test": (TRAIN[0], None)},
+    ),
+    "pixel": pair(random_images(1, 1, 1), random_labels(1, classes=1)),
+    "row": pair(random_images(23, 28, 1)),
+    "large": pair(random_images(23, 513, 3), random_labels(23)),
+    "color": pair(random_images(23, 5, 6, 3), random_labels(23)),
+    "square color": pair(random_images(23, 3, 3, 3), random_labels(23)),
+    "three columns": pair(random_images(23, 3, 3), random_labels(23)),
+    **{t: pair(random_images(3, 3, 3), np.array([3, 120, 0], t)) for t in ("int8", "int16", "int32")},
+    # A name for each of two billion classes would fill the memory.
+    **{f"up to {max(numbers)}": pair(random_images(3, 3, 3), numbers, features=PLAIN) for numbers in NUMBERS},
+}
 
-    def write(images: np.ndarray, labels: np.ndarray | None = None) -> str:
-        files = {IMAGES: to_idx(images)} | ({} if labels is None else {LABELS: to_idx(labels)})
-        return str(write_archive(tmp_path / f"folder{len(os.listdir(tmp_path))}", files))
 
-    return write
+@each_mode
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_loaded(name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = CASES[name][3]
+    found = read_all(mode, "idxfolder", splits=expected, **write_case(CASES[name]))
+    assert list(found) == list(expected)
+    assert_same(found, expected)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> str:
-    return str(write_archive(tmp_path / "folder", FOUR))
+def without(name: str) -> dict[str, bytes]:
+    return {other: content for other, content in FOUR.items() if other != name}
+
+
+REFUSED: dict[str, Case] = {
+    "no place": ("x", FOUR, {}, "data_dir="),
+    "empty folder": ("x", FOUR, {"data_dir": "empty"}, "^empty"),
+    "no such folder": ("x", FOUR, {"data_dir": "nowhere"}, "^nowhere"),
+    "no images": ("x", without(IMAGES), {"data_dir": "x"}, LABELS),
+    "labels of one split": ("x", without(TEST_LABELS), {"data_dir": "x"}, "1 in 'train', 0 in 'test'"),
+    "other split": ("set.tar", FOUR, {"data_files": {"validation": "set.tar"}}, "set.tar: .* train.*'validation'"),
+    "several": ("stored.zip", EMNIST, {"data_dir": "stored.zip"}, 'prefix="emnist-digits"'),
+    "many samples": ("x", FOUR, {"data_dir": "x", "num_samples": 71}, "num_samples=71: "),
+    "2 billion": (*pair(random_images(3, 3, 3), NUMBERS[0])[:3], "0 to 2,000,000,000.*99,999.*features="),
+    "negative": (*pair(random_images(3, 3, 3), NUMBERS[1])[:3], "-5 to 3.*99,999.*features="),
+    "100,000": (*pair(random_images(3, 3, 3), NUMBERS[2])[:3], "0 to 100,000.*99,999.*features="),
+}
+
+
+@each_mode
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    assert re.search(REFUSED[name][3], refusal(mode, "idxfolder", **write_case(REFUSED[name])))
+
+
+def test_checksums_of_a_zip_are_checked_where_several_processes_read_it(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "deflated.zip", FOUR)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 16] ^= 1  # the first one in the directory
+    path.write_bytes(data)
+    assert f"{IMAGES} in {path}: found crc32" in refusal("prepared", "idxfolder", data_dir=str(path), num_proc=2)
 
 
 # Places
 
 
 @each_mode
-@pytest.mark.parametrize(
-    ("form", "packing"), [*(("folder", packing) for packing in PACKINGS), *((form, ".gz") for form in ARCHIVES[1:])]
-)
-def test_folders_and_archives(form: str, packing: str, mode: str, tmp_path: Path) -> None:
-    found = read(mode, data_dir=str(write_archive(tmp_path / form, compressed(packing))))
-    assert list(found) == ["train", "test"]
-    assert_same(found, BOTH)
-
-
-@each_mode
-@pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("form", ["set.tar", "set.tar.bz2", "deflated.zip"])
-def test_archives_at_a_url(form: str, ranges: bool, mode: str, tmp_path: Path, serve: Callable[..., Server]) -> None:
+@pytest.mark.parametrize("lacking", [(), ("ranges",), ("ranges", "length")], ids=str)
+@pytest.mark.parametrize("form", ["set.tar", "set.tar.bz2", "stored.zip", "deflated.zip"])
+def test_archives_at_a_url(form: str, lacking: Any, mode: str, tmp_path: Path, serve: Callable[..., Server]) -> None:
     server = serve({f"/{form}": write_archive(tmp_path / form, compressed(".gz"))})
-    server.behave(ranges=ranges)
-    options = {"streaming": True} if mode == "arrays" and not ranges else {}
-    assert_same(read(mode, data_dir=server.url("/" + form), **options), BOTH)
+    server.behave(**dict.fromkeys(lacking, False))
+    assert cli.main(["verify", server.url(f"/{form}")]) == 0
+    options = {"streaming": True} if mode == "arrays" and lacking else {}
+    assert_same(read_all(mode, "idxfolder", data_dir=server.url(f"/{form}"), **options), BOTH)
 
 
 @each_mode
-def test_remote_folders(mode: str) -> None:
-    fsspec.filesystem("memory").pipe({f"/set/{name}": content for name, content in FOUR.items()})
-    assert_same(read(mode, data_dir="memory://set"), BOTH)
+def test_remote_folders_and_files(mode: str, tmp_path: Path, serve: Callable[..., Server]) -> None:
+    files = FOUR | {"huge.bin": b"x"}
+    fsspec.filesystem("memory").pipe({f"/set/{name}": content for name, content in files.items()})
+    assert_same(read_all(mode, "idxfolder", data_dir="memory://set", cache_dir=str(tmp_path)), BOTH)
+    stored = [path.read_bytes() for path in tmp_path.glob("downloads/*") if path.is_file()]
+    assert b"x" not in stored
+    assert (FOUR[IMAGES] in stored) == (mode != "streamed")
+    server = serve({f"/{name}": content for name, content in FOUR.items()})
+    urls = [[server.url(f"/{name}") for name in names] for names in PAIRS]
+    assert_same(read_all(mode, "idxfolder", data_files=dict(zip(BOTH, urls, strict=True))), BOTH)
 
 
 ON_THE_HUB = """
 import huggingface_hub
 from loading import MODES, read_all
 huggingface_hub.create_repo("alice/idx", repo_type="dataset")
-huggingface_hub.upload_folder(repo_id="alice/idx", folder_path=args["folder"], repo_type="dataset")
-result = []
-for path in ("hf://datasets/alice/idx/files", "hf://datasets/alice/idx/set.tar"):
-    for mode in MODES:
-        found = read_all(mode, "idxfolder", data_dir=path)
-        result.append({split: labels.tolist() for split, (_, labels) in found.items()})
+huggingface_hub.upload_folder(repo_id="alice/idx", folder_path="repo", repo_type="dataset")
+places = [f"hf://datasets/alice/idx/{name}" for name in ("files", "set.tar")]
+found = [read_all(mode, "idxfolder", data_dir=place) for place in places for mode in MODES]
+result = [{split: labels.tolist() for split, (_, labels) in arrays.items()} for arrays in found]
 """
 
 
 def test_the_hub(tmp_path: Path, hf_home: Path) -> None:
-    write_archive(tmp_path / "repo" / "files", FOUR)
-    write_archive(tmp_path / "repo" / "set.tar", FOUR)
+    for form in ("files", "set.tar"):
+        write_archive(tmp_path / "repo" / form, FOUR)
     with HubServer() as hub:
-        args = {"folder": str(tmp_path / "repo")}
-        found = run_client(ON_THE_HUB, home=hf_home, args=args, env=hub.environment("writer")).result
+        found = run_client(ON_THE_HUB, home=hf_home, cwd=tmp_path, env=hub.environment("writer")).result
     assert found == [{split: labels.tolist() for split, (_, labels) in BOTH.items()}] * 6
 
 
 def test_forms_of_a_path(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", os.path.dirname(folder))
-    monkeypatch.chdir(os.path.dirname(folder))
     for path in (Path(folder), f"{folder}/", "folder", "./folder", "~/folder", Path(folder).as_uri()):
-        assert_same(read("arrays", data_dir=path), BOTH)
+        assert_same(read_all("arrays", "idxfolder", data_dir=path), BOTH)
 
 
-@each_mode
-def test_a_single_file(mode: str, tmp_path: Path) -> None:
-    write_archive(tmp_path, {TEST_IMAGES: FOUR[TEST_IMAGES], "digits": FOUR[IMAGES]})
-    assert_same(read(mode, splits=["test"], data_dir=str(tmp_path / TEST_IMAGES)), {"test": (TEST[0], None)})
-    assert_same({"train": read_train(mode, data_dir=str(tmp_path / "digits"))}, {"train": (TRAIN[0], None)})
+# Shapes, types and classes
 
 
-# Files and globs
-
-
-@each_mode
-@pytest.mark.parametrize("pairs", [PAIRS, [pair[::-1] for pair in PAIRS], ["train-*", "t10k*"]], ids=str)
-@pytest.mark.parametrize("relative_to", ["data_dir", "working folder"])
-def test_data_files(
-    pairs: list[Any], relative_to: str, mode: str, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = {"data_dir": folder} if relative_to == "data_dir" else {}
-    monkeypatch.chdir("/" if options else folder)
-    assert_same(read(mode, data_files=dict(zip(BOTH, pairs, strict=True)), **options), BOTH)
-    renamed = read(mode, splits=["test", "other"], data_files={"test": pairs[0], "other": pairs[1]}, **options)
-    assert_same(renamed, {"test": TRAIN, "other": TEST})
-    assert_same({"train": read_train(mode, data_files=pairs[0], **options)}, {"train": TRAIN})
-
-
-@each_mode
-def test_files_at_urls(mode: str, serve: Callable[..., Server]) -> None:
-    server = serve({f"/{name}": content for name, content in FOUR.items()})
-    urls = [[server.url(f"/{name}") for name in pair] for pair in PAIRS]
-    assert_same(read(mode, data_files=dict(zip(BOTH, urls, strict=True))), BOTH)
-
-
-@each_mode
-def test_archives_as_data_files(mode: str, tmp_path: Path) -> None:
-    path = str(write_archive(tmp_path / "set.tar", FOUR))
-    for data_files in (path, [path], {"train": path}):
-        assert_same({"train": read_train(mode, data_files=data_files)}, {"train": TRAIN})
-    assert_same(read(mode, data_files={"train": path, "test": path}), BOTH)
-    assert_same(read(mode, splits=["Testing"], data_files={"Testing": path}), {"Testing": TEST})
-    message = refusal(mode, "idxfolder", data_files={"validation": path})
-    assert all(word in message for word in (path, "train", "'validation'"))
-    unnamed = {"images.idx": FOUR[TEST_IMAGES], "labels.idx": FOUR[TEST_LABELS]}
-    path = str(write_archive(tmp_path / "unnamed.tar", unnamed))
-    assert_same(read(mode, splits=["test"], data_files={"test": path}), {"test": TEST})
-
-
-@each_mode
-def test_one_of_several_datasets(mode: str, tmp_path: Path) -> None:
-    files = {f"gzip/emnist-letters-{name}": content for name, content in FOUR.items()}
-    files |= {f"gzip/emnist-digits-{name}": FOUR[IMAGES] for name in (IMAGES, "test-images-idx3-ubyte")}
-    path = str(write_archive(tmp_path / "deflated.zip", files))
-    assert 'prefix="emnist-digits"' in refusal(mode, "idxfolder", data_dir=path)
-    assert_same(read(mode, data_dir=path, prefix="emnist-letters"), BOTH)
-    assert_same(read(mode, splits=["test"], data_files={"test": path}, prefix="emnist-d"), {"test": (TRAIN[0], None)})
-
-
-@each_mode
-def test_missing_files_are_named(mode: str, tmp_path: Path) -> None:
-    assert "data_dir=" in refusal(mode, "idxfolder")
-    (tmp_path / "empty").mkdir()
-    for place in ("empty", "nowhere"):
-        assert f"{tmp_path}/{place}" in refusal(mode, "idxfolder", data_dir=str(tmp_path / place))
-    for missing, message in ((IMAGES, LABELS), (TEST_LABELS, "1 in 'train', 0 in 'test'")):
-        rest = {name: content for name, content in FOUR.items() if name != missing}
-        assert message in refusal(mode, "idxfolder", data_dir=str(write_archive(tmp_path / message, rest)))
-
-
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_checksums_of_a_zip_are_checked_however_many_processes_read_it(num_proc: int | None, tmp_path: Path) -> None:
-    path = write_archive(tmp_path / "deflated.zip", FOUR)
-    data = bytearray(path.read_bytes())
-    data[data.index(b"PK\x01\x02") + 16] ^= 1  # the first one in the directory
-    path.write_bytes(data)
-    assert f"{IMAGES} in {path}: found crc32" in refusal("prepared", "idxfolder", data_dir=str(path), num_proc=num_proc)
-
-
-# Shapes and types
-
-RECORDS = {
-    "pixel": (random_images(1, 1, 1), random_labels(1, classes=1)),
-    "row": (random_images(23, 28, 1), None),
-    "large": (random_images(23, 513, 3), random_labels(23)),
-    "color": (random_images(23, 5, 6, 3), random_labels(23)),
-    "square color": (random_images(23, 3, 3, 3), random_labels(23)),
-    "three columns": (random_images(23, 3, 3), random_labels(23)),
-    **{dtype: (random_images(3, 3, 3), np.array([3, 120, 0], dtype)) for dtype in ("uint8", "int8", "int16", "int32")},
-}
-
-
-@each_mode
-@pytest.mark.parametrize("kind", RECORDS)
-def test_records_of_any_kind(kind: str, mode: str, write: Write) -> None:
-    assert_same({"train": read_train(mode, data_dir=write(*RECORDS[kind]))}, {"train": RECORDS[kind]})
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_a_split_without_records(labelled: bool, write: Write) -> None:
-    path = write(random_images(0, 28, 28), random_labels(0) if labelled else None)
-    data = load_dataset("idxfolder", data_dir=path, split="train", label_names=["a"])
-    assert len(data) == 0
-    assert data.column_names == (["image", "label"] if labelled else ["image"])
-    assert not labelled or data.features["label"].names == ["a"]
-    assert list(load_dataset("idxfolder", data_dir=path, split="train", streaming=True)) == []
-    images, labels = load_arrays("idxfolder", data_dir=path)
-    assert images.shape == (0, 28, 28)
-    assert (labels is not None) == labelled
-
-
-@each_mode
-@pytest.mark.parametrize("labels", [[3, 2_000_000_000, 1], [3, 0, -5], [0, 1, 100_000]])
-def test_labels_that_are_plain_numbers(labels: list[int], mode: str, write: Write) -> None:
-    """A name for each of two billion classes would fill the memory."""
-    expected = random_images(3, 3, 3), np.array(labels, np.int32)
-    path = write(*expected)
-    message = refusal(mode, "idxfolder", data_dir=path)
-    assert f"{min(0, *labels):,} to {max(labels):,}, expected 0 to 99,999" in message
-    assert "features=" in message
-    plain = Features({"image": Image(), "label": Value("int64")})
-    assert_same({"train": read_train(mode, data_dir=path, features=plain)}, {"train": expected})
-
-
-def test_labels_of_several_parts(write: Write) -> None:
-    """As QMNIST has them: the class, and where the digit is from."""
-    parts = np.random.default_rng(0).integers(0, 300_000, (40, 8)).astype(np.int32)
-    parts[:, 0] = np.arange(40) % 10
-    path = write(random_images(40, 3, 3), parts)
-    for streaming in (False, True):
-        data = load_dataset("idxfolder", data_dir=path, split="train", streaming=streaming)
-        assert data.features["label"].num_classes == 10
-        assert [[row["label"], *row["label_details"]] for row in data] == parts.tolist()
-    np.testing.assert_array_equal(load_arrays("idxfolder", data_dir=path)[1], parts)
+@pytest.mark.parametrize("labels", [None, random_labels(0)])
+def test_a_split_without_records(labels: np.ndarray | None, folder: str) -> None:
+    case = pair(random_images(0, 28, 28), labels)
+    options = write_case(case)
+    data = load_dataset("idxfolder", split="train", label_names=["a"], **options)
+    assert (len(data), data.column_names) == (0, ["image"] if labels is None else ["image", "label"])
+    assert labels is None or data.features["label"].names == ["a"]
+    assert list(load_dataset("idxfolder", split="train", streaming=True, **options)) == []
+    assert_same(read_all("arrays", "idxfolder", splits=["train"], **options), case[3])
+    part = read_all("arrays", "idxfolder", splits=["train[:0]"], data_dir=folder)
+    assert_same(part, {"train[:0]": (TRAIN[0][:0], TRAIN[1][:0])})
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5,), (4, 5), (4, 5, 3), (2, 3, 4, 5), (1, 2, 3, 2, 2)])
-def test_arrays_of_any_type(shape: tuple[int, ...], dtype: str, write: Write) -> None:
+def test_arrays_of_any_type(shape: tuple[int, ...], dtype: str, folder: str) -> None:
     images = np.random.default_rng(0).normal(scale=50, size=(1_003, *shape)).astype(dtype)
-    path = write(images, random_labels(1_003))
+    case = pair(images, random_labels(1_003))
+    options = write_case(case)
     if dtype != "uint8" or len(shape) not in (2, 3):
         for mode in MODES[:2]:
-            assert f"{IMAGES}: found {dtype} records of shape {shape}" in refusal(mode, "idxfolder", data_dir=path)
-    data = load_dataset("idxfolder", data_dir=path, split="train", as_array=True)
-    np.testing.assert_array_equal(np.array(data.with_format("arrow")[:]["image"].to_pylist(), dtype=dtype), images)
-    found, _ = load_arrays("idxfolder", data_dir=path)
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(found, images)
+            assert f"{IMAGES}: found {dtype} records of shape {shape}" in refusal(mode, "idxfolder", **options)
+    for mode in MODES:
+        found = read_all(mode, "idxfolder", splits=["train"], as_array=True, **options)
+        assert_same(found, case[3])
+    assert found["train"][0].dtype == dtype
 
 
-def test_splits_of_different_shapes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", MODES[:2])
+def test_own_features_do_not_cut_values_to_bytes(mode: str, folder: str) -> None:
+    options = write_case(pair(np.full((3, 4, 5), 300, np.int16), random_labels(3), features=PLAIN))
+    assert "uint8" in refusal(mode, "idxfolder", **options)
+
+
+def test_splits_of_different_shapes(folder: str) -> None:
     other = random_images(30, 5, 5), TEST[1]
-    path = str(write_archive(tmp_path / "folder", FOUR | {TEST_IMAGES: to_idx(other[0])}))
-    assert_same(read("prepared", data_dir=path), {"train": TRAIN, "test": other})
-    message = refusal("prepared", "idxfolder", data_dir=path, as_array=True)
+    write_archive(Path(folder), {TEST_IMAGES: to_idx(other[0])})
+    assert_same(read_all("prepared", "idxfolder", data_dir=folder), {"train": TRAIN, "test": other})
+    message = refusal("prepared", "idxfolder", data_dir=folder, as_array=True)
     assert all(shape in message for shape in ("(9, 7)", "(5, 5)", "t10k-images"))
 
 
-# Classes
-
-
-@each_mode
-def test_label_names(mode: str, folder: str) -> None:
-    names = list("abcdefghij")
-    assert_same(read(mode, data_dir=folder, label_names=names), BOTH)
-    if mode != "arrays":
-        data = load_dataset("idxfolder", data_dir=folder, label_names=names, streaming=mode == "streamed")
-        assert data["train"].features["label"].names == names
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("names", [None, list("abcdefghijklmnopqr")])
+def test_names_of_classes(names: list[str] | None, streaming: bool, folder: str) -> None:
+    """By default, the largest label of all splits counts."""
+    write_archive(Path(folder), {TEST_LABELS: to_idx(np.full(30, 17, np.uint8))})
+    data = load_dataset("idxfolder", data_dir=folder, streaming=streaming, label_names=names)
+    assert data["train"].features["label"].names == (names or [str(label) for label in range(18)])
+    assert data["train"].features == data["test"].features
+    assert_same(read_all("arrays", "idxfolder", splits=["train"], data_dir=folder, label_names=names), {"train": TRAIN})
 
 
 @each_mode
 @pytest.mark.parametrize(("record", "label"), [(2_400, 7), (1_200, -1)])
-def test_labels_without_a_name_are_refused(record: int, label: int, mode: str, write: Write) -> None:
+def test_labels_without_a_name_are_refused(record: int, label: int, mode: str, folder: str) -> None:
     labels = np.zeros(2_500, np.int8)
     labels[record] = label
-    options: dict[str, Any] = {"data_dir": write(random_images(2_500, 3, 3), labels), "label_names": ["a", "b"]}
-    splits = ["train", "train[1100:]"] if mode == "arrays" else ["train"]
-    for split in splits:
+    options = write_case(pair(random_images(2_500, 3, 3), labels, label_names=["a", "b"]))
+    for split in ["train", "train[1100:]"] if mode == "arrays" else ["train"]:
         message = refusal(mode, "idxfolder", splits=[split], **options)
-        assert f"{LABELS}: record {record:,} has the label {label}, expected 0 to 1" in message
-
-
-def test_the_largest_label_of_all_splits_counts(tmp_path: Path) -> None:
-    files = FOUR | {TEST_LABELS: to_idx(np.full(30, 17, np.uint8))}
-    data = load_dataset("idxfolder", data_dir=str(write_archive(tmp_path / "folder", files)))
-    assert data["train"].features["label"].names == [str(label) for label in range(18)]
-    assert data["train"].features == data["test"].features
+        assert re.search(rf"{LABELS}: .*{record:,} .*label {label}\b.*0 to 1", message)
 
 
 # Options
@@ -310,120 +270,69 @@ def test_the_largest_label_of_all_splits_counts(tmp_path: Path) -> None:
 
 @each_mode
 @pytest.mark.parametrize("shape", [(6, 9, 7), (6, 9, 7, 3)])
-def test_transpose(shape: tuple[int, ...], mode: str, write: Write) -> None:
+def test_transpose(shape: tuple[int, ...], mode: str, folder: str) -> None:
     images, labels = random_images(*shape), random_labels(6)
-    path = write(images.swapaxes(1, 2), labels)
-    for options in ({}, {"as_array": True}):
-        found = read_train(mode, data_dir=path, transpose=True, **options)
-        assert_same({"train": found}, {"train": (images, labels)})
-    subset, _ = read_train(mode, data_dir=path, transpose=True, num_samples=3, seed=1)
-    assert {image.tobytes() for image in subset} == {image.tobytes() for image in images[:3]}
+    options = write_case(pair(images.swapaxes(1, 2), labels, transpose=True))
+    for more, order in (({}, range(6)), ({"as_array": True}, range(6)), ({"num_samples": 3}, select(6, 3))):
+        found = read_all(mode, "idxfolder", splits=["train"], **options, **more)
+        assert_same(found, {"train": (images[[*order]], labels[[*order]])})
 
 
 @each_mode
 @pytest.mark.parametrize("sampling", ["first", "uniform"])
-def test_subsets(sampling: str, mode: str, folder: str) -> None:
-    options = {"data_dir": folder, "seed": 5, "sampling": sampling}
-    orders = {split: list(select(len(BOTH[split][0]), 12, 5, sampling)) for split in BOTH}
+@pytest.mark.parametrize("num_samples", [12, 50])
+def test_subsets(num_samples: int, sampling: str, mode: str, folder: str) -> None:
+    options = {"data_dir": folder, "seed": 5, "sampling": sampling, "num_samples": num_samples}
+    orders = {split: [*select(len(labels), num_samples, 5, sampling)] for split, (_, labels) in BOTH.items()}
+    assert [len(order) for order in orders.values()] == [num_samples, min(num_samples, 30)]
     expected = {split: (images[orders[split]], labels[orders[split]]) for split, (images, labels) in BOTH.items()}
-    assert_same(read(mode, num_samples=12, **options), expected)
-    larger = read(mode, num_samples=50, **options)
-    assert {split: len(images) for split, (images, _) in larger.items()} == {"train": 50, "test": 30}
-    assert "num_samples=71: " in refusal(mode, "idxfolder", num_samples=71, **options)
-
-
-@pytest.mark.parametrize("form", ["folder", "set.tar"])
-def test_only_changed_files_are_prepared_again(form: str, tmp_path: Path) -> None:
-    path = write_archive(tmp_path / form, FOUR)
-    caches = {load_dataset("idxfolder", data_dir=str(path))["train"].cache_files[0]["filename"] for _ in range(2)}
-    assert len(caches) == 1
-    write_archive(path, dict(zip([*FOUR][2:] + [*FOUR][:2], FOUR.values(), strict=True)))
-    os.utime(path / IMAGES if path.is_dir() else path, (0, 0))
-    assert_same(read("prepared", data_dir=str(path)), {"train": TEST, "test": TRAIN})
-
-
-def test_inspection(folder: str) -> None:
-    assert datasets.get_dataset_config_names("idxfolder", data_dir=folder) == ["default"]
-    assert sorted(datasets.get_dataset_split_names("idxfolder", data_dir=folder)) == ["test", "train"]
-    builder = datasets.load_dataset_builder("idxfolder", data_dir=folder)
-    assert (builder.dataset_name, type(builder).__name__) == ("idxfolder", "IdxFolder")
-    info = load_dataset("idxfolder", data_dir=folder)["train"].info
-    assert info.dataset_name == "idxfolder"
-    assert {split: found.num_examples for split, found in info.splits.items()} == {"train": 70, "test": 30}
+    assert_same(read_all(mode, "idxfolder", **options), expected)
 
 
 # Every supported version of datasets
 
 EVERYWHERE = """
-import datasets, mnist_idx
-import numpy as np
-result = {}
-for name, options in args.items():
-    for streaming in (False, True):
-        data = datasets.load_dataset("idxfolder", streaming=streaming, **options)
-        result[f"{name} {streaming}"] = {
-            split: [[np.asarray(row["image"]).tobytes().hex(), row.get("label")] for row in data[split]]
-            for split in data
-        }
-urls = dict(args["URLs"], num_proc=2, cache_dir="forked")
+import os
+from datasets import load_dataset
+from loading import read_all
+def load(name):
+    return [[*load_dataset("idxfolder", data_dir=name, split="train", streaming=s)] for s in (False, True)]
+result = {"empty": load("empty"), "loaded": {}}
+result["parts"] = [[[row["label"], *row["label_details"]] for row in rows] for rows in load("parts")]
 # fsspec's thread is not in a forked process: older versions wait for it forever.
-result["forked"] = {split: len(rows) for split, rows in datasets.load_dataset("idxfolder", **urls).items()}
+forked = load_dataset("idxfolder", num_proc=2, cache_dir="forked", **args.pop("URLs"))
+result["forked"] = {split: len(rows) for split, rows in forked.items()}
+for name, options in args.items():
+    os.chdir(name)
+    for mode in ("prepared", "streamed"):
+        found = read_all(mode, "idxfolder", **options).items()
+        result["loaded"][f"{name}, {mode}"] = {
+            split: (images.tolist(), None if labels is None else labels.tolist()) for split, (images, labels) in found
+        }
+    os.chdir("..")
 """
-
-
-def rows(images: np.ndarray, labels: np.ndarray | None) -> list[list[Any]]:
-    classes = [None] * len(images) if labels is None else [int(label.flat[0]) for label in labels]
-    return [[image.tobytes().hex(), label] for image, label in zip(images, classes, strict=True)]
+ELSEWHERE = [*ARCHIVES[1:], "globs", "files", "archive twice", "color", "pixel", "row"]
 
 
 @pytest.mark.compat
-def test_every_version_of_datasets(
-    python: str, tmp_path: Path, hf_home: Path, write: Write, folder: str, serve: Callable[..., Server]
-) -> None:
-    cases: dict[str, Any] = {name: RECORDS[name] for name in ("color", "pixel", "row")}
-    cases["parts"] = random_images(9, 3, 3), np.arange(72, dtype=np.int32).reshape(9, 8)
-    cases["empty"] = random_images(0, 28, 28), random_labels(0)
-    sources: dict[str, Any] = {name: {"data_dir": write(*arrays)} for name, arrays in cases.items()}
-    for form in ARCHIVES[1:]:
-        sources[form] = {"data_dir": str(write_archive(tmp_path / form, compressed(".xz" if "zip" in form else ".gz")))}
-    sources["globs"] = {"data_dir": folder, "data_files": {"train": "train-*", "test": "t10k-*"}}
-    sources["archive twice"] = {"data_files": dict.fromkeys(BOTH, str(tmp_path / "set.tar"))}
+def test_every_version_of_datasets(python: str, hf_home: Path, folder: str, serve: Callable[..., Server]) -> None:
     server = serve({f"/{name}": content for name, content in FOUR.items()})
-    for name, place in (("files", folder), ("URLs", server.url())):
-        pairs = [[f"{place.rstrip('/')}/{file}" for file in pair] for pair in PAIRS]
-        sources[name] = {"data_files": dict(zip(BOTH, pairs, strict=True))}
-    found = run_client(EVERYWHERE, home=hf_home, args=sources, python=python).result
-    assert found.pop("forked") == {"train": 70, "test": 30}
-    assert len(found) == 2 * len(sources)
-    for name, data in found.items():
-        expected = {"train": cases[name.split()[0]]} if name.split()[0] in cases else BOTH
-        assert data == {split: rows(*arrays) for split, arrays in expected.items()}, name
-
-
-def test_own_features_do_not_cut_values_to_bytes(write: Write) -> None:
-    path = write(np.full((3, 4, 5), 300, np.int16), random_labels(3))
-    features = Features({"image": Image(), "label": Value("int64")})
-    for mode in ("prepared", "streamed"):
-        assert "expected uint8" in refusal(mode, "idxfolder", data_dir=path, features=features)
-
-
-def test_folders_above_the_dataset_do_not_tell_the_split(tmp_path: Path) -> None:
-    place = tmp_path / "test" / ".data"
-    write_archive(place, {"images-idx3-ubyte": to_idx(TRAIN[0])})
-    assert list(load_dataset("idxfolder", data_dir=str(place / "images-idx3-ubyte"), streaming=True)) == ["train"]
-
-
-def test_a_remote_folder_is_not_downloaded_as_a_whole(tmp_path: Path) -> None:
-    memory = fsspec.filesystem("memory")
-    memory.pipe({f"/whole/{name}": content for name, content in (FOUR | {"huge.bin": b"x"}).items()})
-    load_dataset("idxfolder", data_dir="memory://whole", cache_dir=str(tmp_path))
-    stored = [path.read_bytes() for path in (tmp_path / "downloads").iterdir() if path.is_file()]
-    assert b"x" not in stored
-    assert FOUR[IMAGES] in stored
-
-
-def test_no_records_of_a_member_in_a_zip(tmp_path: Path) -> None:
-    path = write_archive(tmp_path / "stored.zip", FOUR)
-    images, labels = load_arrays("idxfolder", data_dir=str(path), split="train[:0]", streaming=True)
-    assert images.shape == (0, 9, 7)
-    assert labels is not None and labels.shape == (0,)
+    urls = [[server.url(f"/{name}") for name in names] for names in PAIRS]
+    args: dict[str, Any] = {"URLs": {"data_files": dict(zip(BOTH, urls, strict=True))}}
+    for name in ELSEWHERE:
+        Path(name).mkdir()
+        write_archive(Path(name) / CASES[name][0], CASES[name][1])
+        args[name] = CASES[name][2]
+    # As QMNIST has them: the class, and where the digit is from.
+    parts = np.random.default_rng(0).integers(0, 300_000, (40, 8)).astype(np.int32)
+    parts[:, 0] = np.arange(40) % 10
+    write_archive(Path("parts"), pair(random_images(40, 3, 3), parts)[1])
+    write_archive(Path("empty"), pair(random_images(0, 28, 28), random_labels(0))[1])
+    result = run_client(EVERYWHERE, home=hf_home, args=args, python=python, cwd=".").result
+    assert (result["empty"], result["parts"]) == ([[], []], [parts.tolist()] * 2)
+    assert result["forked"] == {"train": 70, "test": 30}
+    assert len(result["loaded"]) == 2 * len(ELSEWHERE)
+    for name, found in result["loaded"].items():
+        arrays = {split: (np.array(images), labels) for split, (images, labels) in found.items()}
+        assert_same(arrays, CASES[name.rpartition(",")[0]][3])
+    np.testing.assert_array_equal(load_arrays("idxfolder", data_dir="parts")[1], parts)

@@ -4,11 +4,12 @@ import gzip
 import pickle
 import random
 import threading
-from collections.abc import Generator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -23,40 +24,37 @@ from mnist_idx.storage import Member, SplitFiles
 
 COUNT = 50
 IMAGES, LABELS = random_images(COUNT, 6, 5), random_labels(COUNT)
+Patch = pytest.MonkeyPatch
 
 
-def files(folder: Path, images: bytes, labels: bytes | None, **facts: Any) -> SplitFiles:
+def files(folder: Path, images: bytes, labels: bytes | None, **facts: int) -> SplitFiles:
     members = []
     for name, content in (("images", images), ("labels", labels)):
-        if content is not None:
-            (folder / name).write_bytes(content)
-            members.append(Member(str(folder / name), str(folder / name)))
-    return SplitFiles(members[0], members[1] if labels is not None else None, **facts)
+        (folder / name).write_bytes(content or b"")
+        members.append(None if content is None else Member(str(folder / name), str(folder / name)))
+    return SplitFiles(*members, **facts)
 
 
 @pytest.fixture(params=[bytes, gzip.compress], ids=["plain", "gzip"])
-def split(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitFiles:
+def split(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Patch) -> SplitFiles:
     """Batches of at most 7 records."""
     monkeypatch.setattr(idx, "BATCH_RECORDS", 7)
     return files(tmp_path, request.param(to_idx(IMAGES)), request.param(to_idx(LABELS)))
 
 
 @pytest.fixture
-def reader(split: SplitFiles) -> Any:
-    reader = SplitReader(split)
-    yield reader
-    reader.close()
+def reader(split: SplitFiles) -> Iterator[SplitReader]:
+    with closing(SplitReader(split)) as reader:
+        yield reader
 
 
 def test_ranges_in_any_order(reader: SplitReader) -> None:
-    assert (reader.num_records, reader.label_parts) == (COUNT, 1)
-    assert reader.labels is not None
+    assert reader.num_records == COUNT
     np.testing.assert_array_equal(np.concatenate([batch.images for batch in reader.batches()]), IMAGES)
     np.testing.assert_array_equal(np.concatenate(list(reader.labels.batches())), LABELS)
     places = random.Random(0)
     for _ in range(50):
-        start = places.randrange(COUNT + 1)
-        stop = places.randrange(start, COUNT + 1)
+        start, stop = sorted(places.choices(range(COUNT + 1), k=2))
         first = places.choice([None, 1, 3, 20])
         batches = list(reader.batches(start, stop, first))
         np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), IMAGES[start:stop])
@@ -68,7 +66,7 @@ def test_ranges_in_any_order(reader: SplitReader) -> None:
 
 
 @pytest.mark.parametrize("max_gap", [1, 200, 1 << 20])
-def test_selections_in_any_order(max_gap: int, reader: SplitReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selections_in_any_order(max_gap: int, reader: SplitReader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(records, "MAX_GAP_BYTES", max_gap)
     places = random.Random(0)
     for count in (1, 2, 21, COUNT):
@@ -81,85 +79,60 @@ def test_selections_in_any_order(max_gap: int, reader: SplitReader, monkeypatch:
                 np.testing.assert_array_equal(found, expected[indices[start:stop]])
 
 
-def test_gaps_in_a_selection_are_skipped(reader: SplitReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[tuple[int, int]] = []
-    original = reader.batches
+def test_a_selection_is_read_once_without_its_gaps(reader: SplitReader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(records, "MAX_GAP_BYTES", 4 * 30)
-    monkeypatch.setattr(reader, "batches", lambda *bounds: [read.append(bounds), original(*bounds)][1])
-    list(reader.selected_batches([40, 3, 7, 12, 30], 0, 5))
-    assert read == [(3, 8), (12, 13), (30, 31), (40, 41)]
+    indices = [40, 3, 7, 12, 30]
+    with mock.patch.object(reader, "batches", side_effect=reader.batches) as read:
+        parts = [*reader.selected_batches(indices, 0, 2), *reader.selected_batches(indices, 2, 5)]
+    np.testing.assert_array_equal(np.concatenate([batch.images for batch in parts]), IMAGES[indices])
+    assert [call.args for call in read.call_args_list] == [(3, 8), (12, 13), (30, 31), (40, 41)]
 
 
-def test_a_selection_is_read_once_for_all_its_parts(reader: SplitReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    indices = [5, 3, 40]
-    list(reader.selected_batches(indices, 0, 1))
-    monkeypatch.setattr(reader, "batches", None)
-    (batch,) = reader.selected_batches(indices, 1, 3)
-    np.testing.assert_array_equal(batch.images, IMAGES[[3, 40]])
-
-
-@pytest.mark.parametrize(("labels", "parts"), [(None, 0), (np.zeros((COUNT, 8), np.int32), 8)])
-def test_label_parts(labels: np.ndarray | None, parts: int, tmp_path: Path) -> None:
-    reader = SplitReader(files(tmp_path, to_idx(IMAGES), None if labels is None else to_idx(labels)))
-    assert reader.label_parts == parts
-    (batch,) = reader.selected_batches([1], 0, 1)
-    assert (batch.labels is None) == (labels is None)
-    reader.close()
-
-
-def test_splits_without_records(tmp_path: Path) -> None:
-    reader = SplitReader(files(tmp_path, to_idx(IMAGES[:0, :0]), None))
-    for batches in (reader.batches(), reader.selected_batches([], 0, 0)):
-        assert [batch.images.shape for batch in batches] == [(0, 0, 5)]
-    reader.close()
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[:0, :0]], ids=["some", "none"])
+@pytest.mark.parametrize("parts", [0, 8])
+def test_splits_without_records_or_labels(images: np.ndarray, parts: int, tmp_path: Path) -> None:
+    labels = to_idx(np.zeros((len(images), parts), np.int32)) if parts else None
+    with closing(SplitReader(files(tmp_path, to_idx(images), labels))) as reader:
+        for batches in (reader.batches(), reader.selected_batches(range(len(images)), 0, len(images))):
+            (batch,) = batches
+            np.testing.assert_array_equal(batch.images, images)
+            assert parts == (0 if batch.labels is None else batch.labels.shape[1])
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "num_records", "message"),
+    ("images", "labels", "message"),
     [
-        (IMAGES, LABELS[1:], None, r"labels: .*\(49,\).*the 50 records in .*images"),
-        (IMAGES, IMAGES, None, r"labels: .*uint8 of shape \(50, 6, 5\), expected integers"),
-        (IMAGES, np.zeros(COUNT, np.float32), None, "labels: .*float32.*expected integers"),
-        (IMAGES, np.array(3, np.uint8), None, r"labels: .*\(\)"),
-        (LABELS, LABELS, None, r"images: found the shape \(50,\), expected images"),
-        (IMAGES, LABELS, 49, "images: found 50 records, expected 49"),
+        (IMAGES, to_idx(LABELS[1:]), r"labels: .*\(49,\).*the 50 records in .*images"),
+        (IMAGES, to_idx(IMAGES), r"labels: .*uint8 of shape \(50, 6, 5\), expected integers"),
+        (IMAGES, to_idx(np.zeros(COUNT, np.float32)), "labels: .*float32.*expected integers"),
+        (IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)"),
+        (IMAGES, to_idx(LABELS)[:-1], "labels: .*ends after 57"),
+        (IMAGES, to_idx(LABELS) + b"x", "labels: .*more data follows"),
+        (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected images"),
     ],
 )
-def test_headers_that_do_not_match_are_refused(
-    images: np.ndarray, labels: np.ndarray, num_records: int | None, message: str, tmp_path: Path
-) -> None:
+def test_files_that_do_not_match_are_refused(images: np.ndarray, labels: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(IdxError, match=message):
-        SplitReader(files(tmp_path, to_idx(images), to_idx(labels), num_records=num_records))
+        SplitReader(files(tmp_path, to_idx(images), labels))
+    with pytest.raises(IdxError, match="images: found 50 records, expected 49"):
+        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS), num_records=49))
 
 
-@pytest.mark.parametrize(("stop", "more", "message"), [(-1, b"", "cut short"), (None, b"x", "more data follows")])
-def test_local_files_of_a_wrong_size_are_refused_at_once(
-    stop: int | None, more: bytes, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(IdxError, match=f"labels: .*{message}"):
-        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS)[:stop] + more))
-
-
-def test_a_large_selection_must_be_proven_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_selection_must_be_proven_first(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(records, "MAX_UNPROVEN_RECORDS", 40)
-    reader = SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None))
-    reader.check_selectable(41)
-    reader.close()
-    reader = SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None))
-    reader.check_selectable(40)
-    with pytest.raises(IdxError, match="cut short"):
+    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None))) as reader:
         reader.check_selectable(41)
-    reader.close()
+    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None))) as reader:
+        reader.check_selectable(40)
+        with pytest.raises(IdxError, match="data ends after"):
+            reader.check_selectable(41)
 
 
-def test_what_does_not_fit_into_memory_is_an_error(reader: SplitReader) -> None:
-    batch = reader.allocate(3)
-    assert [array.shape for array in batch if array is not None] == [(3, 6, 5), (3,)]
-    with pytest.raises(IdxError, match=r"images: .*records do not fit into memory.*num_samples="):
-        reader.allocate(1 << 60)
-
-
-# The pool
+@pytest.mark.parametrize("error", [MemoryError, ValueError])
+def test_what_does_not_fit_into_memory_is_an_error(error: type[Exception], reader: SplitReader) -> None:
+    selected = reader.selected_batches([3, 2, 1], 0, 3)
+    with mock.patch.object(np, "empty", side_effect=error), pytest.raises(IdxError, match=r"images: 3 .*num_samples="):
+        next(selected)
 
 
 def take(pool: ReaderPool, split: SplitFiles) -> SplitReader:
@@ -167,20 +140,18 @@ def take(pool: ReaderPool, split: SplitFiles) -> SplitReader:
         return reader
 
 
-def test_the_pool_keeps_readers(split: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pool_keeps_readers(split: SplitFiles, monkeypatch: Patch) -> None:
     pool = ReaderPool()
     first = take(pool, split)
     assert take(pool, split) is first
-    assert take(pool, split._replace(labels=None)) is not first
     with pool.borrow(split) as one, pool.borrow(split) as other:
         assert one is first
-        assert other is not first
-    assert take(pickle.loads(pickle.dumps(pool)), split) is not first
+        others = [other, take(pool, split._replace(labels=None)), take(pickle.loads(pickle.dumps(pool)), split)]
     monkeypatch.setattr("os.getpid", lambda: -1)  # as in a forked process
-    assert take(pool, split) is not first
+    assert first not in [*others, take(pool, split)]
 
 
-def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: Patch) -> None:
     closed: list[SplitReader] = []
     close = SplitReader.close
     monkeypatch.setattr(SplitReader, "close", lambda self: [closed.append(self), close(self)])
@@ -197,55 +168,35 @@ def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: pytest.MonkeyPa
     assert len(closed) == 1 + len(readers)
 
 
-# Prefetching
-
-
-def numbers(count: int, made: list[int], closed: list[bool]) -> Generator[int, None, None]:
+def numbers(count: int, closed: list[bool], fails: bool = False) -> Iterator[int]:
     try:
-        for number in range(count):
-            made.append(number)
-            yield number
+        yield from range(count)
+        if fails:
+            raise KeyError("after the last")
     finally:
         closed.append(True)
 
 
-@given(st.integers(0, 20), st.integers(1, 6))
-def test_prefetch_keeps_the_order(count: int, depth: int) -> None:
+@given(st.integers(0, 20), st.integers(1, 6), st.booleans())
+def test_prefetch_keeps_the_order_of_items_and_errors(count: int, depth: int, fails: bool) -> None:
     closed: list[bool] = []
-    assert list(prefetch(numbers(count, [], closed), depth)) == list(range(count))
+    items: Any = prefetch(numbers(count, closed, fails), depth)
+    assert [next(items) for _ in range(count)] == list(range(count))
+    with pytest.raises(KeyError, match="after the last") if fails else nullcontext():
+        assert list(items) == []
     assert closed == [True]
 
 
-def test_the_depth_of_prefetching_grows_with_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefetching_grows_with_use_and_ends_with_it(monkeypatch: Patch) -> None:
+    def threads() -> int:
+        return sum(thread.name.startswith("mnist_idx-prefetch") for thread in threading.enumerate())
+
     submitted: list[Any] = []
+    closed: list[bool] = []
     submit = ThreadPoolExecutor.submit
     monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *args: [submitted.append(args), submit(*args)][1])
-    running = iter(prefetch(numbers(50, [], []), depth=3))
-    assert [(next(running), len(submitted))[1] for _ in range(6)] == [1, 3, 5, 7, 8, 9]
-    running.close()  # type: ignore[attr-defined]
-
-
-def test_prefetch_ends_its_thread_and_its_items() -> None:
-    def threads() -> list[str]:
-        return [thread.name for thread in threading.enumerate() if thread.name.startswith("mnist_idx-prefetch")]
-
-    made: list[int] = []
-    closed: list[bool] = []
-    running = prefetch(numbers(50, made, closed))
-    assert [next(running), next(running)] == [0, 1]  # type: ignore[call-overload]
-    assert threads()
-    running.close()  # type: ignore[attr-defined]
-    assert not threads()
-    assert closed == [True]
-    assert len(made) <= 5
-
-
-def test_prefetch_raises_errors_in_their_place() -> None:
-    def failing() -> Generator[int, None, None]:
-        yield from range(1, 6)
-        raise KeyError("after five")
-
-    running = prefetch(failing())
-    assert [next(running) for _ in range(5)] == [1, 2, 3, 4, 5]  # type: ignore[call-overload]
-    with pytest.raises(KeyError, match="after five"):
-        next(running)  # type: ignore[call-overload]
+    running: Any = prefetch(numbers(50, closed), depth=3)
+    assert [(next(running), len(submitted)) for _ in range(6)] == list(enumerate([1, 3, 5, 7, 8, 9]))
+    assert (threads(), closed) == (1, [])
+    running.close()
+    assert (threads(), closed) == (0, [True])

@@ -1,7 +1,5 @@
 """The records of a split as NumPy arrays."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import datasets
@@ -11,7 +9,7 @@ from ..arrow import check_classes
 from ..builder import IdxBuilder
 from ..idx import IdxError
 from ..records import too_large
-from ..sampling import check_num_samples, count_selected
+from ..sampling import count_selected
 from ..storage import SplitFiles
 
 # Arrays longer than this grow with the records that are read, not by what a header announces.
@@ -32,11 +30,10 @@ def load_arrays(
         split: for example "train", "test[:10%]" or "train+test".
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download is kept and reused.
         **options: the others of `load_dataset`: `num_samples`, `seed`, `data_dir`, `data_files`, `cache_dir`, …
-            Without `num_samples` and `seed`, the records are in the order of the file.
 
     Returns:
-        Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`. The files of other datasets tell other types and shapes;
-        labels are None if there are none.
+        Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`; other types and shapes if the files have them. Labels
+        are None if there are none.
 
     Raises:
         IdxError: the data is invalid or unavailable, or an argument is out of range.
@@ -49,15 +46,12 @@ def load_arrays(
     if builder.info.splits is not None:  # wrong arguments are found before the network is touched
         _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
     splits = builder.locate_splits(builder.download_manager(streaming))
-    num_samples = builder.config.num_samples
-    check_num_samples(num_samples, {known: files.num_records or 0 for known, files in splits.items()})
-    sizes = {known: count_selected(files.num_records or 0, num_samples) for known, files in splits.items()}
-    parts: list[Any] = [
-        _read(builder, known, splits[known], start, stop) for known, start, stop in _ranges(split, sizes)
-    ]
+    sizes = count_selected(builder.config.num_samples, {known: files.num_records for known, files in splits.items()})
+    ranges = _ranges(split, sizes)
+    parts = [_read(builder, known, splits[known], start, stop) for known, start, stop in ranges]
     if len(parts) == 1:
         return parts[0]
-    images, labels = ([part[column] for part in parts] for column in (0, 1))
+    images, labels = zip(*parts, strict=True)
     return np.concatenate(images), None if labels[0] is None else np.concatenate(labels)
 
 
@@ -71,23 +65,20 @@ def _ranges(split: str, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
 
 
 def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: int) -> tuple[Any, Any]:
-    images: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    for position, batch in builder.read_batches(split, files, [(start, stop)]):
-        if batch.labels is not None and files.labels is not None:
-            check_classes(batch.labels, builder.num_classes, files.labels.title, position)
-            labels = _append(labels, batch.labels, position - start, stop - start, files)
-        images = _append(images, batch.images, position - start, stop - start, files)
-    return images, labels
-
-
-def _append(array: np.ndarray | None, batch: np.ndarray, done: int, count: int, files: SplitFiles) -> np.ndarray:
+    arrays: dict[str, np.ndarray] = {}
     try:
-        if array is None:
-            array = np.empty((min(count, MAX_UNPROVEN_RECORDS), *batch.shape[1:]), batch.dtype)
-        if done + len(batch) > len(array):
-            array.resize((min(count, 2 * len(array)), *batch.shape[1:]), refcheck=False)
+        for position, batch in builder.read_batches(split, files, [(start, stop)]):
+            if batch.labels is not None and files.labels is not None:
+                check_classes(batch.labels, builder.info.features.get("label"), files.labels.title, position)
+            done, count = position - start, stop - start
+            for name, values in batch._asdict().items():
+                if values is None:
+                    continue
+                if name not in arrays:
+                    arrays[name] = np.empty((min(count, MAX_UNPROVEN_RECORDS), *values.shape[1:]), values.dtype)
+                if done + len(values) > len(arrays[name]):
+                    arrays[name].resize((min(count, 2 * len(arrays[name])), *values.shape[1:]), refcheck=False)
+                arrays[name][done : done + len(values)] = values
     except MemoryError:
-        raise too_large(files.images.title, count) from None
-    array[done : done + len(batch)] = batch
-    return array
+        raise too_large(files.images.title, stop - start) from None
+    return arrays.get("images"), arrays.get("labels")

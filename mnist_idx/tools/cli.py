@@ -4,6 +4,7 @@ import argparse
 import inspect
 import os
 import re
+import runpy
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +14,15 @@ from typing import Any
 from .. import __version__
 from ..catalog import DATASETS
 
-CONFIGS = ("mnist", "subset", *(name for name in DATASETS if name != "mnist"))
+CONFIGS = tuple(DATASETS)
 # Advice of the library that the command line has other words for, or no use.
 PHRASES = {
-    r"[A-Z][^.:]*: data_files=\{.*?\}\.": "Rename the files, for example train-images-idx3-ubyte and "
-    "train-labels-idx1-ubyte, or move each split to a folder of its own.",
+    r"[A-Z][^.:]*: data_files=\{.*?\}\.": "Name the files as MNIST's, or move each split to a folder of its own.",
     r" If [^.]*pass features=.*?\)\.": "",
     r'load_dataset\("idxfolder", [^)]*\)': "idxfolder",
-    r"pass data_dir= with a copy of the files, or ": "",
-    r"cache_dir= or ": "",
+    r"pass data_dir= with a copy of the files, or |cache_dir= or ": "",
 }
-OPTION = re.compile(r"""(?<![\w?&-])(?P<name>[a-z_]+)=(?P<value>"[^"]*"|'[^']*'|[\w…]*)""")
+OPTION = re.compile(r"""(?<![\w?&-])([a-z_]+)=("[^"]*"|'[^']*'|[\w…]*)""")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             options = vars(build_parser().parse_args(argv))
+            from ..registry import register
+
+            register()
             return int(options.pop("command")(**options) or 0)
         finally:
             sys.stdout.flush()
@@ -54,66 +56,58 @@ def explain(error: BaseException, options: Mapping[str, Any]) -> str:
     """The message of an error in the words of the command line: `overwrite=True` is `--overwrite`."""
     from ..idx import IdxError
 
-    cause: BaseException | None = error  # `datasets` wraps the errors of builders
-    while cause is not None and not isinstance(cause, IdxError):
-        cause = cause.__cause__
-    message = str(cause or error) or type(error).__name__
+    if not isinstance(error, IdxError) and isinstance(error.__cause__, IdxError):  # `datasets` has wrapped it
+        error = error.__cause__
+    message = str(error) or type(error).__name__
     for python, words in PHRASES.items():
         message = re.sub(python, words, message)
 
     def to_option(match: re.Match[str]) -> str:
-        name, value = match["name"].replace("_", "-"), match["value"].strip("\"'")
-        if match["name"] not in options:
-            return match[0]
-        flag = f"--no-{name}" if value == "False" else f"--{name}"
-        return flag if value in ("", "…", "True", "False") else f"{flag} {value}"
+        name, value = match[1].replace("_", "-"), match[2].strip("\"'…")
+        flags = {"": f"--{name}", "True": f"--{name}", "False": f"--no-{name}"}
+        return flags.get(value, f"--{name} {value}") if match[1] in options else match[0]
 
     return OPTION.sub(to_option, message)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command line. A command is a function: its name, its help and its options."""
-    parser = argparse.ArgumentParser(
-        prog="mnist-idx",
-        description="MNIST, and anyone's IDX files, as Hugging Face datasets.",
-        epilog="MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST.",
-    )
+    about = "MNIST, and anyone's IDX files, as Hugging Face datasets."
+    mirror = "MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST."
+    parser = argparse.ArgumentParser(prog="mnist-idx", description=about, epilog=mirror)
     parser.add_argument("--version", action="version", version=f"mnist-idx {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def start(command: Callable[..., int | None]) -> Callable[..., Any]:
-        description, _, epilog = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
-        added = commands.add_parser(
-            command.__name__,
-            help=description,
-            description=description,
-            epilog=f"{epilog}\n\nexit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+    def start(command: Callable[..., int | None], *parents: argparse.ArgumentParser) -> Callable[..., Any]:
+        summary, _, details = (inspect.getdoc(command) or "").partition("\n\n")
+        added = commands.add_parser(command.__name__, parents=parents, help=summary, description=summary)
+        added.epilog = f"{details}\n\nexit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
+        added.formatter_class = argparse.RawDescriptionHelpFormatter
         added.set_defaults(command=command)
         return added.add_argument
 
-    def add_source(add: Callable[..., Any]) -> None:
-        what = f"a config ({', '.join(CONFIGS)}), or the path or URL of IDX files (default: mnist)"
-        add("source", nargs="?", default="mnist", metavar="SOURCE", help=what)
-        add("--prefix", help="which of several datasets in one place, by the start of their file names")
+    names = ", ".join(CONFIGS)
+    source = argparse.ArgumentParser(add_help=False)
+    add = source.add_argument
+    what = f"a config ({names}), or the path or URL of IDX files (default: mnist)"
+    add("source", nargs="?", default="mnist", metavar="SOURCE", help=what)
+    add("--prefix", help="which of several datasets in one place, by the start of their file names")
+    configs = argparse.ArgumentParser(add_help=False)
+    add = configs.add_argument
+    which = f"{names}; may be repeated (default: mnist and subset)"
+    add("--config", action="append", choices=CONFIGS, metavar="CONFIG", help=which)
+    add("--num-samples", type=int, metavar="N", help="of subset: most records per split (default: 100)")
+    add("--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)")
+    add("--sampling", choices=("first", "uniform"), help="of subset: the first records, or any (default: first)")
 
-    def add_configs(add: Callable[..., Any]) -> None:
-        which = f"{', '.join(CONFIGS)}; may be repeated (default: mnist and subset)"
-        add("--config", action="append", choices=CONFIGS, metavar="CONFIG", help=which)
-        add("--num-samples", type=int, metavar="N", help="of subset: most records per split (default: 100)")
-        add("--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)")
-        add("--sampling", choices=("first", "uniform"), help="of subset: the first records, or any (default: first)")
-
-    add = start(preview)
-    add_source(add)
+    add = start(preview, source)
     add("--split", default="train", help="split to draw (default: train)")
     add("--num", type=int, default=25, metavar="N", help="records to draw (default: 25)")
     add("--output", type=Path, metavar="FILE", help="picture to write (default: SOURCE.png)")
     add("--overwrite", action="store_true", help="replace an existing picture")
     add("--ascii", action="store_true", help="print the images as text instead")
 
-    add_source(start(verify))
+    start(verify, source)
 
     add = start(convert)
     add("source", metavar="SOURCE", help="what load_dataset takes: imagefolder, a name on the Hub, …")
@@ -127,13 +121,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--image-column", metavar="NAME", help="column of images (default: the only one)")
     add("--label-column", metavar="NAME", help="column of labels (default: the only one of classes)")
     add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or color (RGB)")
-    add("--size", type=parse_size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
+    add("--size", type=size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
     add("--plain", dest="compress", action="store_false", help="do not compress the files")
     add("--overwrite", action="store_true", help="replace a tar, or a folder of nothing but IDX files")
 
-    add = start(push)
+    add = start(push, configs)
     add("repo_id", metavar="REPOSITORY", help="name, user/name or organization/name; created if missing")
-    add_configs(add)
     add("--private", action=argparse.BooleanOptionalAction, help="visibility of the repository (default: its owner's)")
     add("--token", help="access token, instead of the stored one")
     add("--revision", metavar="BRANCH", help="branch to publish on, created if missing (default: main)")
@@ -142,9 +135,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--create-pr", action="store_true", help="open a pull request instead of changing the branch")
     add("--dry-run", action="store_true", help="list what would be uploaded; needs no token")
 
-    add = start(export)
+    add = start(export, configs)
     add("folder", metavar="FOLDER", help="folder to create")
-    add_configs(add)
     add("--overwrite", action="store_true", help="replace an earlier export")
 
     add = start(run)
@@ -154,11 +146,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected ROWSxCOLS, for example 28x28")
-    return int(match[1]), int(match[2])
+def size(text: str) -> tuple[int, int]:
+    ((rows, cols),) = re.findall(r"^([1-9]\d*)x([1-9]\d*)$", text.lower())
+    return int(rows), int(cols)
+
+
+def check_source(source: str, prefix: str | None) -> None:
+    if source in CONFIGS and prefix is not None:
+        raise ValueError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
+    if source not in CONFIGS and "://" not in source and not os.path.exists(source):
+        raise ValueError(f"{source}: no such file, folder or config. The configs are {', '.join(CONFIGS)}.")
 
 
 def preview(
@@ -176,45 +173,28 @@ def preview(
         raise ValueError(f"--num {num}: expected at least 1.")
     if source in CONFIGS and split not in DATASETS["mnist"].splits:
         raise ValueError(f"--split {split}: expected train or test.")
-    picture = None if ascii else check_output(source, output, overwrite)
-    from datasets import load_dataset
-
-    from .. import registry
-    from .preview import contact_sheet, summarize, text_sheet
-
-    registry.register()
-    if source in CONFIGS:
-        splits, title = load_dataset("mnist_idx", source), f"mnist_idx/{source}"
-    else:
-        splits = load_dataset("idxfolder", data_dir=source, prefix=prefix, as_array=True)
-        title = f"{source} (idxfolder)"
-    if split not in splits:
-        raise ValueError(f"--split {split}: expected one of {', '.join(splits)}.")
-    print(f"{title}: {summarize(splits, shutil.get_terminal_size().columns)}")
-    if picture is None:
-        print(f"\n{text_sheet(splits[split], num)}")
-    else:
-        try:
-            contact_sheet(splits[split], num=num).save(picture)
-        except OSError as error:
-            raise ValueError(f"{picture.absolute()}: cannot be written: {error}. Choose another --output.") from error
-        print(f"wrote {picture}: the first records of {split}")
-
-
-def check_source(source: str, prefix: str | None) -> None:
-    if source in CONFIGS and prefix is not None:
-        raise ValueError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
-    if source not in CONFIGS and "://" not in source and not os.path.exists(source):
-        raise ValueError(f"{source}: no such file, folder or config. The configs are {', '.join(CONFIGS)}.")
-
-
-def check_output(source: str, output: Path | None, overwrite: bool) -> Path:
-    """The picture to write, by default named after the source."""
     name = Path(source if "://" in source else os.path.abspath(source)).name
     output = output or Path(re.sub(r"(\.(tar|tgz|zip|gz|bz2|xz)|\?).*", "", name) + ".png")
-    if output.exists() and not overwrite:
+    if output.exists() and not (overwrite or ascii):
         raise ValueError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")
-    return output
+    from datasets import load_dataset
+
+    from .preview import contact_sheet, summarize, text_sheet
+
+    path = "mnist_idx" if source in CONFIGS else "idxfolder"
+    options = {"name": source} if source in CONFIGS else {"data_dir": source, "prefix": prefix, "as_array": True}
+    splits = load_dataset(path, **options)
+    if split not in splits:
+        raise ValueError(f"--split {split}: expected one of {', '.join(splits)}.")
+    print(f"{source} ({path}): {summarize(splits, shutil.get_terminal_size().columns)}")
+    if ascii:
+        print(f"\n{text_sheet(splits[split], num)}")
+        return
+    try:
+        contact_sheet(splits[split], num=num).save(output)
+    except OSError as error:
+        raise ValueError(f"{output.absolute()}: cannot be written: {error}. Choose another --output.") from error
+    print(f"wrote {output}: the first records of {split}")
 
 
 def verify(source: str, prefix: str | None) -> int:
@@ -246,15 +226,12 @@ def convert(source: str, target: str, data_files: list[str] | None, **options: A
     """
     from datasets import load_dataset
 
-    from .. import registry
     from .write import class_names, write_idx
 
-    registry.register()
     files: Any = data_files
     if data_files and all(re.match(r"\w+=", file) for file in data_files):
-        files = {}
-        for split, _, path in (file.partition("=") for file in data_files):
-            files.setdefault(split, []).append(path)
+        pairs = [file.split("=", 1) for file in data_files]
+        files = {split: [path for name, path in pairs if name == split] for split, _ in pairs}
     given = {name: options.pop(name) for name in ("name", "data_dir", "split", "revision", "streaming")}
     try:
         dataset = load_dataset(source, data_files=files, **given)
@@ -292,9 +269,9 @@ def export(folder: str, **options: Any) -> None:
     examples:
       mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
     """
-    from .publish import export as export_configs
+    from . import publish
 
-    print(f"Exported to {export_configs(folder, pop_configs(options), **options)}")
+    print(f"Exported to {publish.export(folder, pop_configs(options), **options)}")
 
 
 def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -313,8 +290,20 @@ def run(program: str, arguments: list[str], is_module: bool) -> None:
       mnist-idx run train.py --epochs 3                    as python train.py --epochs 3
       mnist-idx run -m package.train                       as python -m package.train
     """
-    from .. import registry
-    from .run import run_program
-
-    registry.register()
-    run_program(program, arguments, is_module=is_module)
+    if not (is_module or os.path.exists(program)):
+        raise ValueError(f"{program}: no such program. Name a Python file, or a module with -m.")
+    sys.argv = [program, *arguments]
+    if not getattr(sys.flags, "safe_path", False):  # python -P, from 3.11 on
+        sys.path[0] = os.getcwd() if is_module else str(Path(program).resolve().parent)
+    try:
+        if is_module:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(program, run_name="__main__")
+    except (Exception, KeyboardInterrupt) as error:
+        # The traceback begins in the program, as that of `python` does.
+        own, frames = {__file__, runpy.run_path.__code__.co_filename}, error.__traceback__
+        while frames is not None and frames.tb_frame.f_code.co_filename in own:
+            frames = frames.tb_next
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
+        raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from None

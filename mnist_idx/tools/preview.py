@@ -16,7 +16,6 @@ PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
 FONT_SIZES = (16, 14, 12, 10)
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
-NUM_RECORDS = 25
 SHADES = " .:-=+*#%@"  # from the background to the middle of a stroke
 MAX_TEXT_COLUMNS = 80
 
@@ -70,7 +69,11 @@ def contact_sheet(
         resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
         sheet.paste(Image.fromarray(image).resize((width, height), resampling), (left, top))
         if captions:
-            text, font = _fitted(captions[index], fonts, pitch[0] - 4)
+            text, room = captions[index], pitch[0] - 4
+            # The largest font in which the text fits. If there is none, the text is shortened.
+            font = next((font for font in fonts if font.getlength(text) <= room), fonts[-1])
+            while font.getlength(text) > room:
+                text = text[:-2] + "…"
             draw.text((left + width / 2, top + height + 5), text, fill=INK, font=font, anchor="ma")
     return sheet
 
@@ -130,41 +133,36 @@ def displayable(images: np.ndarray) -> np.ndarray:
     return ((values / 2 - low / 2) / (high / 2 - low / 2 or 1.0) * 255).round().astype(np.uint8)
 
 
-def _read(
-    source: Any, labels: Any, names: Sequence[str] | None, num: int | None
-) -> tuple[np.ndarray, list[str] | None]:
-    """Pixels as uint8, and a caption for each image if there are labels."""
+def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None) -> tuple[np.ndarray, list[str]]:
+    """Pixels as uint8, and a caption for each image; no captions without labels."""
     if isinstance(source, Mapping):
         raise IdxError(f'Expected one split, found {", ".join(source)}. Pick one: dataset["{next(iter(source), "")}"].')
     if isinstance(source, Dataset | IterableDataset):
         features = source.features or {}
-        images = [name for name, feature in features.items() if isinstance(feature, ImageFeature)] or ["image"]
-        classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)] or ["label"]
-        names = names or getattr(features.get(classes[0]), "names", None)
-        rows = list(islice(source.with_format(None), NUM_RECORDS if num is None else num))
-        dtype = getattr(features.get(images[0]), "dtype", None)
-        source = _stack([row.get(images[0]) for row in rows], dtype)
-        if labels is None and rows and classes[0] in rows[0]:
-            labels = [row[classes[0]] for row in rows]
+        column = next((name for name, feature in features.items() if isinstance(feature, ImageFeature)), "image")
+        classes = next((name for name, feature in features.items() if isinstance(feature, ClassLabel)), "label")
+        names = names or getattr(features.get(classes), "names", None)
+        rows = list(islice(source.with_format(None), 25 if num is None else num))
+        if labels is None and rows and classes in rows[0]:
+            labels = [row[classes] for row in rows]
+        images = [row.get(column) for row in rows]
+        if images and isinstance(images[0], Image.Image):
+            # Gray, floats ("F") and integers ("I", "I;16") are drawn as they are.
+            images = [image if image.mode in "LF" or "I" in image.mode else image.convert("RGB") for image in images]
+            dtype = None
+        else:
+            dtype = getattr(features.get(column), "dtype", None)
+        try:
+            source = np.stack([np.asarray(image, dtype) for image in images]) if images else np.zeros((0, 1, 1))
+        except ValueError as error:
+            raise IdxError("The images differ in size or mode. Convert them first.") from error
     elif isinstance(source, tuple) and len(source) == 2 and labels is None:
         source, labels = source
     pixels = displayable(np.asarray(source)[:num])
-    captions = None if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
-    if captions is not None and len(captions) != len(pixels):
+    captions = [] if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
+    if labels is not None and len(captions) != len(pixels):
         raise IdxError(f"Expected a label for each image, found {len(pixels)} images and {len(captions)} labels.")
     return pixels, captions
-
-
-def _stack(images: list[Any], dtype: Any) -> np.ndarray:
-    """The images of a dataset as one array."""
-    if images and isinstance(images[0], Image.Image):
-        # Gray, floats ("F") and integers ("I", "I;16") are drawn as they are.
-        images = [image if image.mode in "LF" or "I" in image.mode else image.convert("RGB") for image in images]
-        dtype = None
-    try:
-        return np.stack([np.asarray(image, dtype) for image in images]) if images else np.zeros((0, 1, 1), np.uint8)
-    except ValueError as error:
-        raise IdxError("The images differ in size or mode. Convert them first.") from error
 
 
 def _caption(label: Any, names: Sequence[str] | None) -> str:
@@ -174,13 +172,3 @@ def _caption(label: Any, names: Sequence[str] | None) -> str:
         if name and name.isascii() and name.isprintable():  # the font of Pillow has few other letters
             return name
     return str(number)
-
-
-def _fitted(text: str, fonts: list[Any], width: int) -> tuple[str, Any]:
-    """The text in the first font in which it fits; in the last one, shortened, if there is none."""
-    for font in fonts:
-        if font.getlength(text) <= width:
-            return text, font
-    while len(text) > 1 and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…", font

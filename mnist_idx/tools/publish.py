@@ -9,35 +9,31 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict, DatasetInfo
+from datasets import Dataset, DatasetDict
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported, but not by __all__
 
-from ..catalog import DATASETS
+from ..catalog import DATASETS, MNIST
 from ..idx import IdxError, TransferError
 from ..mnist_idx import MnistIdx
 from ..remote import explain
 from .preview import contact_sheet, count_classes
 from .staged import staged
 
-CONFIGS = tuple(MnistIdx.builder_configs)
-DEFAULT_CONFIGS = ("mnist", "subset")
-CARD, README, PREVIEW = "dataset_card.md", "README.md", "preview.png"
+README, PREVIEW = "README.md", "preview.png"
 # The first records of a stream arrive soon, and all of them take few requests.
 ROW_GROUP = 1000
 # The Parquet files of this package, whichever push they are from.
-OWN_FILE = re.compile(rf"({'|'.join(CONFIGS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet")
+OWN_FILE = re.compile(rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet")
 # The bases of the client's own error include that of its HTTP library, which differs between versions.
 CLIENT_ERRORS: tuple[Any, ...] = (OSError, RuntimeError, ValueError, *HfHubHTTPError.__bases__)
-WAYS_OUT = {
-    401: "Make a token in the settings there, then run `hf auth login` or set HF_TOKEN.",
-    403: "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True.",
-    412: "The repository has changed meanwhile. Push again.",
-}
-WAYS_OUT |= {404: WAYS_OUT[403], 409: WAYS_OUT[412]}
+NO_RIGHT = "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True."
+OVERTAKEN = "The repository has changed meanwhile. Push again."
+NO_TOKEN = "Make a token in the settings there, then run `hf auth login` or set HF_TOKEN."
+WAYS_OUT = {401: NO_TOKEN, 403: NO_RIGHT, 404: NO_RIGHT, 409: OVERTAKEN, 412: OVERTAKEN}
 
 Configs = Iterable[str] | Mapping[str, Mapping[str, Any]]
 
@@ -51,7 +47,7 @@ class PushResult(NamedTuple):
     files: dict[str, int]  # path in the repository → bytes
 
 
-def export(folder: str | os.PathLike[str], configs: Configs = DEFAULT_CONFIGS, *, overwrite: bool = False) -> Path:
+def export(folder: str | os.PathLike[str], configs: Configs = ("mnist", "subset"), *, overwrite: bool = False) -> Path:
     """Write a published dataset to a folder, as `push_to_hub` publishes it. Returns the folder.
 
     `load_dataset(folder)` loads it without this package. The folder appears whole or not at all.
@@ -65,15 +61,15 @@ def export(folder: str | os.PathLike[str], configs: Configs = DEFAULT_CONFIGS, *
     Raises:
         IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be written.
     """
-    options = _check_configs(configs)
+    _check_names(configs)
     with staged(folder, overwrite, _obstacle) as path:
-        _build(path, _create_builders(options, path.with_name("cache")))
+        _build(path, _create_builders(configs, path))
     return Path(folder).expanduser().absolute()
 
 
 def push_to_hub(
     repo_id: str,
-    configs: Configs = DEFAULT_CONFIGS,
+    configs: Configs = ("mnist", "subset"),
     *,
     private: bool | None = None,
     token: str | bool | None = None,
@@ -94,8 +90,7 @@ def push_to_hub(
         private: whether to create a private repository; by default what its owner has set. An existing one must agree.
         token: an access token; by default that of `hf auth login` or of the environment variable `HF_TOKEN`.
         revision: branch to publish on, created if it does not exist. By default `main`.
-        commit_message: first line of the commit message.
-        commit_description: the rest of it.
+        commit_message: first line of the commit message. `commit_description` is the rest of it.
         create_pr: open a pull request instead of changing the branch.
         dry_run: only find out what would be uploaded. Needs no token and asks nothing of the Hub.
 
@@ -103,12 +98,11 @@ def push_to_hub(
         IdxError: an argument is wrong, the data is invalid or unavailable, or the Hub refuses the push.
         TransferError: the Hub cannot be reached, or fails.
     """
-    options = _check_configs(configs)
     if create_pr and revision not in (None, "main"):
         raise IdxError(f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.")
     api = HfApi(token=token, library_name="mnist_idx")
     with TemporaryDirectory(prefix="mnist_idx-") as temporary, staged(f"{temporary}/content", False, str) as folder:
-        builders = _create_builders(options, folder.with_name("cache"))
+        builders = _create_builders(configs, folder)
         with translate_errors(repo_id, api):
             validate_repo_id(repo_id)
             if not dry_run:
@@ -121,51 +115,39 @@ def push_to_hub(
         with translate_errors(repo_id, api):
             api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
             if private is not None and api.dataset_info(repo_id).private is not private:
-                found = "public" if private else "private"
-                raise IdxError(
-                    f"{repo_id}: the repository exists and is {found}. Change that at {url}/settings, or leave out "
-                    f"private={private}."
-                )
+                found = f"exists and is {'public' if private else 'private'}"
+                raise IdxError(f"{repo_id}: {found}. Change that at {url}/settings, or leave out private={private}.")
             if revision is not None and not revision.startswith("refs/"):
                 api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
             head = api.dataset_info(repo_id, revision=revision).sha
             present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
-            stale = [path for path in present if OWN_FILE.fullmatch(path) and path not in files]
             place: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "create_pr": create_pr}
-            additions = [CommitOperationAdd(path, str(folder / path)) for path in files]
-            for addition in additions:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
+            changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
+            for addition in changes:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
                 api.preupload_lfs_files(repo_id, [addition], free_memory=False, **place)
-            commit = api.create_commit(
-                repo_id,
-                [*additions, *(CommitOperationDelete(path, is_folder=False) for path in stale)],
-                commit_message=commit_message or f"Publish {', '.join(options)}",
-                commit_description=commit_description,
-                parent_commit=head,
-                **place,
-            )
+            stale = [path for path in present if OWN_FILE.fullmatch(path) and path not in files]
+            changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
+            texts: dict[str, Any] = {"commit_message": commit_message or f"Publish {', '.join(builders)}"}
+            texts["commit_description"] = commit_description
+            commit = api.create_commit(repo_id, changes, parent_commit=head, **texts, **place)
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
 
 
-def _check_configs(configs: Configs) -> dict[str, dict[str, Any]]:
-    """Config → options."""
+def _check_names(configs: Configs) -> list[str]:
+    """The names of the configs, the default one first."""
     names = [configs] if isinstance(configs, str) else list(configs)
-    if not names or not set(names) <= set(CONFIGS):
-        raise IdxError(
-            f"configs={names}: expected one or more of {', '.join(CONFIGS)}. To publish other IDX files, load them "
-            'with load_dataset("idxfolder", …) and call push_to_hub of the result.'
-        )
-    if len({_published(name).homepage for name in names}) > 1:
+    if not names or not set(names) <= set(DATASETS):
+        expected = f"expected one or more of {', '.join(DATASETS)}"
+        raise IdxError(f'configs={names}: {expected}. For others: load_dataset("idxfolder", …).push_to_hub(…).')
+    if len({DATASETS[name].homepage for name in names}) > 1:
         raise IdxError(f"{', '.join(names)}: different datasets, with licenses of their own. Publish them one by one.")
-    return {name: dict(configs[name]) if isinstance(configs, Mapping) else {} for name in CONFIGS if name in names}
+    return [name for name in DATASETS if name in names]
 
 
-def _published(config: str) -> Any:
-    return DATASETS["mnist" if config == "subset" else config]
-
-
-def _create_builders(options: Mapping[str, Mapping[str, Any]], cache: Path) -> dict[str, MnistIdx]:
-    """Check the options. The cache is a new one: what is published is read and verified now."""
-    return {name: MnistIdx(config_name=name, cache_dir=str(cache), **given) for name, given in options.items()}
+def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
+    """Check the options. The cache, beside the folder, is a new one: all data is verified now."""
+    cache, options = str(folder.with_name("cache")), configs if isinstance(configs, Mapping) else {}
+    return {n: MnistIdx(config_name=n, cache_dir=cache, **options.get(n, {})) for n in _check_names(configs)}
 
 
 def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
@@ -176,14 +158,11 @@ def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
         builder.download_and_prepare()
         prepared[name] = builder.as_dataset()
         (folder / name).mkdir(parents=True)
-        sizes = {split: _write_parquet(dataset, folder / name, split) for split, dataset in prepared[name].items()}
-        layout[name] = {"data_files": [{"split": split, "path": f"{name}/{split}-*"} for split in sizes]}
-        infos[name] = DatasetInfo(
-            features=builder.info.features,
-            splits=builder.info.splits,
-            download_size=sum(sizes.values()),
-            dataset_size=builder.info.dataset_size,
-        )
+        for split, dataset in prepared[name].items():
+            _write_parquet(dataset, folder / name / f"{split}-00000-of-00001.parquet")
+        layout[name] = {"data_files": [{"split": split, "path": f"{name}/{split}-*"} for split in prepared[name]]}
+        builder.info.download_size = sum(path.stat().st_size for path in (folder / name).iterdir())
+        infos[name] = builder.info
     first = next(iter(builders))
     layout[first]["default"] = True
     contact_sheet(prepared[first]["train"], columns=12, cell=56, num=48).save(folder / PREVIEW, optimize=True)
@@ -195,45 +174,40 @@ def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def _write_parquet(dataset: Dataset, folder: Path, split: str) -> int:
-    """Write the records with their images inside, and with their features in the schema. Returns the bytes."""
-    path = folder / f"{split}-00000-of-00001.parquet"
+def _write_parquet(dataset: Dataset, path: Path) -> None:
     schema = dataset.features.arrow_schema
     # No image occurs twice: a dictionary of them would save nothing.
     options = {"compression": "snappy", "use_dictionary": ["label"], "write_page_index": True}
     with pq.ParquetWriter(path, schema, **options) as writer:
         for table in dataset.with_format("arrow").iter(ROW_GROUP):
             writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
-    return path.stat().st_size
 
 
 def _card(prepared: Mapping[str, DatasetDict]) -> str:
-    first = next(iter(prepared))
-    published = _published(first)
-    if published.homepage == DATASETS["mnist"].homepage:
+    first, info = next((name, splits["train"].info) for name, splits in prepared.items())
+    if info.homepage == MNIST.homepage:
         package = Path(__file__).resolve().parents[1]
         # The card is in the package once that is installed, beside it in a checkout.
-        paths = [folder / CARD for folder in (package, package.parent)]
-        card = next((path for path in paths if path.is_file()), paths[0]).read_text(encoding="utf-8")
+        paths = [folder / "dataset_card.md" for folder in (package, package.parent)]
+        card = (paths[0] if paths[0].is_file() else paths[1]).read_text(encoding="utf-8")
         return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
     sections = ""
     for name, splits in prepared.items():
         counts = {split: count_classes(dataset) for split, dataset in splits.items()}
-        sections += f"## {name}\n\n{_published(name).description}\n\n"
+        sections += f"## {name}\n\n{splits['train'].info.description}\n\n"
         sections += f"| class | {' | '.join(counts)} |\n|---|{'---:|' * len(counts)}\n"
-        for label in _published(name).class_names:
+        for label in splits["train"].features["label"].names:
             sections += f"| `{label}` | {' | '.join(f'{count.get(label, 0):,}' for count in counts.values())} |\n"
         sections += f"| all | {' | '.join(f'{len(dataset):,}' for dataset in splits.values())} |\n\n"
-    title = published.description.partition(":")[0]
     template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
-    return template.format(**published._asdict(), title=title, first=first, sections=sections)
+    return template.format(**vars(info), title=info.description.partition(":")[0], first=first, sections=sections)
 
 
 def _obstacle(target: Path) -> str:
     if not target.is_dir():
         return "is not a folder"
     found = {path.name for path in target.iterdir()}
-    others = sorted(found - {README, PREVIEW, *CONFIGS}) if README in found else ["no card"]
+    others = sorted(found - {README, PREVIEW, *DATASETS}) if README in found else ["no card"]
     return f"is not an earlier export: it holds {others[0]}" if others else ""
 
 
@@ -245,14 +219,14 @@ def translate_errors(repo_id: str, api: HfApi) -> Iterator[None]:
     except IdxError:
         raise
     except CLIENT_ERRORS as error:
-        refusal: Any = error  # that of an upload is wrapped
-        while refusal is not None and getattr(refusal, "response", None) is None:
-            refusal = refusal.__cause__
-        reason, may_pass = explain(refusal or error)
-        status = 0 if refusal is None else refusal.response.status_code
-        said = getattr(refusal, "server_message", None)
+        reason, may_pass = explain(error)
+        refusal = error if getattr(error, "response", None) is not None else error.__cause__  # that of an upload
+        way_out = WAYS_OUT.get(getattr(getattr(refusal, "response", None), "status_code", 0), "")
+        if said := getattr(refusal, "server_message", None):
+            reason += f": {said}"
         if isinstance(error, LocalTokenNotFoundError | HFValidationError):
-            reason, may_pass = str(error).rstrip("."), False
-        way_out = "The repository is as it was, or complete. Try again." if may_pass else WAYS_OUT.get(status, "")
-        message = f"{repo_id}: {api.endpoint}: {reason}{f': {said}' if said else ''}".rstrip(".")
-        raise (TransferError if may_pass else IdxError)(f"{message}. {way_out}".rstrip()) from error
+            reason, may_pass = str(error), False
+        if may_pass:
+            way_out = "The repository is as it was, or complete. Try again."
+        message = f"{repo_id}: {api.endpoint}: {reason.rstrip('.')}. {way_out}".rstrip()
+        raise (TransferError if may_pass else IdxError)(message) from error

@@ -15,10 +15,7 @@ from ..remote import is_local_failure
 def staged(target: str | os.PathLike[str], overwrite: bool, obstacle: Callable[[Path], str]) -> Iterator[Path]:
     """Yield a path to create a file or folder at, which becomes `target` if all goes well.
 
-    Args:
-        target: the file or folder to create. It may be an empty folder.
-        overwrite: whether to replace what is there.
-        obstacle: tells why what is there must not be replaced; "" if it may.
+    `target` may be an empty folder. `overwrite` replaces what is there, unless `obstacle` tells why not; "" if it may.
 
     Raises:
         IdxError: there is something at `target`, or the disk is full or read-only.
@@ -39,10 +36,7 @@ def staged(target: str | os.PathLike[str], overwrite: bool, obstacle: Callable[[
         cause = error if isinstance(error, OSError) else error.__cause__  # a builder wraps errors of the disk
         if cause is None or not is_local_failure(cause) or isinstance(error, TransferError):
             raise
-        raise IdxError(
-            f"{target}: writing failed: {cause}. Make room there, or choose another place. TMPDIR is the place of "
-            "temporary files."
-        ) from error
+        raise IdxError(f"{target}: writing failed: {cause}. Make room there and in TMPDIR, or use others.") from error
     finally:
         if old.exists() and not target.exists():
             os.replace(old, target)

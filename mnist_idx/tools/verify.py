@@ -6,9 +6,10 @@ from typing import NamedTuple
 from ..archive import list_members
 from ..catalog import DATASETS
 from ..filenames import base_name, find_prefixes, find_splits, parse_filename
-from ..idx import CHUNK_BYTES, IdxError, TransferError, iter_batches, read_header
+from ..idx import CHUNK_BYTES, IdxError, TransferError
 from ..idxfolder import read_metadata
 from ..mnist_idx import published_mirrors
+from ..records import IdxFile
 from ..storage import HashedFile, Member, SplitFiles, open_content, open_stored
 
 
@@ -35,30 +36,25 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
     Raises:
         IdxError: the source cannot be reached, or its file names are ambiguous.
     """
-    if source in DATASETS or source == "subset":
-        return _verify_published(source)
+    reports: list[FileReport] = []
+    if source in DATASETS:
+        mirrors = published_mirrors(source)
+        for split, files in mirrors.locate().items():
+            found: list[FileReport] = []
+            while not found:
+                try:
+                    found = _verify_splits({split: files})
+                except TransferError as error:
+                    files = mirrors.next_source(split, files, error)
+            reports += found
+        return reports
     members = list_members(source)
     if len(members) == 1 and members[0].name == source:
         parsed = parse_filename(base_name(source))
         return [_verify_file(members[0], "", parsed.role if parsed else "images")]
     prefixes: list[str | None] = [prefix] if prefix is not None else [*find_prefixes(members, source)] or [None]
-    reports = []
     for name in prefixes:
-        title = f"{name} ".lstrip() if len(prefixes) > 1 else ""
-        reports += _verify_splits(find_splits(members, name, source), title)
-    return reports
-
-
-def _verify_published(name: str) -> list[FileReport]:
-    mirrors = published_mirrors(name)
-    reports = []
-    for split, files in mirrors.locate().items():
-        while True:
-            try:
-                reports += _verify_splits({split: files})
-                break
-            except TransferError as error:
-                files = mirrors.next_source(split, files, error)
+        reports += _verify_splits(find_splits(members, name, source), f"{name} " if len(prefixes) > 1 else "")
     return reports
 
 
@@ -66,9 +62,8 @@ def _verify_splits(splits: Mapping[str, SplitFiles], title: str = "") -> list[Fi
     reports = []
     valid: dict[str, SplitFiles] = {}
     for split, files in splits.items():
-        found = [_verify_file(files.images, title + split, "images")]
-        if files.labels is not None:
-            found.append(_verify_file(files.labels, title + split, "labels"))
+        members = {"images": files.images, "labels": files.labels}
+        found = [_verify_file(member, title + split, role) for role, member in members.items() if member]
         if not any(report.problem for report in found):
             try:
                 read_metadata({**valid, split: files})
@@ -84,31 +79,26 @@ def _verify_file(member: Member, split: str, role: str) -> FileReport:
     try:
         with HashedFile(open_stored(member)) as stored:
             content = HashedFile(open_content(stored, member))
-            header = read_header(content, member.title)
-            report = report._replace(dtype=str(header.dtype), shape=header.shape)
-            for _ in iter_batches(content, header, member.title):
+            file = IdxFile(content, member.title)
+            report = report._replace(dtype=str(file.header.dtype), shape=file.header.shape)
+            for _ in file.batches():
                 pass
             while stored.read(CHUNK_BYTES):  # the checksum of a zip also covers what follows the compressed data
                 pass
         report = report._replace(sha256=content.hexdigest())
-        known = _published_name({content.hexdigest(), stored.hexdigest()})
-        if member.sha256 and not known:
-            raise IdxError(
-                f"{member.title}: found sha256 {report.sha256}. It is not the published file: fetch it again."
-            )
-        return report._replace(known=known)
+        digests = {content.hexdigest(), stored.hexdigest()}
+        for name, dataset in DATASETS.items():
+            files = [file for split in dataset.splits.values() for file in (split.images, split.labels)]
+            if any(digests & {file.sha256, file.content_sha256} for file in files):
+                return report._replace(known=name)
+        if not member.sha256:
+            return report
+        problem = f"{member.title}: found sha256 {report.sha256}. It is not the published file: fetch it again."
+        return report._replace(problem=problem)
     except TransferError:
         raise
     except IdxError as error:
         return report._replace(problem=str(error))
-
-
-def _published_name(digests: set[str]) -> str:
-    for name, dataset in DATASETS.items():
-        for file in (file for split in dataset.splits.values() for file in (split.images, split.labels)):
-            if digests & {file.sha256, file.content_sha256}:
-                return name
-    return ""
 
 
 def table(reports: Sequence[FileReport]) -> str:

@@ -3,9 +3,8 @@
 It is strict. Whatever a checksum, an end mark or a size can tell is checked; an outer compression is read to its end.
 """
 
-from __future__ import annotations
-
 import bz2
+import functools
 import gzip
 import io
 import lzma
@@ -20,11 +19,8 @@ from typing import Any
 import numpy as np
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b\x08": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ\0": lambda data: lzma.decompress(data, lzma.FORMAT_XZ),
-}
+XZ = functools.partial(lzma.decompress, format=lzma.FORMAT_XZ)
+DECOMPRESS = {b"\x1f\x8b\x08": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\0": XZ}
 NAME = re.compile(r"(?:.*/)?(train|t10k)-(images|labels)[-.]idx\d-ubyte(?:\.gz|\.bz2|\.xz)?")
 SPLITS = {"train": "train", "t10k": "test"}
 
@@ -34,28 +30,21 @@ class Refused(Exception):
 
 
 def read_splits(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Read the splits in a folder, a tar or a zip: split -> (images, labels).
-
-    Raises:
-        Refused: any of it is damaged, or a split has no images, or another number of labels.
-    """
-    roles: dict[str, dict[str, np.ndarray]] = {}
+    """Read the splits in a folder, a tar or a zip: split -> (images, labels), or raise `Refused`."""
+    splits: dict[str, dict[str, np.ndarray]] = {}
     for name, contents in read_members(path).items():
         if match := NAME.fullmatch(name):
-            roles.setdefault(SPLITS[match[1]], {})[match[2]] = parse(contents[-1])
-    for split, arrays in roles.items():
+            splits.setdefault(SPLITS[match[1]], {})[match[2]] = parse(contents[-1])
+    for split, arrays in splits.items():
         if "images" not in arrays or len({len(array) for array in arrays.values()}) > 1:
             raise Refused(f"{split} has {', '.join(f'{role} {array.shape}' for role, array in arrays.items())}")
-    return {split: (arrays["images"], arrays.get("labels")) for split, arrays in roles.items()}
+    return {split: (arrays["images"], arrays.get("labels")) for split, arrays in splits.items()}
 
 
 def read_members(path: Path) -> dict[str, list[bytes | None]]:
     """Read the decompressed members of a folder, a tar or a zip: name -> contents, of which the last one counts.
 
-    A member that is damaged, or not a file, is None.
-
-    Raises:
-        Refused: the container is damaged.
+    A member that is damaged, or not a file, is None. A damaged container is `Refused`.
     """
     members: dict[str, list[bytes | None]] = {}
     try:
@@ -75,14 +64,9 @@ def find_roles(members: Iterable[str]) -> dict[str, set[str]]:
 
 
 def parse(content: bytes | None) -> np.ndarray:
-    """The array in the content of an IDX file.
-
-    Raises:
-        Refused: there is none, or the header announces another number of bytes.
-    """
+    """The array in the content of an IDX file, which is `Refused` if it is not exactly that."""
     try:
-        assert content is not None
-        zeros, code, dimensions = struct.unpack_from(">HBB", content)
+        zeros, code, dimensions = struct.unpack_from(">HBB", content or b"")
         shape = struct.unpack_from(f">{dimensions}I", content, 4)
         assert zeros == 0
         return np.frombuffer(content[4 + 4 * dimensions :], TYPES[code]).reshape(shape)
@@ -95,8 +79,7 @@ def _iter_members(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         for file in sorted(path.rglob("*")):
             yield file.relative_to(path).as_posix(), file.read_bytes
         return
-    stored = path.read_bytes()
-    data = _decompress(stored)
+    data = _decompress(stored := path.read_bytes())
     if stored.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             for info in archive.infolist():
@@ -110,11 +93,10 @@ def _iter_members(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
 def _iter_tar(data: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     with tarfile.TarFile(fileobj=io.BytesIO(data)) as tar:
         for info in tar:
-            if info.isdir():
-                continue
             # Hard links are resolved. A symbolic link, a device or a sparse file is never an IDX file.
             usable = info.islnk() or (info.isreg() and not info.issparse())
-            yield info.name, lambda info=info, usable=usable: tar.extractfile(info).read() if usable else None  # type: ignore[union-attr]
+            if not info.isdir():
+                yield info.name, lambda info=info, usable=usable: tar.extractfile(info).read() if usable else None  # type: ignore[union-attr]
         # `tarfile` ends at the first block that is no header, whatever it is.
         mark = data[tar.offset : tar.offset + 2 * tarfile.BLOCKSIZE]
         assert mark in (b"", bytes(2 * tarfile.BLOCKSIZE)), f"no header and no end mark at byte {tar.offset}"

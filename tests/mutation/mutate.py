@@ -81,8 +81,7 @@ def find_faults(path: Path, equivalent: Container[str]) -> Iterator[Fault]:
             case ast.If(body=[*_, ast.Raise()]):
                 yield fault("drop check", *span(node.test), "False")
             case ast.Constant(value=int(value)) if not isinstance(value, bool):
-                yield fault("off by one", *span(node), str(value + 1))
-                yield fault("off by one", *span(node), str(value - 1))
+                yield from (fault("off by one", *span(node), str(other)) for other in (value + 1, value - 1))
             case ast.Slice():
                 bounds = [node.lower, node.upper]
             case ast.Call(func=ast.Name(id="range")):
@@ -99,8 +98,7 @@ def find_faults(path: Path, equivalent: Container[str]) -> Iterator[Fault]:
             yield fault("flip operator", start + old.start(), start + old.end(), OPPOSITES[" ".join(old[0].split())])
         for bound in bounds:
             if bound is not None and not isinstance(bound, ast.Constant):
-                yield fault("move bound", *span(bound), f"({text(bound)}) + 1")
-                yield fault("move bound", *span(bound), f"({text(bound)}) - 1")
+                yield from (fault("move bound", *span(bound), f"({text(bound)}) {by}") for by in ("+ 1", "- 1"))
         for left, right in itertools.pairwise(fields):
             if text(left) != text(right) and not any(isinstance(field, ast.Constant) for field in (left, right)):
                 swapped = text(right) + code[span(left)[1] : span(right)[0]].decode() + text(left)
@@ -142,16 +140,16 @@ def run_tests(root: str, args: Sequence[str], limit: float | None = None) -> tup
         return code, log.read().decode(errors="replace")
 
 
-def measure(root: str, files: Sequence[str], options: Any) -> tuple[Counter[str], list[str]]:
+def measure(root: str, files: Sequence[str], keep_going: bool) -> tuple[Counter[str], list[str]]:
     """Run the tests of the unchanged copy. Returns the seconds of each file, and options that leave out what fails."""
     code, output = run_tests(root, [f"--junitxml={root}/times.xml", *files])
-    if code != 0 and not (code == 1 and options.keep_going):
+    if code and not (code == 1 and keep_going):
         sys.exit(f"{output}\nTests fail without any fault.")
     seconds, left_out = Counter(), []
     for case in ElementTree.parse(f"{root}/times.xml").iter("testcase"):
         file = case.get("classname").replace(".", "/") + ".py"
         seconds[file] += float(case.get("time"))
-        if case.find("failure") is not None or case.find("error") is not None:
+        if {"failure", "error"} & {child.tag for child in case}:
             left_out.append(f"--deselect={file}::{case.get('name')}")
     print(f"The tests take {seconds.total():.0f} s. Left out: {left_out or 'none'}.\n", flush=True)
     return seconds, left_out
@@ -177,7 +175,7 @@ def main() -> None:
         chosen = choose(faults, options.count, options.seed)
         with project_copy(project) as root:
             files = sorted({file for fault in chosen for file in guards[fault.path.stem]})
-            seconds, left_out = measure(root, files, options)
+            seconds, left_out = measure(root, files, options.keep_going)
 
         def judge(fault: Fault) -> bool:
             """Whether the tests notice a fault. Prints a row of the table."""

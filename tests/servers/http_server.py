@@ -1,10 +1,4 @@
-"""A real HTTP/1.1 server on 127.0.0.1 that counts what it sends and fails on request.
-
-with Server({"/mnist.tar": path_or_bytes}) as server:
-    server.behave("/mnist.tar", status=503, times=2)      # twice unavailable, then fine
-    ...
-    assert server.sent("/mnist.tar") < 1_800_000
-"""
+"""A real HTTP/1.1 server on 127.0.0.1 that counts what it sends and fails on request."""
 
 from __future__ import annotations
 
@@ -17,9 +11,9 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +24,7 @@ HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please ac
 Content = bytes | str | os.PathLike[str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Behaviour:
     """How a path fails. Offsets count bytes of the body of one response."""
 
@@ -40,7 +34,6 @@ class Behaviour:
     close_after: int | None = None  # full Content-Length, but a clean end of the connection after so many bytes
     reset_after: int | None = None  # the same with a TCP reset
     stall_after: int | None = None  # so many bytes, then silence until the client disconnects
-    delay: float = 0.0  # seconds before the answer
     bandwidth: float | None = None  # bytes per second
     head: bool = True  # False: refuse HEAD with 403, as servers with signed URLs do
     length: bool = True  # False: send no Content-Length, close the connection at the end
@@ -49,49 +42,46 @@ class Behaviour:
     methods: tuple[str, ...] = ("GET", "HEAD")
 
 
-@dataclasses.dataclass
 class RandomFaults:
     """One request in `one_in` fails. The same seed repeats a run."""
 
-    seed: int
-    one_in: int = 20
-    delay: float = 0.05
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-        self._lock = threading.Lock()
+    def __init__(self, seed: int, one_in: int = 20):
+        self._random = random.Random(seed)
+        self._one_in = one_in
         self.injected: Counter[str] = Counter()
 
-    def draw(self) -> Behaviour | None:
-        with self._lock:
-            if self._random.randrange(self.one_in):
-                return None
-            faults = {"reset_after": self._random.randrange(1 << 16), "status": 503, "delay": self.delay}
-            faults["close_after"] = self._random.randrange(1 << 16)
-            kind = self._random.choice(list(faults))
-            self.injected[kind] += 1
-        return Behaviour(**{kind: faults[kind]})  # type: ignore[arg-type]
+    def draw(self) -> Behaviour:
+        if self._random.randrange(self._one_in):
+            return Behaviour()
+        offset = self._random.randrange(1 << 16)
+        kind, value = self._random.choice([("reset_after", offset), ("close_after", offset), ("status", 503)])
+        self.injected[kind] += 1
+        return Behaviour(**{kind: value})
 
 
 class Request(NamedTuple):
     method: str
     path: str
     range: str | None
-    status: int
     sent: int  # body bytes handed to the socket
 
 
-class Server:
+class Server(ThreadingHTTPServer):
     """Serves a mapping from paths to bytes or files. Use as a context manager."""
 
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
     def __init__(self, content: Mapping[str, Content] | None = None):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._content: dict[str, tuple[bytes, str]] = {}
-        self._behaviours: dict[str, list[list[Any]]] = {}
-        self._handlers: set[_Handler] = set()
+        self._content: dict[str, tuple[bytes, str]] = {}  # path -> body, ETag
+        self._behaviours: defaultdict[str, list[Behaviour]] = defaultdict(list)
+        self.handlers: list[_Handler] = []  # of unfinished responses
         self.requests: list[Request] = []
         self.faults: RandomFaults | None = None
-        self._http = _Http(self)
         for path, data in (content or {}).items():
             self.put(path, data)
 
@@ -105,51 +95,32 @@ class Server:
         return self._content.get(path)
 
     def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.port}{quote(path)}"
-
-    @property
-    def port(self) -> int:
-        return int(self._http.server_address[1])
+        return f"http://127.0.0.1:{self.server_address[1]}{quote(path)}"
 
     def behave(self, path: str = "*", **options: Any) -> None:
         """Make `path`, or every path, fail as in `Behaviour`. The latest behaviour that applies wins."""
-        behaviour = Behaviour(**options)
-        with self._lock:
-            self._behaviours.setdefault(path, []).append([behaviour, behaviour.skip, behaviour.times])
+        self._behaviours[path].insert(0, Behaviour(**options))
 
     def heal(self) -> None:
         """Stop failing."""
-        with self._lock:
-            self._behaviours.clear()
+        self._behaviours.clear()
         self.faults = None
 
     def choose(self, path: str, method: str) -> Behaviour:
         with self._lock:
-            for state in (*reversed(self._behaviours.get(path, [])), *reversed(self._behaviours.get("*", []))):
-                behaviour, skip, times = state
-                if method not in behaviour.methods:
+            for behaviour in (*self._behaviours[path], *self._behaviours["*"]):
+                if method not in behaviour.methods or behaviour.times == 0:
                     continue
-                if skip > 0:
-                    state[1] -= 1
-                elif times is None:
-                    return behaviour
-                elif times > 0:
-                    state[2] -= 1
-                    return behaviour
-        return (self.faults.draw() if self.faults is not None else None) or Behaviour()
-
-    def begin(self, handler: _Handler) -> None:
-        with self._lock:
-            self._handlers.add(handler)
-
-    def end(self, handler: _Handler, request: Request) -> None:
-        with self._lock:
-            self._handlers.discard(handler)
-            self.requests.append(request)
+                if behaviour.skip > 0:
+                    behaviour.skip -= 1
+                    continue
+                if behaviour.times is not None:
+                    behaviour.times -= 1
+                return behaviour
+            return Behaviour() if self.faults is None else self.faults.draw()
 
     def _matching(self, path: str | None, method: str | None) -> list[Request]:
-        with self._lock:
-            return [r for r in self.requests if path in (None, r.path) and method in (None, r.method)]
+        return [r for r in list(self.requests) if path in (None, r.path) and method in (None, r.method)]
 
     def count(self, path: str | None = None, method: str | None = None) -> int:
         """Number of requests."""
@@ -161,14 +132,12 @@ class Server:
 
     def under_way(self, path: str) -> int:
         """Bytes sent so far by the longest unfinished response for `path`."""
-        with self._lock:
-            return max((handler.sent for handler in self._handlers if handler.requested == path), default=0)
+        return max((handler.sent for handler in list(self.handlers) if handler.requested == path), default=0)
 
     def forget(self) -> None:
         """Reset the counters, once no response is under way."""
         self.settle()
-        with self._lock:
-            self.requests.clear()
+        self.requests.clear()
 
     @contextmanager
     def counting(self) -> Iterator[Server]:
@@ -179,38 +148,25 @@ class Server:
     def settle(self, seconds: float = 2.0) -> None:
         """Wait until no response is under way, so that the counters are complete."""
         until = time.monotonic() + seconds
-        while self._handlers and time.monotonic() < until:
+        while self.handlers and time.monotonic() < until:
             time.sleep(0.01)
-
-    def __enter__(self) -> Server:
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._http.closing.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, owner: Server):
-        self.owner = owner
-        self.closing = threading.Event()
-        super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that disconnect are part of the tests."""
 
+    def __enter__(self) -> Server:
+        threading.Thread(target=self.serve_forever, args=[0.05], daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Http
+    server: Server
     timeout = 60  # seconds until an idle connection is closed
 
     def setup(self) -> None:
@@ -219,40 +175,33 @@ class _Handler(BaseHTTPRequestHandler):
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
 
-    def finish(self) -> None:
-        with suppress(OSError):  # the client may have reset the connection
-            super().finish()
-
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
     def do_GET(self) -> None:
-        self.sent = self._status = 0
+        self.sent = 0
         self.requested = unquote(urlsplit(self.path).path)
-        self.server.owner.begin(self)
+        self.server.handlers.append(self)
         try:
             self._answer(self.requested)
         except OSError:
             self.close_connection = True
         finally:
-            span = self.headers.get("Range")
-            self.server.owner.end(self, Request(self.command, self.requested, span, self._status, self.sent))
+            request = Request(self.command, self.requested, self.headers.get("Range"), self.sent)
+            self.server.requests.append(request)
+            self.server.handlers.remove(self)
 
     do_HEAD = do_GET
 
     def _answer(self, path: str) -> None:
-        behaviour = self.server.owner.choose(path, self.command)
-        if behaviour.delay:
-            self.server.closing.wait(behaviour.delay)
-        found = self.server.owner.get(path)
-        if behaviour.html:
-            return self._page(200, HTML)
-        if behaviour.status is not None:
-            return self._page(behaviour.status, b"<html><body>unavailable</body></html>")
+        behaviour = self.server.choose(path, self.command)
+        found = self.server.get(path)
+        if behaviour.html or behaviour.status is not None:
+            return self._page(behaviour.status or 200)
         if self.command == "HEAD" and not behaviour.head:
-            return self._page(403, b"")
+            return self._page(403)
         if found is None:
-            return self._page(404, b"<html><body>no such file</body></html>")
+            return self._page(404)
         body, etag = found
         start, stop, status = 0, len(body), 200
         headers = {"Content-Type": "application/octet-stream", "ETag": etag}
@@ -273,17 +222,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._body(memoryview(body)[start:stop], behaviour)
 
     def _headers(self, status: int, headers: Mapping[str, str]) -> None:
-        self._status = status
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
-    def _page(self, status: int, page: bytes) -> None:
-        self._headers(status, {"Content-Type": "text/html", "Content-Length": str(len(page))})
+    def _page(self, status: int) -> None:
+        self._headers(status, {"Content-Type": "text/html", "Content-Length": str(len(HTML))})
         if self.command == "GET":
-            self.wfile.write(page)
-            self.sent += len(page)
+            self.wfile.write(HTML)
+            self.sent += len(HTML)
 
     def _body(self, body: memoryview, behaviour: Behaviour) -> None:
         stops = [o for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after) if o is not None]
@@ -307,9 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """`bytes=a-b`, `bytes=a-` or `bytes=-n` as (start, stop); None if it is outside the file."""
+    """`bytes=a-b` or `bytes=a-` as (start, stop); None if it is outside the file."""
     first, _, last = header.removeprefix("bytes=").partition("-")
-    if not first:
-        return (max(0, size - int(last)), size) if int(last) else None
     start, stop = int(first), min(int(last) + 1, size) if last else size
     return (start, stop) if start < stop else None

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
-TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 PACKINGS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 ARCHIVES = ("folder", "set.tar", "set.tar.gz", "set.tar.bz2", "set.tar.xz", "stored.zip", "deflated.zip")
 
@@ -28,9 +27,9 @@ def to_idx(array: Any) -> bytes:
 
 def from_idx(content: bytes) -> np.ndarray:
     """The array in the content of an IDX file."""
-    code, dimensions = content[2], content[3]
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
-    return np.frombuffer(content, TYPES[code], offset=4 + 4 * dimensions).reshape(shape)
+    kind = {code: name for name, code in CODES.items()}[content[2]]
+    shape = np.frombuffer(content, ">u4", content[3], offset=4)
+    return np.frombuffer(content, np.dtype(kind).newbyteorder(">"), offset=4 + 4 * content[3]).reshape(shape)
 
 
 def make_tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
@@ -73,8 +72,7 @@ def number_of(row: Mapping[str, Any]) -> int:
 
 def numbers(data: Any) -> list[int]:
     """The numbers of the records in a dataset of numbered images, loaded `as_array`."""
-    batches = (batch["image"] for batch in data.with_format("numpy").iter(1000))
-    return [number_of({"image": image}) for images in batches for image in images]
+    return [number_of({"image": image}) for batch in data.with_format("numpy").iter(1000) for image in batch["image"]]
 
 
 def random_images(*shape: int, seed: int = 0) -> np.ndarray:

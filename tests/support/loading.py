@@ -1,7 +1,5 @@
 """The ways in which users read IDX files, behind one function."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterable, Mapping
@@ -14,7 +12,7 @@ import mnist_idx
 from mnist_idx.tools import cli
 
 MODES = ("prepared", "streamed", "arrays")
-Arrays = Mapping[str, tuple[np.ndarray, "np.ndarray | None"]]
+Arrays = Mapping[str, tuple[np.ndarray, np.ndarray | None]]
 
 
 def read_all(
