@@ -1,18 +1,14 @@
-"""The members of a tar, a zip or a folder. Nothing is ever extracted.
-
-No path from an archive is used on disk: a member is a range of bytes with a name.
-"""
+"""The members of a tar, a zip or a folder: ranges of bytes with a name. Nothing is ever extracted to disk."""
 
 import contextlib
 import os
-import struct
 import tarfile
 import zipfile
+from typing import Any
 
-from datasets import DownloadConfig
 from datasets.utils import tqdm
 
-from .compression import DecompressedFile, detect_compression
+from .compression import DecompressedFile, WrappedFile, detect_compression
 from .idx import IdxError, Stream, read_fully
 from .remote import file_system, is_remote, retry
 from .storage import Member, open_file, translated
@@ -22,54 +18,57 @@ MAX_MEMBERS = 1000
 MAX_DIRECTORY_BYTES = 2 << 20
 MAX_SKIPPED_BYTES = 4 << 30
 SKIP_CHUNK = 16 << 20
-# One request holds a tar header, and the headers of the small members that follow it.
-HEADER_REQUEST = 4 << 10
-# What `zipfile` raises on damaged directories.
-DAMAGED_ZIP = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, IndexError, OSError)
-EXPECTED = "a tar (plain, .gz, .bz2 or .xz), a zip, a folder, or an IDX file"
+HEADER_REQUEST = 4 << 10  # holds a tar header, and the headers of the small members that follow it
+# What `tarfile` and `zipfile` raise on damaged archives.
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, ValueError, RuntimeError, OverflowError, IndexError, OSError)
 
 
-def list_members(path: str, config: DownloadConfig | None = None, name: str | None = None) -> list[Member]:
-    """List the members of a tar, a zip or a folder, or a single file, without reading their content.
+def list_members(path: str, config: Any = None, name: str | None = None) -> list[Member]:
+    """List the members of a tar, a zip or a folder, or a single file, which is called `name`, by default by its path.
 
-    A compressed tar is read to its end, which checks its checksum. Members that cannot be read have a `problem`. A
-    single file is called `name`, by default by its path.
+    Only a compressed tar is read to its end. Members that cannot be read have a `problem`.
     """
-    folder = list_folder(path, config)
-    if folder is not None:
+    if (folder := list_folder(path, config)) is not None:
         return folder
     with open_file(path, config, max_request=HEADER_REQUEST) as file:
         compression = detect_compression(file)
         stream = DecompressedFile(file, compression, path) if compression else file
         head = bytes(read_fully(stream, tarfile.BLOCKSIZE))
-        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not compression:
-            return _list_zip(file, path)
         if head.startswith(b"\0\0") and any(head[2:4]):
             return [Member(path, name or path, file_size=file.size)]
-        with contextlib.suppress(tarfile.TarError):
-            tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-            return _list_tar(stream, path, compression, file.size)
+        kind = "zip" if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not compression else "tar"
+        try:
+            if kind == "zip":
+                return _list_zip(file, path)
+            with contextlib.suppress(tarfile.HeaderError):
+                tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+                return _list_tar(stream, path, compression, file.size)
+        except IdxError:
+            raise
+        except DAMAGE as error:
+            raise IdxError(f"{path}: the {kind} is damaged or cut short ({error}). Fetch it again.") from error
     found = "an HTML or XML page" if head.lstrip()[:1] == b"<" else f"data that starts with {head[:8]!r}"
-    raise IdxError(f"{path}: found {found if head else 'an empty file'}, expected {EXPECTED}.")
+    expected = "a tar (plain, .gz, .bz2 or .xz), a zip, a folder, or an IDX file"
+    raise IdxError(f"{path}: found {found if head else 'an empty file'}, expected {expected}.")
 
 
-def list_folder(path: str, config: DownloadConfig | None = None) -> list[Member] | None:
+def list_folder(path: str, config: Any = None) -> list[Member] | None:
     """The files in a local or remote folder and its subfolders; None if the path is not a folder, as always on HTTP."""
+    if path.startswith(("http://", "https://")):
+        return None
     if is_remote(path):
-        if path.startswith(("http://", "https://")):
-            return None
         fs, fs_path = file_system(path, config)
         if not retry(lambda: fs.isdir(fs_path), path):
             return None
         files = retry(lambda: fs.find(fs_path, detail=True), path)
-        urls = {fs.unstrip_protocol(name): info.get("size") for name, info in sorted(files.items())}
-        return [Member(url, url, file_size=size) for url, size in urls.items()]
+        urls = {name: fs.unstrip_protocol(name) for name in sorted(files)}
+        return [Member(url, url, file_size=files[name].get("size")) for name, url in urls.items()]
     with translated(path):
         return _walk(path, set()) if os.path.isdir(path) else None
 
 
 def _walk(folder: str, visited: set[str]) -> list[Member]:
-    """The files below a folder. A folder that several symbolic links point to is visited once."""
+    """The files below a folder, which is visited once, whatever symbolic links point to it."""
     members = []
     visited.add(os.path.realpath(folder))
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -82,11 +81,11 @@ def _walk(folder: str, visited: set[str]) -> list[Member]:
     return members
 
 
-class _Directory(Stream):
+class _Directory(WrappedFile):
     """What `tarfile` and `zipfile` may read of an archive to list its members: a bounded number of bytes."""
 
     def __init__(self, file: Stream, path: str) -> None:
-        self._file = file
+        super().__init__(file)
         self._path = path
         self._rest = MAX_DIRECTORY_BYTES
         self._bar = tqdm(desc=f"Listing {os.path.basename(path)}", unit="B", unit_scale=True, delay=2, leave=False)
@@ -102,87 +101,67 @@ class _Directory(Stream):
     def seek(self, position: int, whence: int = 0, /) -> int:
         if isinstance(self._file, DecompressedFile):  # There, going on to the next header takes time.
             for stop in range(self.tell() + SKIP_CHUNK, position, SKIP_CHUNK):
-                self._file.seek(stop)
-                self._bar.update(SKIP_CHUNK)
+                before = self.tell()
+                self._bar.update(self._file.seek(stop) - before)
         return self._file.seek(position, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def read_to_end(self) -> None:
-        """Read what follows the last header: the checksum of compressed data comes last."""
-        stop = self.tell() + MAX_SKIPPED_BYTES
-        while data := self._file.read(SKIP_CHUNK):
-            self._bar.update(len(data))
-            if self.tell() > stop:
-                found = f"more than {MAX_SKIPPED_BYTES:,} bytes follow the members"
-                raise IdxError(f"{self._path}: {found}, expected the end. Is the file damaged?")
 
 
 def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None) -> list[Member]:
     stream.seek(0)
     directory = _Directory(stream, path)
+    tar = tarfile.TarFile(fileobj=directory)
     members: list[Member] = []
     skipped = 0
-    try:
-        with tarfile.TarFile(fileobj=directory) as tar:
-            for count, info in enumerate(tar):
-                if info.size < 0:
-                    raise tarfile.ReadError(f"the member {info.name!r} has {info.size} bytes")
-                skipped += info.size if compression else 0
-                if count >= MAX_MEMBERS:
-                    raise IdxError(f"{path}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
-                if skipped > MAX_SKIPPED_BYTES:
-                    found = f"found {skipped:,} bytes up to {info.name!r} in a compressed tar"
-                    expected = f"expected at most {MAX_SKIPPED_BYTES:,}"
-                    raise IdxError(f"{path}: {found}, {expected}. Decompress it, or compress its members instead.")
-                if info.isdir():
-                    continue
-                member = Member(path, info.name, info.offset_data, info.size, file_size, compression)
-                link = os.path.normpath(info.linkname) if info.islnk() else None
-                targets = [other for other in members if os.path.normpath(other.name) == link]
-                if targets:
-                    member = targets[-1]._replace(name=info.name)
-                elif not info.isreg() or info.issparse():
-                    kind = "a link" if info.islnk() or info.issym() else "a sparse file or a device"
-                    member = member._replace(problem=f"found {kind}, expected a file. Pack the archive without it.")
-                members.append(member)
-            directory.seek(tar.offset)
-            # `tarfile` stops at whatever is not a header.
-            if directory.read(2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
-                raise tarfile.ReadError(f"neither a member nor the end of the archive at byte {tar.offset:,}")
-        if compression:
-            directory.read_to_end()
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError, IndexError, OSError) as error:
-        if isinstance(error, IdxError):
-            raise
-        raise IdxError(f"{path}: the tar is damaged or cut short ({error}). Fetch it again.") from error
+    for count, info in enumerate(tar):
+        if info.size < 0:
+            raise tarfile.ReadError(f"the member {info.name!r} has {info.size} bytes")
+        skipped += info.size if compression else 0
+        if count >= MAX_MEMBERS:
+            raise IdxError(f"{path}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
+        if skipped > MAX_SKIPPED_BYTES:
+            found = f"found {skipped:,} bytes up to {info.name!r} in a compressed tar"
+            way_out = "Decompress it, or compress its members instead."
+            raise IdxError(f"{path}: {found}, expected at most {MAX_SKIPPED_BYTES:,}. {way_out}")
+        if info.isdir():
+            continue
+        member = Member(path, info.name, info.offset_data, info.size, file_size, compression)
+        link = os.path.normpath(info.linkname) if info.islnk() else None
+        targets = [other for other in members if os.path.normpath(other.name) == link]
+        if targets:
+            member = targets[-1]._replace(name=info.name)
+        elif not info.isreg() or info.issparse():
+            kind = "a link" if info.islnk() or info.issym() else "a sparse file or a device"
+            member = member._replace(problem=f"found {kind}, expected a file. Pack the archive without it.")
+        members.append(member)
+    directory.seek(tar.offset)
+    # `tarfile` stops at whatever is not a header.
+    if directory.read(2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"neither a member nor the end of the archive at byte {tar.offset:,}")
+    # The checksum of compressed data comes last.
+    end = directory.tell() + MAX_SKIPPED_BYTES
+    if compression and directory.seek(end + 1) > end:
+        found = f"more than {MAX_SKIPPED_BYTES:,} bytes follow the members"
+        raise IdxError(f"{path}: {found}, expected the end. Is the file damaged?")
     return members
 
 
 def _list_zip(file: Stream, path: str) -> list[Member]:
-    try:
-        with zipfile.ZipFile(_Directory(file, path)) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-            if len(infos) > MAX_MEMBERS:
-                raise IdxError(f"{path}: found {len(infos):,} members, expected a handful of IDX files.")
-            return [_zip_member(archive, info, file, path) for info in infos]
-    except DAMAGED_ZIP as error:
-        if isinstance(error, IdxError):
-            raise
-        raise IdxError(f"{path}: the zip is damaged or cut short ({error}). Fetch it again.") from error
-
-
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, path: str) -> Member:
-    problem = ""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        problem = "found an encrypted or unusually compressed member, expected a stored or deflated one. Zip it again."
-    elif info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
-        raise zipfile.BadZipFile(f"{info.filename!r} has {info.compress_size} and {info.file_size} bytes")
-    else:
-        archive.open(info).close()  # compares the member's own header with the directory
-    file.seek(info.header_offset + 26)
-    offset = info.header_offset + 30 + sum(struct.unpack("<HH", read_fully(file, 4)))  # lengths of name and extra field
-    inflated_size = info.file_size if info.compress_type == zipfile.ZIP_DEFLATED else None
-    member = Member(path, info.filename, offset, info.compress_size, file.size, problem=problem)
-    return member._replace(inflated_size=inflated_size, crc32=info.CRC)
+    members = []
+    with zipfile.ZipFile(_Directory(file, path)) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        if len(infos) > MAX_MEMBERS:
+            raise IdxError(f"{path}: found {len(infos):,} members, expected a handful of IDX files.")
+        for info in infos:
+            problem = ""
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+                problem = "found encryption or unusual compression, expected a stored or deflated member. Zip it again."
+            elif info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
+                raise zipfile.BadZipFile(f"{info.filename!r} has {info.compress_size} and {info.file_size} bytes")
+            else:
+                archive.open(info).close()  # compares the member's own header with the directory
+            file.seek(info.header_offset + 26)
+            lengths = [int.from_bytes(read_fully(file, 2), "little") for _ in ("name", "extra field")]
+            member = Member(path, info.filename, info.header_offset + 30 + sum(lengths), info.compress_size, file.size)
+            inflated_size = info.file_size if info.compress_type == zipfile.ZIP_DEFLATED else None
+            members.append(member._replace(inflated_size=inflated_size, crc32=info.CRC, problem=problem))
+    return members

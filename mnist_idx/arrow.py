@@ -58,10 +58,7 @@ def array_column(images: np.ndarray) -> pa.Array:
 
 
 def check_classes(labels: np.ndarray, feature: object, title: str, start: int) -> None:
-    """Check that labels `(k,)`, or the first parts of `(k, parts)`, are classes of a `ClassLabel` with names.
-
-    One that is not is an error that names the record; `start` is the number of the first one.
-    """
+    """Check that labels `(k,)`, or the first parts of `(k, parts)`, are classes. `start` is the number of the first."""
     num_classes = getattr(feature, "num_classes", None)
     classes = labels if labels.ndim == 1 else labels[:, 0]
     if num_classes is not None and len(wrong := np.flatnonzero((classes < 0) | (classes >= num_classes))):

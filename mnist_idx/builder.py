@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pyarrow as pa
 
 from .archive import list_folder
@@ -18,14 +17,14 @@ from .arrow import array_column, check_classes, label_columns, png_column
 from .idx import IdxError, TransferError
 from .png import encode_png, store_png
 from .records import Batch, ReaderPool, SplitReader, prefetch
-from .remote import MAKE_ROOM, is_remote
+from .remote import MAKE_ROOM, evict, is_remote
 from .sampling import check_selection, count_selected, select
 from .storage import SplitFiles
 
-# `IterableDataset.reshard()` splits each range into this many.
-RESHARD_RANGES = 64
-# The first streamed batch is small, so that the first record arrives sooner.
-FIRST_STREAMED_BATCH = 100
+Ranges = Sequence[tuple[int, int]]  # each from a first record to the one to stop before
+NumberedBatches = Generator[tuple[int, Batch], None, None]
+RESHARD_RANGES = 64  # into which `IterableDataset.reshard()` splits each range
+FIRST_STREAMED_BATCH = 100  # records: small, so that the first arrives sooner
 
 
 @dataclass
@@ -49,11 +48,7 @@ class IdxConfig(datasets.BuilderConfig):
     transpose: bool = False
 
     def validate(self) -> None:
-        """Check the options. `__post_init__` cannot do it, since `datasets` sets the options later.
-
-        Raises:
-            IdxError: an option has a wrong type or is out of range.
-        """
+        """Check the options. `__post_init__` cannot do it, since `datasets` sets the options later."""
         check_selection(self.num_samples, self.seed, self.sampling)
         if isinstance(self.num_shards, bool) or not isinstance(self.num_shards, Integral) or self.num_shards < 1:
             raise IdxError(f"num_shards={self.num_shards!r}: expected an integer, at least 1.")
@@ -65,18 +60,14 @@ class IdxConfig(datasets.BuilderConfig):
         """The options are set by now, so validate them. A changed file in `data_dir` is another config."""
         self.validate()
         if self.data_dir is not None and not is_remote(self.data_dir):
-            folder = list_folder(self.data_dir)
-            paths = [self.data_dir] if folder is None else [member.path for member in folder]
+            paths = [member.path for member in list_folder(self.data_dir) or []] or [self.data_dir]
             stats = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
             config_kwargs = {**config_kwargs, "files": [(path, s.st_size, s.st_mtime_ns) for path, s in stats]}
         return super().create_config_id(config_kwargs, custom_features)
 
 
 class IdxBuilder(datasets.GeneratorBasedBuilder):
-    """A `GeneratorBasedBuilder` that makes its examples in batches.
-
-    `_generate_tables` is the one stream of records, `_generate_examples` a view of it by rows.
-    """
+    """A `GeneratorBasedBuilder` that makes its examples in batches: `_generate_examples` is a view of them by rows."""
 
     def __init__(self, *args: Any, hash: str | None = None, data_dir: Any = None, **kwargs: Any) -> None:
         if data_dir is not None:
@@ -90,6 +81,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         self.download_config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
         self._pool = ReaderPool(self.download_config)
         self._used: set[SplitFiles] = set()  # of which records were yielded
+        self._downloads: dict[str, str] = {}  # the URL of each downloaded path, to evict invalid ones
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
         """Find the files of each split, downloaded unless `dl_manager` is a streaming one."""
@@ -97,19 +89,11 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the source after the one that failed with `error`."""
-        raise self.give_up(error)
+        evict(self._downloads, error)
+        raise error
 
-    def give_up(self, error: IdxError) -> IdxError:
-        """What to raise when invalid data cannot be replaced."""
-        return error
-
-    def read_batches(
-        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], first_batch: int | None = None
-    ) -> Generator[tuple[int, Batch], None, None]:
-        """Read ranges of the selected records of a split: each batch with the number of its first record.
-
-        A source that fails is replaced by the next one.
-        """
+    def read_batches(self, split: str, files: SplitFiles, ranges: Ranges, first_batch: int = 0) -> NumberedBatches:
+        """Read ranges of the selected records of a split: each batch with the number of its first record."""
         for start, stop in ranges:
             position = start
             while True:
@@ -124,10 +108,11 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
                     failure = error
                 # Checksums are known at the end of a file. They are those of other ranges, too.
                 if files in self._used and not isinstance(failure, TransferError):
-                    raise self.give_up(failure)
+                    evict(self._downloads, failure)
+                    raise failure
                 files = self.next_source(split, files, failure)
 
-    def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int | None) -> Iterator[Batch]:
+    def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int) -> Iterator[Batch]:
         config = self.config
         if config.num_samples is config.seed is None and config.sampling == "first":
             batches = reader.batches(start, stop, first_batch)
@@ -136,17 +121,15 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
             indices = select(reader.num_records, config.num_samples, config.seed, config.sampling)
             batches = reader.selected_batches(indices, start, stop)
         for batch in batches:
-            yield batch._replace(images=_transposed(batch.images)) if config.transpose else batch
+            swaps = config.transpose and batch.images.ndim > 2
+            yield batch._replace(images=batch.images.swapaxes(1, 2)) if swaps else batch
 
     def download_manager(self, streaming: bool) -> Any:
         """The download manager that `load_dataset` gives to this builder."""
         config = self.download_config.copy()
-        config.use_etag = False
-        config.cache_dir = self._cache_downloaded_dir
+        config.use_etag, config.cache_dir = False, self._cache_downloaded_dir
         manager = datasets.StreamingDownloadManager if streaming else datasets.DownloadManager
         return manager(dataset_name=self.dataset_name, download_config=config)
-
-    # What `datasets` calls.
 
     def _make_split_generators_kwargs(self, prepare_split_kwargs: dict[str, Any]) -> dict[str, Any]:
         return {"num_proc": prepare_split_kwargs.get("num_proc")}
@@ -161,34 +144,31 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
-    def _generate_tables(
-        self, split: str, files: SplitFiles, ranges: Sequence[tuple[int, int]], streaming: bool
-    ) -> Iterator[tuple[Any, pa.Table]]:
-        batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else None)
+    def _generate_tables(self, split: str, files: SplitFiles, ranges: Ranges, streaming: bool) -> Iterator[Any]:
+        batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else 0)
         for start, batch in prefetch(batches):
+            columns = {}
             if batch.labels is not None and files.labels is not None:
                 check_classes(batch.labels, self.info.features.get("label"), files.labels.title, start)
-            yield start, self._to_table(batch, streaming)
+                columns = label_columns(batch.labels)
+            if self.config.as_array:
+                image = array_column(batch.images)
+            else:  # Streamed images are decoded at once: compressing them costs more than it saves.
+                image = png_column(store_png(batch.images) if streaming else encode_png(batch.images))
+            yield start, pa.table({"image": image, **columns})
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-        key = 0
-        for _, table in self._generate_tables(**gen_kwargs):
-            for example in table.to_pylist():
-                yield key, example
-                key += 1
+        yield from enumerate(row for _, table in self._generate_tables(**gen_kwargs) for row in table.to_pylist())
 
-    def _generate_more_gen_kwargs(self, ranges: Sequence[tuple[int, int]], **gen_kwargs: Any) -> Iterator[Any]:
+    def _generate_more_gen_kwargs(self, ranges: Ranges, **gen_kwargs: Any) -> Iterator[Any]:
         """`IterableDataset.reshard()` calls it to split a shard."""
-        for start, stop in ranges:
-            for part in shard_ranges(start, stop, RESHARD_RANGES):
-                yield {**gen_kwargs, "ranges": [part]}
+        parts = [part for start, stop in ranges for part in shard_ranges(start, stop, RESHARD_RANGES)]
+        yield from ({**gen_kwargs, "ranges": [part]} for part in parts)
 
-    # `GeneratorBasedBuilder` works one example at a time, `ArrowBasedBuilder` one table at a time.
+    # One table at a time, not one example: `split_info` and `check_duplicate_keys` serve examples only.
     _get_examples_iterable_for_split = datasets.ArrowBasedBuilder._get_examples_iterable_for_split
 
-    def _prepare_split_single(self, **kwargs: Any) -> Iterator[Any]:
-        for only_for_rows in ("split_info", "check_duplicate_keys"):
-            kwargs.pop(only_for_rows, None)
+    def _prepare_split_single(self, *, split_info: Any = None, check_duplicate_keys: Any = None, **kwargs: Any) -> Any:
         try:
             yield from datasets.ArrowBasedBuilder._prepare_split_single(self, **kwargs)
             return
@@ -204,26 +184,9 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         info = self.info.splits.get(str(split))
         if info is not None and info.num_examples == 0:  # `datasets` refuses to open a split without records
-            empty: dict[str, list[Any]] = {name: [] for name in self.info.features}
-            return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
+            features = self.info.features
+            return datasets.Dataset.from_dict({name: [] for name in features}, features, self.info, split)
         return super()._as_dataset(split, in_memory)
-
-    def _to_table(self, batch: Batch, streaming: bool) -> pa.Table:
-        columns = {} if batch.labels is None else label_columns(batch.labels)
-        if self.config.as_array:
-            return pa.table({"image": array_column(batch.images), **columns})
-        # Streamed images are decoded at once: compressing them costs more than it saves.
-        files = store_png(batch.images) if streaming else encode_png(batch.images)
-        return pa.table({"image": png_column(files), **columns})
-
-
-def _transposed(images: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(images.swapaxes(1, 2)) if images.ndim > 2 else images
-
-
-def transposed(record_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a transposed image."""
-    return (*record_shape[1::-1], *record_shape[2:])
 
 
 def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]]:
@@ -236,7 +199,5 @@ def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]
 @functools.cache
 def code_hash() -> str:
     """A hash of the code that makes records, part of the cache key. `tools` is excluded: it makes no records."""
-    hasher = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        hasher.update(path.read_bytes())
-    return hasher.hexdigest()[:16]
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

@@ -4,6 +4,7 @@ The checksums of the compressed MNIST files are the published ones, which torchv
 too. The checksum of its content identifies a file that is compressed in another way.
 """
 
+import string
 from typing import NamedTuple
 
 
@@ -88,8 +89,7 @@ emnist/emnist-mnist-train-labels-idx1-ubyte 29480 00c6d3c2342fdffb1711e0b5656cac
 emnist/emnist-mnist-test-images-idx3-ubyte 2484884 b25640fa9e356c618132f5df347c95ef5bae6d9c2596be1de40f7e0ae1c3eac6
 emnist/emnist-mnist-test-labels-idx1-ubyte 5144 bcc5385d38f083dba046f5f756e99b32f5ea7fad122c6243c71c2239873065ca
 """
-# SHA-256 of the content, where it is known.
-CONTENT_SHA256 = {
+CONTENT_SHA256 = {  # where it is known
     "mnist/train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "mnist/train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "mnist/t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -117,12 +117,10 @@ def _splits(dataset: str, *splits: tuple[str, int, int], labels: str = "labels-i
     }
 
 
-DIGITS = tuple("0123456789")
-CAPITALS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-SMALL = tuple("abcdefghijklmnopqrstuvwxyz")
-ALPHANUMERIC = (*DIGITS, *CAPITALS, *SMALL)
+DIGITS = tuple(string.digits)
+ALPHANUMERIC = (*DIGITS, *string.ascii_uppercase, *string.ascii_lowercase)
 # Small letters that look like their capitals are in one class with them.
-MERGED = (*DIGITS, *CAPITALS, *"abdefghnqrt")
+MERGED = (*DIGITS, *string.ascii_uppercase, *"abdefghnqrt")
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 MNIST = PublishedDataset(
@@ -203,10 +201,9 @@ QMNIST = PublishedDataset(
     license="bsd-3-clause",
     citation="""\
 @incollection{qmnist-2019,
-  title = {Cold Case: The Lost MNIST Digits},
+  title = {Cold Case: The Lost MNIST Digits}, year = {2019},
   author = {Yadav, Chhavi and Bottou, L{\\'e}on},
-  booktitle = {Advances in Neural Information Processing Systems 32},
-  year = {2019}, publisher = {Curran Associates, Inc.}
+  booktitle = {Advances in Neural Information Processing Systems 32}, publisher = {Curran Associates, Inc.}
 }
 """,
     class_names=DIGITS,
@@ -247,7 +244,9 @@ DATASETS: dict[str, PublishedDataset] = {
     "emnist_bymerge": _emnist("bymerge", "Letters alike in both cases merged, 47 classes.", MERGED, 697_932, 116_323),
     "emnist_balanced": _emnist("balanced", "47 classes, equally many records each.", MERGED, 112_800, 18_800),
     # The labels in the files start at 1. As in torchvision, class 0 is "N/A".
-    "emnist_letters": _emnist("letters", "Letters, both cases merged.", ("N/A", *SMALL), 124_800, 20_800),
+    "emnist_letters": _emnist(
+        "letters", "Letters, both cases merged.", ("N/A", *string.ascii_lowercase), 124_800, 20_800
+    ),
     "emnist_digits": _emnist("digits", "Digits, equally many records each.", DIGITS, 240_000, 40_000),
     "emnist_mnist": _emnist("mnist", "Digits, as many as in MNIST.", DIGITS, 60_000, 10_000),
 }

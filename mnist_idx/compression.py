@@ -4,7 +4,7 @@ import bz2
 import lzma
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from zlib_ng import zlib_ng
 
@@ -14,8 +14,7 @@ CHUNK_BYTES = 1 << 18
 # Seek points are at least this many bytes apart, and at most this many are kept.
 SEEK_POINT_BYTES = 1 << 18
 MAX_SEEK_POINTS = 64
-# Request this many compressed bytes more than the average ratio predicts for the next range.
-SPARE_BYTES = 16 << 10
+SPARE_BYTES = 16 << 10  # requested beyond what the average ratio predicts for a range
 XZ_MEMORY_LIMIT = 128 << 20
 MAGIC_NUMBERS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 # What decompressors raise on damaged data.
@@ -56,38 +55,53 @@ DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 }
 
 
-class SeekPoint(NamedTuple):
-    """A place where decompression can start: positions in both streams, and the decompressor's state there."""
-
-    position: int
-    compressed_position: int
-    decompressor: Any
-
-
 class SeekPoints:
-    """The seek points of one compressed file, shared by the threads that read it."""
+    """Where decompression of a file can start: positions in both streams, and the decompressor. Threads share them."""
 
     def __init__(self) -> None:
-        self._points: list[SeekPoint] = []
+        self._points: list[tuple[int, int, Any]] = [(0, 0, None)]
         self._spacing = SEEK_POINT_BYTES
         self.seeking = threading.Lock()
 
-    def before(self, position: int) -> SeekPoint | None:
+    def before(self, position: int) -> tuple[int, int, Any]:
         """The last seek point at or before a position."""
-        return next((point for point in reversed(self._points) if point.position <= position), None)
+        return next(point for point in reversed(self._points) if point[0] <= position)
 
-    def is_due(self, position: int) -> bool:
-        return position >= (self._points[-1].position if self._points else 0) + self._spacing
-
-    def add(self, point: SeekPoint) -> None:
-        # Always a new list: another thread may be reading the old one.
-        self._points = [*self._points, point]
+    def add(self, position: int, compressed_position: int, decompressor: Any) -> None:
+        """Add a seek point, if it is far enough from the last one and the decompressor can be copied."""
+        if position >= self._points[-1][0] + self._spacing and hasattr(decompressor, "copy"):
+            # Always a new list: another thread may be reading the old one.
+            self._points = [*self._points, (position, compressed_position, decompressor.copy())]
         if len(self._points) > MAX_SEEK_POINTS:
-            self._points = self._points[1::2]
+            self._points = self._points[::2]
             self._spacing *= 2
 
 
-class DecompressedFile(Stream):
+class WrappedFile(Stream):
+    """A stream on top of another, which it closes."""
+
+    def __init__(self, file: Stream) -> None:
+        self._file = file
+        self.size = file.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._file.read(size) or b""
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def expect_end(self, position: int) -> None:
+        self._file.expect_end(position)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class DecompressedFile(WrappedFile):
     """The decompressed content of a stream. Memory stays bounded, whatever the content.
 
     Seek points, shared with other readers of the same file, make any order of ranges cheap for gzip and deflate. The
@@ -95,7 +109,8 @@ class DecompressedFile(Stream):
     """
 
     def __init__(self, compressed: Stream, compression: str, name: str, seek_points: SeekPoints | None = None) -> None:
-        self._compressed = compressed
+        super().__init__(compressed)
+        self.size = None
         self._compression = compression
         self._name = name
         self._position = 0
@@ -108,22 +123,17 @@ class DecompressedFile(Stream):
 
     def seek(self, position: int, whence: int = 0, /) -> int:
         with self._seek_points.seeking:  # Waiting readers reuse the seek points that this one makes.
-            start = self._seek_points.before(position)
-            if position < self._position or (start is not None and start.position > self._position):
-                start = start or SeekPoint(0, 0, None)
-                self._position = start.position
-                self._decompressor = start.decompressor.copy() if start.decompressor else self._new_decompressor()
-                self._compressed.seek(start.compressed_position)
+            start, compressed_start, state = self._seek_points.before(position)
+            if position < self._position or start > self._position:
+                self._position = start
+                self._decompressor = state.copy() if state else DECOMPRESSORS[self._compression]()
+                self._file.seek(compressed_start)
             while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
                 pass
         return self._position
 
     def expect_end(self, position: int) -> None:
         self._expected_end = position
-
-    def close(self) -> None:
-        self._compressed.close()
-        super().close()
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
@@ -136,19 +146,14 @@ class DecompressedFile(Stream):
             except DAMAGE as error:
                 raise self._damaged(error) from error
         self._position += len(content)
-        if self._seek_points.is_due(self._position) and hasattr(self._decompressor, "copy"):
-            state = self._decompressor.copy()
-            self._seek_points.add(SeekPoint(self._position, self._compressed.tell(), state))
+        self._seek_points.add(self._position, self._file.tell(), self._decompressor)
         return content
 
-    def _new_decompressor(self) -> Any:
-        return DECOMPRESSORS[self._compression]()
-
     def _read_compressed(self) -> bytes:
-        compressed, missing = self._compressed.tell(), self._expected_end - self._position
+        compressed, missing = self._file.tell(), self._expected_end - self._position
         if missing > 0 and self._position > 0:  # Predict how many compressed bytes they take, by the ratio so far.
-            self._compressed.expect_end(compressed + missing * compressed // self._position + SPARE_BYTES)
-        data = self._compressed.read(CHUNK_BYTES) or b""
+            self._file.expect_end(compressed + missing * compressed // self._position + SPARE_BYTES)
+        data = self._file.read(CHUNK_BYTES) or b""
         if not data:
             raise self._damaged("it ends too early")
         return data
@@ -161,11 +166,10 @@ class DecompressedFile(Stream):
         """Go on to the next of several concatenated streams. False at the end of the file."""
         rest = self._decompressor.unused_data
         while not rest.strip(b"\0"):  # gzip files may be padded with zeros
-            rest = self._compressed.read(CHUNK_BYTES)
-            if not rest:
+            if not (rest := self._file.read(CHUNK_BYTES)):
                 return False
         if self._compression == "deflate":
             raise self._damaged("more data follows its end")
-        self._compressed.seek(self._compressed.tell() - len(rest.lstrip(b"\0")))
-        self._decompressor = self._new_decompressor()
+        self._file.seek(self._file.tell() - len(rest.lstrip(b"\0")))
+        self._decompressor = DECOMPRESSORS[self._compression]()
         return True

@@ -12,7 +12,7 @@ from .storage import Member, SplitFiles
 
 COMPRESSION_SUFFIX = re.compile(r"\.(gz|gzip|bz2|xz)$", re.IGNORECASE)
 SPLITS = {word: str(split) for split, words in SPLIT_KEYWORDS.items() for word in words} | {"t10k": "test"}
-SPLIT_ORDER = ["train", "validation", "test"]
+SPLIT_ORDER = [*map(str, SPLIT_KEYWORDS)]  # "train" first
 MAX_LISTED = 20
 NAME_THEM = 'Name the files of each split: data_files={"train": [IMAGES, LABELS], "test": [IMAGES, LABELS]}.'
 
@@ -82,14 +82,7 @@ def _is_hidden(name: str) -> bool:
     return any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in re.split(r"[/\\]", name))
 
 
-def _looks_unusable(name: str) -> bool:
-    file = _normalized(base_name(name))
-    is_like_idx = NAME.fullmatch(file) or (UNUSABLE.fullmatch(file) and not OTHER_FILE.fullmatch(file))
-    return bool(is_like_idx) and parse_filename(name) is None and not _is_hidden(name)
-
-
 def find_prefixes(members: Sequence[Member], root: str = "") -> list[str]:
-    """The prefixes of the datasets among the members."""
     return sorted({parsed.prefix for parsed, _ in _parse_members(members, root)})
 
 
@@ -112,7 +105,9 @@ def find_splits(members: Sequence[Member], prefix: str | None = None, root: str 
         raise IdxError(f'{place}: found {found}, expected {expected}. Choose one: prefix="{example}".')
     for member in members:
         name = member.name.removeprefix(root)
-        if _looks_unusable(name) and wanted in name.lower():
+        file = _normalized(base_name(name))
+        is_like_idx = NAME.fullmatch(file) or (UNUSABLE.fullmatch(file) and not OTHER_FILE.fullmatch(file))
+        if is_like_idx and wanted in name.lower() and parse_filename(name) is None and not _is_hidden(name):
             found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
             raise IdxError(f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz.")
     roles: dict[str, dict[str, list[Member]]] = {}

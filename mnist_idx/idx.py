@@ -14,16 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-ELEMENT_TYPES: dict[int, np.dtype] = {
-    0x08: np.dtype("uint8"),
-    0x09: np.dtype("int8"),
-    0x0B: np.dtype("int16"),
-    0x0C: np.dtype("int32"),
-    0x0D: np.dtype("float32"),
-    0x0E: np.dtype("float64"),
-}
+TYPE_NAMES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+ELEMENT_TYPES: dict[int, np.dtype] = {code: np.dtype(name) for code, name in TYPE_NAMES.items()}
 TYPE_CODES = {dtype: code for code, dtype in ELEMENT_TYPES.items()}
-KNOWN_TYPES = ", ".join(map(str, TYPE_CODES))
+KNOWN_TYPES = ", ".join(TYPE_NAMES.values())
 
 # A batch holds at most this many records and bytes.
 BATCH_RECORDS = 1000
@@ -92,11 +86,9 @@ class Header(NamedTuple):
 
     @property
     def batch_size(self) -> int:
-        """Records per batch."""
         return max(1, min(BATCH_RECORDS, BATCH_BYTES // max(1, self.record_size)))
 
     def pack(self) -> bytes:
-        """Encode the header."""
         if self.dtype not in TYPE_CODES:
             raise IdxError(f"IDX has no element type {self.dtype}, expected {KNOWN_TYPES}. Convert the array.")
         if len(self.shape) > 255 or any(not 0 <= size < 1 << 32 for size in self.shape):
@@ -130,10 +122,7 @@ def read_header(stream: Stream, name: str) -> Header:
 
 
 def read_records(stream: Stream, header: Header, name: str, start: int, stop: int) -> np.ndarray:
-    """Read the records `start` to `stop` as an array `(stop - start, *record_shape)` in native byte order.
-
-    When the range ends with the last record, the end of the file is checked, too.
-    """
+    """Read the records `start` to `stop` as an array `(stop - start, *record_shape)` in native byte order."""
     position = header.offset_of(start)
     if stream.tell() != position:
         stream.seek(position)

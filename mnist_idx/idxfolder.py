@@ -11,15 +11,14 @@ import numpy as np
 
 from .archive import list_folder, list_members
 from .arrow import make_features
-from .builder import IdxBuilder, IdxConfig, transposed
+from .builder import IdxBuilder, IdxConfig
 from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
 from .idx import Header, IdxError
 from .records import IdxFile, SplitReader
 from .remote import download, evict, is_remote
 from .storage import Member, SplitFiles, verify_member
 
-# Each class gets a name.
-MAX_CLASSES = 100_000
+MAX_CLASSES = 100_000  # each gets a name
 # Of each split: the header of its images, numbers per label (0: no labels), the largest class (-1: not needed).
 Metadata = dict[str, tuple[Header, int, int]]
 ONE_BY_ONE = 'Load the splits one by one: data_files={"train": …}.'
@@ -58,22 +57,17 @@ class IdxFolder(IdxBuilder):
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
         """Find the files of each split by their names. Their headers and labels tell the features."""
-        self._downloads: dict[str, str] = {}
-        splits = {name: self._download(dl_manager, files) for name, files in self._match_files(dl_manager).items()}
-        failure = None
+        has_classes = self.config.label_names is not None or self.info.features is not None
+        matched = self._match_files(dl_manager)
         try:
-            has_classes = self.config.label_names is not None or self.info.features is not None
+            splits = {name: self._download(dl_manager, files) for name, files in matched.items()}
             metadata = read_metadata(splits, self.download_config, has_classes)
         except IdxError as error:
-            failure = error
-        if failure is not None:
-            raise self.give_up(failure)
+            evict(self._downloads, error)
+            raise
         features = self._infer_features(splits, metadata)
         self.info.features = self.info.features or features
         return {name: files._replace(num_records=metadata[name][0].num_records) for name, files in splits.items()}
-
-    def give_up(self, error: IdxError) -> IdxError:
-        return evict(self._downloads, error)
 
     def _match_files(self, dl_manager: Any) -> dict[str, SplitFiles]:
         config = self.config
@@ -93,15 +87,13 @@ class IdxFolder(IdxBuilder):
 
     def _list(self, dl_manager: Any, path: str) -> list[Member]:
         """The members of a folder or an archive. An archive is downloaded, unless streamed."""
-        folder = list_folder(path, self.download_config)
-        if folder is not None:
+        if (folder := list_folder(path, self.download_config)) is not None:
             return folder
-        failure = None
         try:
             return list_members(self._fetch(dl_manager, path), self.download_config, name=path)
         except IdxError as error:
-            failure = error
-        raise self.give_up(failure)
+            evict(self._downloads, error)
+            raise
 
     def _download(self, dl_manager: Any, files: SplitFiles) -> SplitFiles:
         """The same files, with those of a remote folder downloaded, unless streamed."""
@@ -121,25 +113,24 @@ class IdxFolder(IdxBuilder):
         return copy
 
     def _infer_features(self, splits: Mapping[str, SplitFiles], metadata: Metadata) -> datasets.Features:
-        names = self.config.label_names
+        config, names = self.config, self.config.label_names
         if names is None:
             names = [str(number) for number in range(1 + max(largest for _, _, largest in metadata.values()))]
-        features = []
+        features, kinds = [], []
         for name, (header, parts, _) in metadata.items():
-            shape = transposed(header.record_shape) if self.config.transpose else header.record_shape
-            title, class_names = splits[name].images.title, names if parts else None
-            features.append(make_features(title, shape, str(header.dtype), class_names, parts, self.config.as_array))
+            shape, title = header.record_shape, splits[name].images.title
+            kinds.append(f"{header.dtype} {shape}")
+            if config.transpose:
+                shape = (*shape[1::-1], *shape[2:])
+            class_names = names if parts else None
+            features.append(make_features(title, shape, str(header.dtype), class_names, parts, config.as_array))
             if features[-1] != features[0]:
-                first, place = next(iter(metadata.values()))[0], next(iter(splits.values())).images.title
-                expected = f"{first.dtype} {first.record_shape} as in {place}"
-                raise IdxError(
-                    f"{title}: found {header.dtype} {header.record_shape}, expected {expected}. {ONE_BY_ONE}"
-                )
+                expected = f"{kinds[0]} as in {next(iter(splits.values())).images.title}"
+                raise IdxError(f"{title}: found {kinds[-1]}, expected {expected}. {ONE_BY_ONE}")
         return features[0]
 
 
 def _pick_split(splits: dict[str, SplitFiles], split: str, members: list[Member]) -> SplitFiles:
-    """The requested split of an archive."""
     # Accept a lone pair whose names give no split.
     parsed = [parse_filename(member.name) for member in members]
     if len(splits) == 1 and not any(found.split for found in parsed if found):
@@ -150,9 +141,7 @@ def _pick_split(splits: dict[str, SplitFiles], split: str, members: list[Member]
     return splits[name]
 
 
-def read_metadata(
-    splits: Mapping[str, SplitFiles], config: datasets.DownloadConfig | None = None, has_classes: bool = False
-) -> Metadata:
+def read_metadata(splits: Mapping[str, SplitFiles], config: Any = None, has_classes: bool = False) -> Metadata:
     """Read the headers of each split, and all labels unless the classes are known. Refuse what cannot be loaded."""
     metadata = {}
     for name, files in splits.items():

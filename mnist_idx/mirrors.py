@@ -29,11 +29,7 @@ class Mirrors:
     way_out: str = ""  # what error messages advise when no source works
 
     def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
-        """Locate the splits in the first usable source from number `first` on.
-
-        Files are downloaded and verified, unless `dl_manager` is None or a streaming one. The error, if no source can
-        be used, gives the reason for each.
-        """
+        """Locate the splits in the first usable source from `first` on. Verify them, unless nothing is downloaded."""
         streaming = dl_manager is None or dl_manager.is_streaming
         for number, source in enumerate(self.sources[first:], first):
             try:
@@ -71,14 +67,18 @@ class Mirrors:
             paths = download(dl_manager, urls, self.sources[number].url)
             try:
                 splits = self._match(paths, number, failures)
-                return {name: _verified(files) for name, files in splits.items()}
+                for name, files in splits.items():
+                    assert files.labels is not None
+                    images, labels = verify_member(files.images), verify_member(files.labels)
+                    splits[name] = files._replace(images=images, labels=labels)
+                    SplitReader(splits[name]).close()
+                return splits
             except IdxError as error:
-                failure = error
-            downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
-            failure = evict(downloads, failure)
-            if last_try or not downloads:
-                break
-        raise failure
+                downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
+                evict(downloads, error)
+                if last_try or not downloads:
+                    raise
+        raise AssertionError("unreachable")
 
     def _urls(self, number: int) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or "" for an archive."""
@@ -89,11 +89,9 @@ class Mirrors:
         return {file.name: f"{source.url}{file.name}{source.suffix}" for file in files}
 
     def _match(self, paths: dict[str, str], number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
-        """Find the published files in a source."""
+        members = [Member(path, name) for name, path in paths.items()]
         if "" in paths:
             members = list_members(paths[""], self.download_config)
-        else:
-            members = [Member(path, name) for name, path in paths.items()]
 
         def find(file: File) -> Member:
             found = [member for member in members if is_same_name(member.name, file.name)]
@@ -109,14 +107,3 @@ class Mirrors:
             name: SplitFiles(find(split.images), find(split.labels), split.num_records, number, failures)
             for name, split in self.dataset.splits.items()
         }
-
-
-def _verified(files: SplitFiles) -> SplitFiles:
-    """Verify the members of a split once, so that reading them later need not."""
-    assert files.labels is not None
-    for member in (files.images, files.labels):
-        verify_member(member)
-    images, labels = (one._replace(sha256="", content_sha256="") for one in (files.images, files.labels))
-    files = files._replace(images=images, labels=labels)
-    SplitReader(files).close()
-    return files

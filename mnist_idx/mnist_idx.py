@@ -8,7 +8,6 @@ itself imports, so every one that it needs indirectly is imported here as well, 
 import functools
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -27,8 +26,7 @@ from .remote import is_remote
 from .sampling import count_selected
 from .storage import SplitFiles
 
-# Of the data, not of the package.
-VERSION = "1.0.0"
+VERSION = "1.0.0"  # of the data, not of the package
 OPTIONS: dict[str, dict[str, Any]] = {"subset": {"num_samples": 100, "seed": 1}}
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {}).'
 
@@ -58,22 +56,20 @@ class MnistIdx(IdxBuilder):
     DEFAULT_CONFIG_NAME = "mnist"
 
     def _info(self) -> datasets.DatasetInfo:
-        config = self.config
-        dataset = DATASETS[config.name]
-        counts = count_selected(config.num_samples, {name: s.num_records for name, s in dataset.splits.items()})
-        labels = dataset.class_names, dataset.label_parts
+        config, data = self.config, DATASETS[self.config.name]
+        counts = count_selected(config.num_samples, {name: s.num_records for name, s in data.splits.items()})
         splits = datasets.SplitDict(dataset_name=self.dataset_name)
-        for name, split in dataset.splits.items():
+        for name, split in data.splits.items():
             num_bytes = split.num_bytes * counts[name] // split.num_records
             splits.add(datasets.SplitInfo(name, num_bytes, counts[name], dataset_name=self.dataset_name))
         return datasets.DatasetInfo(
-            description=dataset.description,
-            citation=dataset.citation,
-            homepage=dataset.homepage,
-            license=dataset.license,
-            features=make_features(config.name, (28, 28), "uint8", *labels, config.as_array),
+            description=data.description,
+            citation=data.citation,
+            homepage=data.homepage,
+            license=data.license,
+            features=make_features(config.name, (28, 28), "uint8", data.class_names, data.label_parts, config.as_array),
             splits=splits,
-            download_size=dataset.sources[0].size,
+            download_size=data.sources[0].size,
             dataset_size=sum(split.num_bytes for split in splits.values()),
         )
 
@@ -86,26 +82,21 @@ class MnistIdx(IdxBuilder):
     @functools.cached_property
     def _mirrors(self) -> Mirrors:
         """The same in all processes, whatever their environment: files have the number of their source."""
-        config = self.config
-        return published_mirrors(config.name, config.data_dir, self.download_config, self.base_path)
+        return published_mirrors(self.config.name, self.config.data_dir, self.download_config, self.base_path)
 
 
-def published_mirrors(
-    name: str, data_dir: str | None = None, config: datasets.DownloadConfig | None = None, base_path: str | None = None
-) -> Mirrors:
+def published_mirrors(name: str, data_dir: str | None = None, config: Any = None, base_path: Any = None) -> Mirrors:
     """The sources of a published dataset, or a copy of its files in `data_dir`. Relative paths are in `base_path`."""
     dataset = DATASETS[name]
     title = f"mnist_idx/{name}"
     if data_dir is not None:
         way_out = f"Expected a copy of {title}. " + OWN_FILES.format(f'data_dir="{data_dir}"')
         return Mirrors(title, dataset, [Source(data_dir, 0)], config, way_out)
-    folder: Path | str = Path(__file__).parent
+    root = os.path.dirname(__file__)
     # A script of `datasets` 3.x runs from a copy of the code, without its data files.
-    if base_path is not None and not (Path(folder) / "data").exists():
-        folder = base_path if is_remote(base_path) else Path(base_path).resolve()
-    sources = [
-        one if is_remote(one.url) else one._replace(url=os.path.join(folder, one.url)) for one in dataset.sources
-    ]
+    if base_path is not None and not os.path.exists(os.path.join(root, "data")):
+        root = base_path if is_remote(base_path) else os.path.abspath(base_path)
+    sources = [one if is_remote(one.url) else one._replace(url=os.path.join(root, one.url)) for one in dataset.sources]
     ways_out = ["pass data_dir= with a copy of the files", 'load the miniature "tiny", which needs no network']
     if dataset.sources is DATASETS["mnist"].sources:
         if mirror := os.environ.get(MIRROR_VARIABLE):

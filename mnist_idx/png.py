@@ -7,14 +7,10 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# PNG's color type by the number of channels.
-COLOR_TYPES = {1: 0, 3: 2}
-# Level 1 costs a third of the time of level 2 for 5 % more bytes.
-LEVEL = 1
+LEVEL = 1  # costs a third of the time of level 2 for 5 % more bytes
 SMALL_WINDOW = 10
 LARGE_WINDOW = 15
-# Deflate stores at most this many bytes in one block.
-STORED_BYTES = (1 << 16) - 1
+STORED_BYTES = (1 << 16) - 1  # most that deflate stores in one block
 
 
 def encode_png(images: np.ndarray) -> list[bytes]:
@@ -61,7 +57,7 @@ def store_png(images: np.ndarray) -> np.ndarray:
 def _start(images: np.ndarray) -> bytes:
     """What comes before the pixels."""
     rows, columns = images.shape[1:3]
-    color_type = COLOR_TYPES[1 if images.ndim == 3 else images.shape[3]]
+    color_type = 0 if images.ndim == 3 else 2  # gray or RGB
     return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0))
 
 

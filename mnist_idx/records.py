@@ -1,23 +1,22 @@
 """The records of a split: any range of them, or a selection, in batches."""
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from datasets import DownloadConfig
 
 from .compression import SeekPoints
 from .idx import IdxError, Stream, check_size, read_header, read_records
-from .storage import SeekPointsByLevel, SplitFiles, closed_on_error, open_member
+from .storage import LEVELS, SplitFiles, closed_on_error, open_member
 
 T = TypeVar("T")
 
-# Records between two selected ones are read and dropped, up to this many bytes; a larger gap is skipped.
-MAX_GAP_BYTES = 256 << 10
+MAX_GAP_BYTES = 256 << 10  # of records between two selected ones: read and dropped; a larger gap is skipped
 MAX_PARKED = 4
 PREFETCH_DEPTH = 4
 # A selection takes memory for each record. A longer file must prove first that it has as many as its header announces.
@@ -36,7 +35,7 @@ class IdxFile:
 
     def __init__(self, stream: Stream, title: str) -> None:
         self.title = title
-        self._stream = stream
+        self.stream = stream
         with closed_on_error(stream):
             self.header = read_header(stream, title)
             if stream.size is not None:
@@ -45,13 +44,11 @@ class IdxFile:
     def read(self, start: int, stop: int) -> np.ndarray:
         """The records `start` to `stop`, `(stop - start, *record_shape)`."""
         if start == 0:  # checksums cover the header, too
-            self._stream.seek(0)
-            read_header(self._stream, self.title)
-        return read_records(self._stream, self.header, self.title, start, stop)
+            self.stream.seek(0)
+            read_header(self.stream, self.title)
+        return read_records(self.stream, self.header, self.title, start, stop)
 
-    def batches(
-        self, start: int = 0, stop: int | None = None, size: int | None = None, first: int | None = None
-    ) -> Iterator[np.ndarray]:
+    def batches(self, start: int = 0, stop: int | None = None, size: int = 0, first: int = 0) -> Iterator[np.ndarray]:
         """Read the records `start` to `stop` in at least one batch of `size` records, the first of at most `first`."""
         stop = self.header.num_records if stop is None else stop
         size = size or self.header.batch_size
@@ -60,48 +57,35 @@ class IdxFile:
         for begin in range(position, stop, size):
             yield self.read(begin, min(begin + size, stop))
 
-    def expect_end(self, record: int) -> None:
-        self._stream.expect_end(self.header.offset_of(record))
-
-    def close(self) -> None:
-        self._stream.close()
-
 
 class SplitReader:
     """Reads the records of one split. Sequential ranges continue without refetching."""
 
-    def __init__(
-        self,
-        files: SplitFiles,
-        config: DownloadConfig | None = None,
-        seek_points: SeekPointsByLevel | None = None,
-    ) -> None:
+    def __init__(self, files: SplitFiles, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> None:
         self._reached = -1
         self._selected: tuple[Sequence[int], Batch] | None = None
         self.images = IdxFile(open_member(files.images, config, seek_points), files.images.title)
         self.labels: IdxFile | None = None
+        self._files = [self.images]
         with closed_on_error(self):
             if files.labels is not None:
                 self.labels = IdxFile(open_member(files.labels, config), files.labels.title)
+                self._files.append(self.labels)
             self._check_headers(files.num_records)
         self.num_records = self.images.header.num_records
 
-    @property
-    def _files(self) -> list[IdxFile]:
-        return [file for file in (self.images, self.labels) if file is not None]
-
     def close(self) -> None:
         for file in self._files:
-            file.close()
+            file.stream.close()
 
-    def batches(self, start: int = 0, stop: int | None = None, first: int | None = None) -> Iterator[Batch]:
+    def batches(self, start: int = 0, stop: int | None = None, first: int = 0) -> Iterator[Batch]:
         """Read the records `start` to `stop`, in at least one batch, the first of at most `first` records."""
         stop = self.num_records if stop is None else stop
         # A read that continues the last one probably continues to the end.
         expected = self.num_records if start == self._reached else stop
         self._reached = stop
         for file in self._files:
-            file.expect_end(expected)
+            file.stream.expect_end(file.header.offset_of(expected))
         yield from map(Batch, *(f.batches(start, stop, self.images.header.batch_size, first) for f in self._files))
 
     def selected_batches(self, indices: Sequence[int], start: int, stop: int) -> Iterator[Batch]:
@@ -114,8 +98,9 @@ class SplitReader:
         images, labels = self._selected[1]
         if start == 0 and stop == len(indices):
             self._selected = None
-        for first in range(start, max(stop, start + 1), self.images.header.batch_size):
-            part = slice(first, min(stop, first + self.images.header.batch_size))
+        size = self.images.header.batch_size
+        for first in range(start, max(stop, start + 1), size):
+            part = slice(first, min(stop, first + size))
             yield Batch(images[part], None if labels is None else labels[part])
 
     def check_selectable(self, num_samples: int | None) -> None:
@@ -125,24 +110,21 @@ class SplitReader:
 
     def _select(self, indices: Sequence[int]) -> Batch:
         numbers = np.asarray(indices, dtype=np.int64)
-        positions = np.argsort(numbers)
-        ascending = numbers[positions]
+        order = np.argsort(numbers)
         gap = max(1, MAX_GAP_BYTES // max(1, self.images.header.record_size))
         try:
             selected = Batch(*(np.empty((len(numbers), *f.header.record_shape), f.header.dtype) for f in self._files))
         except (MemoryError, ValueError) as error:
             raise too_large(self.images.title, len(numbers)) from error
-        done = 0
-        for run in np.split(ascending, np.flatnonzero(np.diff(ascending) > gap) + 1) if len(ascending) else []:
-            start = int(run[0])
-            for batch in self.batches(start, int(run[-1]) + 1):
-                inside = run[(run >= start) & (run < start + len(batch.images))] - start
-                targets = positions[done : done + len(inside)]
-                selected.images[targets] = batch.images[inside]
-                if selected.labels is not None and batch.labels is not None:
-                    selected.labels[targets] = batch.labels[inside]
+        for run in np.split(order, np.flatnonzero(np.diff(numbers[order]) > gap) + 1) if indices else []:
+            ascending = numbers[run]
+            start = int(ascending[0])
+            for batch in self.batches(start, int(ascending[-1]) + 1):
+                inside = slice(*np.searchsorted(ascending, (start, start + len(batch.images))))
+                for target, source in zip(selected, batch, strict=True):
+                    if target is not None and source is not None:
+                        target[run[inside]] = source[ascending[inside] - start]
                 start += len(batch.images)
-                done += len(inside)
         return selected
 
     def _check_headers(self, num_records: int) -> None:
@@ -175,26 +157,26 @@ class ReaderPool:
     the process that opened it: file handles, connections and locks survive neither. Threads can share a pool.
     """
 
-    def __init__(self, download_config: DownloadConfig | None = None) -> None:
+    def __init__(self, download_config: Any = None) -> None:
         self._config = download_config
-        self._splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], SeekPointsByLevel]] = {}
+        self._splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], Mapping[str, SeekPoints]]] = {}
 
     def __reduce__(self) -> Any:
         return ReaderPool, (self._config,)
 
     def __del__(self) -> None:
-        for parked, _ in self._splits.values():
-            for reader in parked:
+        for (process, _), (parked, _) in self._splits.items():
+            for reader in parked if process == os.getpid() else ():
                 reader.close()
 
     @contextmanager
     def borrow(self, files: SplitFiles) -> Iterator[SplitReader]:
         """A reader of the split for one user at a time. One that fails is closed for good."""
-        parked, seek_points = self._splits.setdefault((os.getpid(), files), ([], SeekPointsByLevel(SeekPoints)))
+        parked, points = self._splits.setdefault((os.getpid(), files), ([], {level: SeekPoints() for level in LEVELS}))
         try:
             reader = parked.pop()
         except IndexError:
-            reader = SplitReader(files, self._config, seek_points)
+            reader = SplitReader(files, self._config, points)
         with closed_on_error(reader):
             yield reader
         parked.append(reader)
@@ -208,17 +190,15 @@ def prefetch(items: Generator[T, None, None], depth: int = PREFETCH_DEPTH) -> It
     The depth grows from 1 with each item taken, so reading a single item prefetches little.
     """
     pending: deque[Future[T | None]] = deque()
-    taken = 0
     thread = ThreadPoolExecutor(1, "mnist_idx-prefetch")
     try:
-        while True:
+        for taken in itertools.count():
             while len(pending) <= min(taken, depth):
                 pending.append(thread.submit(next, items, None))
             item = pending.popleft().result()
             if item is None:
                 return
             yield item
-            taken += 1
     finally:
         thread.shutdown(wait=True, cancel_futures=True)
         items.close()

@@ -5,9 +5,9 @@ import io
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import fsspec
 import fsspec.asyn
@@ -16,8 +16,6 @@ from datasets import DownloadConfig
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
 from .idx import IdxError, Stream, TransferError
-
-T = TypeVar("T")
 
 # Too large a request wastes bandwidth, too small a one wastes round trips: start small, then double. In bytes.
 FIRST_REQUEST = 32 << 10
@@ -41,9 +39,7 @@ class RemoteFile(Stream):
     A server that ignores ranges is read from the start, without keeping the bytes before the range.
     """
 
-    def __init__(
-        self, path: str, config: DownloadConfig | None, size: int | None = None, max_request: int = MAX_REQUEST
-    ) -> None:
+    def __init__(self, path: str, config: Any, size: int | None = None, max_request: int = MAX_REQUEST) -> None:
         self._path = path
         self._max_request = max_request
         self._request_size = self._position = self._buffer_start = 0
@@ -104,9 +100,7 @@ class RemoteFile(Stream):
 
     def _request(self, start: int, stop: int) -> bytes:
         try:
-            data = b"" if self._sequential else self._request_range(start, stop)
-            if self._sequential:
-                data = self._request_sequential(start, stop)
+            data = self._request_sequential(start, stop) if self._sequential else self._request_range(start, stop)
         except Exception:
             self._close_handle()
             raise
@@ -124,7 +118,7 @@ class RemoteFile(Stream):
         except ValueError:  # fsspec raises it if the server ignores ranges
             self._close_handle()
             self._sequential = True
-            return b""
+            return self._request_sequential(start, stop)
 
     def _request_sequential(self, start: int, stop: int) -> bytes:
         if self._handle is not None and self._handle.tell() > start:
@@ -137,70 +131,61 @@ class RemoteFile(Stream):
         return self._handle.read(stop - start)
 
 
-def file_system(path: str, config: DownloadConfig | None) -> tuple[Any, str]:
+def file_system(path: str, config: Any) -> tuple[Any, str]:
     """The `fsspec` file system of a URL and the path in it, with the token and storage options that belong to it."""
     if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(("http://", "https://", "hf://")):
         raise TransferError(f"{path}: not fetched, because HF_HUB_OFFLINE is set.")
     try:
-        url, options = _prepare_path_and_storage_options(path, config)
-        protocols = [protocol for protocol in ("http", "https") if f"{protocol}://" in url]
-        return fsspec.core.url_to_fs(url, **_with_stall_limit(options, protocols))
+        url, options = _prepare_path_and_storage_options(path, _with_stall_limit(config))
+        return fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
         raise TransferError(f"{path}: cannot be opened: {error}.") from error
 
 
-def _with_stall_limit(options: dict[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
-    """Storage options with a limit on how long HTTP may stand still, but none on how long a transfer takes."""
-    for protocol in protocols:
-        import aiohttp  # takes long to import, and local files do not need it
+def _with_stall_limit(config: DownloadConfig | None) -> DownloadConfig:
+    """A copy of `config` with a limit on how long HTTP may stand still, but none on how long a transfer takes."""
+    import aiohttp  # takes long to import, and local files do not need it
 
-        seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
-        given = options.get(protocol, {})
-        client_kwargs = {"timeout": timeout, **given.get("client_kwargs", {})}
-        options = {**options, protocol: {**given, "client_kwargs": client_kwargs}}
-    return options
+    seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
+    config = config.copy() if config else DownloadConfig()
+    given = config.storage_options  # by protocol, or for any
+    for_any = {name: value for name, value in given.items() if name not in fsspec.available_protocols()}
+    for protocol in ("http", "https"):
+        options = given.get(protocol, for_any)
+        given[protocol] = {**options, "client_kwargs": {"timeout": timeout, **options.get("client_kwargs", {})}}
+    return config
 
 
 def download(dl_manager: Any, urls: dict[str, str], title: str) -> dict[str, str]:
     """Download URLs by `datasets`' download manager, and return their local paths. Local paths stay as they are."""
     if not any(map(is_remote, urls.values())):
         return urls
-    config = dl_manager.download_config.copy()
-    config.storage_options = _with_stall_limit(config.storage_options, ("http", "https"))
-    dl_manager.download_config = config
+    dl_manager.download_config = _with_stall_limit(dl_manager.download_config)
     return retry(lambda: dl_manager.download(urls), title)
 
 
-def evict(downloads: dict[str, str], error: IdxError) -> IdxError:
-    """Remove invalid downloads, since `datasets` reuses them by their URL forever. Returns an error that names the URL.
-
-    `downloads` has the URL of each path.
-    """
-    message = str(error)
+def evict(downloads: dict[str, str], error: IdxError) -> None:
+    """Remove invalid downloads, the URL of each path, which `datasets` would reuse forever. `error` gets the URLs."""
     for path, url in downloads.items():
         # Downloads from the Hub are links into its own cache.
         for file in (os.path.realpath(path), path, f"{path}.json"):
             Path(file).unlink(missing_ok=True)
-        message = message.replace(path, url)
-    return type(error)(message)
+        error.args = (str(error).replace(path, url),)
 
 
-def retry(action: Callable[[], T], title: str) -> T:
+def retry(action: Callable[[], Any], title: str) -> Any:
     """Call `action`, again after a while if the failure may pass. Errors of the local disk are raised as they are."""
     for delay in (*RETRY_DELAYS, None):
         try:
             return action()
-        except IdxError:
-            raise
         except Exception as error:  # each of fsspec's file systems raises the errors of its own client
-            if is_local_failure(error):
+            if isinstance(error, IdxError) or is_local_failure(error):
                 raise
             reason, may_pass = explain(error)
             if delay is None or not may_pass:
                 raise TransferError(f"{title}: {reason}.") from error
             time.sleep(delay)
-    raise AssertionError("unreachable")
 
 
 def is_local_failure(error: BaseException) -> bool:

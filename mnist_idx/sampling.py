@@ -36,9 +36,8 @@ def select(
 ) -> Sequence[int]:
     """Select records of a split by their numbers: all of them, in the order of the file, unless told otherwise.
 
-    "first" takes the first `num_samples` records and shuffles them, "uniform" draws them from the whole split without
-    replacement. The same arguments give the same records on every machine: the generator is Python's own, and "first"
-    gives the order of `random.seed(seed)` followed by `random.shuffle(records[:num_samples])`.
+    "first" takes the first `num_samples` and shuffles them, in the order of `random.seed(seed)` and `random.shuffle`;
+    "uniform" draws them from the whole split without replacement. Every machine selects the same records.
     """
     if num_samples is None and seed is None and sampling == "first":
         return range(num_records)

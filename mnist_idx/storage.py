@@ -2,20 +2,17 @@
 
 import hashlib
 import io
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from datasets import DownloadConfig
 from zlib_ng import zlib_ng
 
-from .compression import CHUNK_BYTES, DecompressedFile, SeekPoints, detect_compression
+from .compression import CHUNK_BYTES, DecompressedFile, SeekPoints, WrappedFile, detect_compression
 from .idx import IdxError, Stream, TransferError
 from .remote import MAX_REQUEST, RemoteFile, is_remote
 
-# A member may be compressed, in a deflated part of a zip, or in a tar that is compressed as a whole.
-SeekPointsByLevel = defaultdict[str, SeekPoints]
+LEVELS = ("member", "zip", "container")  # what may be compressed: a member, its part of a zip, the tar as a whole
 
 
 class Member(NamedTuple):
@@ -63,9 +60,7 @@ def closed_on_error(file: Any) -> Iterator[None]:
         raise
 
 
-def open_member(
-    member: Member, config: DownloadConfig | None = None, seek_points: SeekPointsByLevel | None = None
-) -> Stream:
+def open_member(member: Member, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
     """Open the decompressed content of a member.
 
     The first bytes tell how a member is compressed, not its name. Checksums are checked at the end of a read that goes
@@ -76,20 +71,17 @@ def open_member(
         return open_content(stored, member, seek_points)
 
 
-def open_stored(
-    member: Member, config: DownloadConfig | None = None, seek_points: SeekPointsByLevel | None = None
-) -> Stream:
+def open_stored(member: Member, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
     """Open a member as it was put into the archive, still compressed if it was."""
     if member.problem:
         raise IdxError(f"{member.title}: {member.problem}")
-    shared = SeekPointsByLevel(SeekPoints) if seek_points is None else seek_points
     file = open_file(member.path, config, member.file_size)
     with closed_on_error(file):
         if member.compression:
-            file = DecompressedFile(file, member.compression, member.path, shared["container"])
+            file = DecompressedFile(file, member.compression, member.path, seek_points.get("container"))
         stored: Stream = FileSlice(file, member.offset, member.size, member.title)
         if member.inflated_size is not None:
-            stored = DecompressedFile(stored, "deflate", member.title, shared["zip"])
+            stored = DecompressedFile(stored, "deflate", member.title, seek_points.get("zip"))
             stored.size = member.inflated_size
         if member.crc32 is not None:
             stored = HashedFile(stored, "crc32", f"{member.crc32:08x}", member.title)
@@ -98,29 +90,26 @@ def open_stored(
         return stored
 
 
-def open_content(stored: Stream, member: Member, seek_points: SeekPointsByLevel | None = None) -> Stream:
+def open_content(stored: Stream, member: Member, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
     """The content of a stored member: decompressed, if it is compressed."""
     content = stored
     if compression := detect_compression(stored):
-        shared = SeekPointsByLevel(SeekPoints) if seek_points is None else seek_points
-        content = DecompressedFile(stored, compression, member.title, shared["member"])
+        content = DecompressedFile(stored, compression, member.title, seek_points.get("member"))
     if member.content_sha256 and not member.has_known_sha256(stored.size):
         content = HashedFile(content, "sha256", member.content_sha256, member.title)
     return content
 
 
-def verify_member(member: Member, config: DownloadConfig | None = None) -> None:
-    """Read a whole member and check its checksums. A known digest of the compressed file saves decompressing it."""
-    with open_stored(member, config) as stored:
+def verify_member(member: Member) -> Member:
+    """Check the checksums of a whole member. Reading the returned one checks only those that a zip has."""
+    with open_stored(member) as stored:
         content = stored if member.has_known_sha256(stored.size) else open_content(stored, member)
         while content.read(CHUNK_BYTES):
             pass
+    return member._replace(sha256="", content_sha256="")
 
 
-def open_file(
-    path: str, config: DownloadConfig | None = None, size: int | None = None, max_request: int = MAX_REQUEST
-) -> Stream:
-    """Open a local or remote file."""
+def open_file(path: str, config: Any = None, size: int | None = None, max_request: int = MAX_REQUEST) -> Stream:
     return RemoteFile(path, config, size, max_request) if is_remote(path) else LocalFile(path)
 
 
@@ -143,30 +132,6 @@ def translated(path: Any) -> Iterator[None]:
         yield
     except OSError as error:
         raise TransferError(f"{error.filename or path}: cannot be read: {error.strerror}.") from error
-
-
-class WrappedFile(Stream):
-    """A stream on top of another, which it closes."""
-
-    def __init__(self, file: Stream) -> None:
-        self._file = file
-        self.size = file.size
-
-    def read(self, size: int = -1, /) -> bytes:
-        return self._file.read(size) or b""
-
-    def seek(self, position: int, whence: int = 0, /) -> int:
-        return self._file.seek(position)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def expect_end(self, position: int) -> None:
-        self._file.expect_end(position)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 class FileSlice(WrappedFile):
@@ -231,7 +196,12 @@ class HashedFile(WrappedFile):
             self._hashed_bytes = start + len(data)
         is_complete = self.size is not None and self._hashed_bytes >= self.size if data else start == self._hashed_bytes
         if self._expected and is_complete and size != 0:
-            self._check()
+            kind, found, expected = self._algorithm, self.hexdigest(), self._expected
+            if self.size not in (None, self._hashed_bytes):
+                kind, found, expected = "a size of", f"{self._hashed_bytes:,} bytes", f"{self.size:,}"
+            if found != expected:
+                verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
+                raise IdxError(f"{self._name}: found {kind} {found}, expected {expected}. {verdict}: fetch it again.")
         return data
 
     def seek(self, position: int, whence: int = 0, /) -> int:
@@ -242,13 +212,3 @@ class HashedFile(WrappedFile):
 
     def hexdigest(self) -> str:
         return str(self._hash.hexdigest())
-
-    def _check(self) -> None:
-        digest = self.hexdigest()
-        found, expected = f"{self._algorithm} {digest}", self._expected
-        if self.size not in (None, self._hashed_bytes):
-            found, expected = f"{self._hashed_bytes:,} bytes", f"{self.size:,}"
-        elif digest == expected:
-            return
-        verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
-        raise IdxError(f"{self._name}: found {found}, expected {expected}. {verdict}: fetch it again.")

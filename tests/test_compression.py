@@ -62,7 +62,7 @@ def test_any_range_can_be_read_at_any_time(name: str, opened: Opened, monkeypatc
             start, size = places.randrange(60_000), places.randrange(1, 3000)
             assert file.seek(start) == file.tell() == min(start, len(content))
             assert bytes(read_fully(file, size)) == content[start : start + size]
-    points = {point.position for start in range(50_001) if (point := seek_points.before(start))}
+    points = {seek_points.before(start)[0] for start in range(50_001)} - {0}
     assert len(points) in ({0} if name in ("bzip2", "xz") else range(4, 9))
 
 
