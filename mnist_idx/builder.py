@@ -114,7 +114,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int) -> Iterator[Batch]:
         config = self.config
-        if config.num_samples is config.seed is None and config.sampling == "first":
+        if (config.num_samples, config.seed, config.sampling) == (None, None, "first"):
             batches = reader.batches(start, stop, first_batch)
         else:
             reader.check_selectable(config.num_samples)

@@ -5,6 +5,7 @@ import os
 import sys
 import tarfile
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # Virtual environments with other versions of `datasets`, as paths of their interpreters joined by colons.
 COMPAT = [path for path in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if path]
-MISSING = pytest.StashKey[str]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,11 +48,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         interpreters = COMPAT if compat and COMPAT else [sys.executable]
         ids = [f"datasets-{datasets_version(python)}" for python in interpreters]
         metafunc.parametrize("python", interpreters, ids=ids)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if MISSING in config.stash:
-        terminalreporter.write_line(config.stash[MISSING], yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,18 +60,15 @@ def retry_without_waiting() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def mnist_tar(pytestconfig: pytest.Config) -> Path:
     """The real archive, which is not part of the repository."""
-    if ARCHIVE_VARIABLE in os.environ:
-        return Path(os.environ[ARCHIVE_VARIABLE])
-    beside = ROOT.parent / "shared" / "data" / "mnist_database.tar"
-    cached = pytestconfig.cache.mkdir("mnist_idx") / "mnist_database.tar"
-    if not beside.exists() and not cached.exists():
-        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(f"\nDownloading MNIST (11.6 MB) to {cached}, for the tests on the real archive.", flush=True)
-        _download_archive(pytestconfig, cached)
-    return beside if beside.exists() else cached
+    archive = Path(os.environ.get(ARCHIVE_VARIABLE, ROOT.parent / "shared" / "data" / "mnist_database.tar"))
+    if not archive.exists():
+        archive = pytestconfig.cache.mkdir("mnist_idx") / "mnist_database.tar"
+        if not archive.exists():
+            _download_archive(archive)
+    return archive
 
 
-def _download_archive(config: pytest.Config, target: Path) -> None:
+def _download_archive(target: Path) -> None:
     """Let the package download and verify the published files, and keep them as a tar."""
     from mnist_idx import IdxError, MnistIdx
     from mnist_idx.storage import open_stored
@@ -85,8 +77,8 @@ def _download_archive(config: pytest.Config, target: Path) -> None:
     try:
         splits = builder.locate_splits(builder.download_manager(streaming=False))
     except IdxError as error:
-        advice = f"there is no network. Set {ARCHIVE_VARIABLE} to a copy of mnist_database.tar."
-        config.stash[MISSING] = f"Tests on the real archive were skipped: {advice}"
+        advice = f"no network. Set {ARCHIVE_VARIABLE} to a copy of mnist_database.tar"
+        warnings.warn(f"Tests on the real archive are skipped: {advice}.", stacklevel=1)  # shown in the summary
         pytest.skip(str(error))
     files = {}
     for split, names in MEMBERS.items():

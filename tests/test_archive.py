@@ -13,7 +13,7 @@ import fsspec
 import pytest
 from clients import traced_memory, tree
 from http_server import Server
-from idx_files import ARCHIVES, PACKINGS, make_tar, random_images, to_idx, write_archive
+from idx_files import make_tar, random_images, to_idx, write_archive
 
 from mnist_idx import archive
 from mnist_idx.archive import list_folder, list_members
@@ -37,23 +37,6 @@ def read_all(file: Path, name: str | None = None) -> dict[str, bytes]:
         with open_member(member) as stream:
             contents[member.name] = bytes(read_fully(stream, 1 << 20))
     return contents
-
-
-@pytest.mark.parametrize("packing", PACKINGS)
-@pytest.mark.parametrize("form", ARCHIVES)
-def test_members_have_their_names_and_contents(form: str, packing: str, tmp_path: Path) -> None:
-    path = write_archive(tmp_path / form, {name: PACKINGS[packing](data) for name, data in CONTENT.items()})
-    root = f"{path}/" if path.is_dir() else ""
-    assert read_all(path) == {root + name: data for name, data in CONTENT.items()}
-
-
-@pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
-def test_listing_a_remote_archive_fetches_no_content(form: str, tmp_path: Path, serve: Serve) -> None:
-    files = {name: bytes(1_000_000) for name in (IMAGES, LABELS)}
-    server = serve({f"/{form}": write_archive(tmp_path / form, files)})
-    assert [member.name for member in list_members(server.url(f"/{form}"))] == [IMAGES, LABELS]
-    server.settle()
-    assert server.sent() < 30_000
 
 
 def test_single_files(file: Path) -> None:
@@ -91,14 +74,14 @@ def test_names_are_never_used_as_paths(tmp_path: Path, monkeypatch: Patch) -> No
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-def test_folders_and_long_names_in_tars(format: int, file: Path) -> None:
-    folder, name = tarfile.TarInfo("folder"), "é" * 40 + "/" + "x" * 90
-    folder.type = tarfile.DIRTYPE
-    with tarfile.open(file, "w", format=format) as tar:
-        tar.addfile(folder)
-        tar.addfile(tarfile.TarInfo(name))
-    assert read_all(file) == {name: b""}
+def test_folders_in_archives_are_left_out(file: Path, tmp_path: Path) -> None:
+    with tarfile.open(file, "w") as tar:
+        tar.add(tmp_path, "folder", recursive=False)
+        tar.addfile(tarfile.TarInfo("n"))
+    assert read_all(file) == {"n": b""}
+    pipe = type("Pipe", (io.BytesIO,), {"seekable": lambda self: False})()  # sizes come behind the members
+    file.write_bytes(make_zip({"n": b"content", "folder/": b""}, buffer=pipe))
+    assert read_all(file) == {"n": b"content"}
 
 
 # Too much
@@ -120,16 +103,7 @@ def make_zip(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, buffer: 
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("form", "count"),
-    [
-        ("tar", 1_001),
-        ("tar", 70_000),
-        ("tar.gz", 70_000),
-        ("zip", 1_001),
-        pytest.param("zip", 70_000, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("form", "count"), [("tar", 1_001), ("tar", 70_000), ("tar.gz", 70_000), ("zip", 1_001)])
 def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, serve: Serve) -> None:
     file.write_bytes(many_members(form, archive.MAX_MEMBERS))
     assert {member.name for member in list_members(str(file))} >= ({"0", "999"} if form == "zip" else {"a"})
@@ -150,25 +124,18 @@ def test_the_size_of_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Pa
         list_members(str(write_archive(tmp_path / form, {"a" * 20_000: b""})))
 
 
-TO_SKIP = {
-    "plain": (THREE, ""),
-    "just enough": (gzip.compress(make_tar({"a": bytes(500), "b": bytes(500), "c": b""})[:3584]), ""),
-    "members": (gzip.compress(THREE), "1,001 bytes.* at most 1,000"),
-    "end": (gzip.compress(make_tar({"a": b""}) + bytes(20_000)), "more than 1,000 bytes follow"),
-}
-
-
-@pytest.mark.parametrize("kind", TO_SKIP)
-def test_what_is_skipped_in_a_compressed_tar_is_bounded(kind: str, file: Path, monkeypatch: Patch) -> None:
+def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(archive, "MAX_SKIPPED_BYTES", 1000)
     monkeypatch.setattr(archive, "SKIP_CHUNK", 512)
-    content, message = TO_SKIP[kind]
-    file.write_bytes(content)
-    if not message:
+    small = make_tar({"a": bytes(500), "b": bytes(500), "c": b""})[:3584]  # without what fills it up to 10 kB
+    for content in (THREE, gzip.compress(small)):
+        file.write_bytes(content)
         assert list(read_all(file)) == ["a", "b", "c"]
-        return
-    with pytest.raises(IdxError, match=f"/file: .*{message}"):
-        list_members(str(file))
+    long = make_tar({"a": b""}) + bytes(20_000)
+    for tar, message in ((THREE, "1,001 bytes.* at most 1,000"), (long, "more than 1,000 bytes follow")):
+        file.write_bytes(gzip.compress(tar))
+        with pytest.raises(IdxError, match=f"/file: .*{message}"):
+            list_members(str(file))
 
 
 # Crafted tars and zips
@@ -176,8 +143,7 @@ def test_what_is_skipped_in_a_compressed_tar_is_bounded(kind: str, file: Path, m
 
 def tar_of(kind: bytes, size: bytes, body: bytes = b"") -> bytes:
     """A tar that starts with a special header."""
-    special = crafted.tar_header(IMAGES.encode(), size, kind) + body + bytes(-len(body) % 512)
-    return special + THREE
+    return crafted.tar_header(IMAGES.encode(), size, kind) + body + bytes(-len(body) % 512) + THREE
 
 
 def zip_with(marker: bytes, offset: int, value: int, method: int = zipfile.ZIP_STORED) -> bytes:
@@ -204,8 +170,6 @@ TRICKS = {
     "encrypted zip": zip_with(ENTRY, 8, 1),
     "zip of another method": zip_with(ENTRY, 0, ord("P"), zipfile.ZIP_BZIP2),
     "zip of two names for a member": zip_with(LOCAL, 30, ord("m")),
-    "zip offset beyond the file": zip_with(ENTRY, 44, 200),
-    "zip size beyond the file": zip_with(ENTRY, 22, 200),
     "zip of another size, with the checksum of the whole member": zip_with(ENTRY, 24, 8, zipfile.ZIP_DEFLATED),
 }
 
@@ -230,9 +194,3 @@ def test_other_files_and_tricks_are_refused(kind: str, file: Path) -> None:
     file.write_bytes(content)
     with traced_memory(20 << 20), pytest.raises(IdxError, match=f"/file.*{found}"):
         read_all(file)
-
-
-def test_zips_that_were_written_to_a_pipe(file: Path) -> None:
-    pipe = type("Pipe", (io.BytesIO,), {"seekable": lambda self: False})()  # sizes come behind the members
-    file.write_bytes(make_zip({"n": b"content", "folder/": b""}, buffer=pipe))
-    assert read_all(file) == {"n": b"content"}

@@ -4,7 +4,6 @@ After each of them the next normal run gives the exact dataset. FAULTS.md tells 
 """
 
 import errno
-import importlib.util
 import os
 import random
 import re
@@ -19,12 +18,12 @@ from unittest.mock import Mock
 
 import datasets
 import pytest
-from clients import Outcome, digest_arrays, fingerprint, run_client, start_client, tree
+from clients import Client, digest_arrays, fingerprint, start_client, tree
 from conftest import ARCHIVE, Arrays
 from http_server import RandomFaults, Server
 
-import mnist_idx
-from mnist_idx import remote
+from mnist_idx import IdxError
+from mnist_idx.idx import TransferError
 from mnist_idx.tools.staged import staged
 
 # How many random moments to crash at, and how many epochs to stream: set higher for a longer run.
@@ -36,15 +35,16 @@ import datasets, mnist_idx
 from clients import fingerprint
 result = fingerprint(datasets.load_dataset("mnist_idx"))
 """
-TINY_COUNTS = {"train": 1000, "test": 200}
 
 
-def load(home: Path, mirror: str, code: str = LOAD, env: dict[str, str] | None = None, **options: Any) -> Outcome:
-    return run_client(code, home=home, env={"MNIST_IDX_MIRROR": mirror, **(env or {})}, **options)
+def start(home: Path, source: Any, code: str = LOAD, env: dict[str, str] | None = None, **options: Any) -> Client:
+    return start_client(code, home=home, env={"MNIST_IDX_MIRROR": str(source), **(env or {})}, **options)
 
 
-def assert_clean(home: Path) -> None:
-    """Nothing unfinished is left, and no process holds a lock."""
+def assert_recovered(home: Path, server: Server, prepared: dict[str, Any]) -> None:
+    """The next run gives the exact dataset. Nothing unfinished is left, and no process holds a lock."""
+    server.heal()
+    assert start(home, server.url(ARCHIVE)).wait().result == prepared
     assert [name for name in tree(home) if re.fullmatch(r".*(\.incomplete(/.*)?|/tmp[^/]*)", name)] == []
     for lock in home.rglob("*.lock"):
         subprocess.run(["flock", "--nonblock", str(lock), "true"], check=True)
@@ -53,16 +53,15 @@ def assert_clean(home: Path) -> None:
 @pytest.mark.slow
 def test_four_processes_load_at_once(server: Server, hf_home: Path, prepared: dict[str, Any]) -> None:
     server.behave(bandwidth=4e6)  # the download takes until all of them wait for it
-    clients = [start_client(LOAD, home=hf_home, env={"MNIST_IDX_MIRROR": server.url(ARCHIVE)}) for _ in range(4)]
+    clients = [start(hf_home, server.url(ARCHIVE)) for _ in range(4)]
     assert [client.wait().result for client in clients] == [prepared] * 4
-    assert_clean(hf_home)
     assert server.count(ARCHIVE, "GET") == 1
+    assert_recovered(hf_home, server, prepared)
 
 
 def crash(server: Server, home: Path, moment: float) -> bool:
     """Kill a client, `moment` of the way through its download (below 1) or its generation. False: it had finished."""
-    client = start_client(LOAD, home=home, env={"MNIST_IDX_MIRROR": server.url(ARCHIVE)})
-    until = time.monotonic() + 60
+    client, until = start(home, server.url(ARCHIVE)), time.monotonic() + 60
 
     def done() -> float:
         written = sum(size for name, size in tree(home).items() if name.endswith(".arrow"))
@@ -84,16 +83,15 @@ def test_kill_at_random_moments(phase: str, server: Server, hf_home: Path, prepa
     server.behave(bandwidth=20e6)
     crashed = [crash(server, hf_home, moments.random() + (phase == "generation")) for _ in range(CRASHES // 2)]
     assert crashed.count(False) <= CRASHES // 4
-    server.heal()
-    assert load(hf_home, server.url(ARCHIVE)).result == prepared
-    assert_clean(hf_home)
+    assert_recovered(hf_home, server, prepared)
 
 
 NO_SPACE = "No space left on device"
+DISK_FULL = OSError(errno.ENOSPC, NO_SPACE)
 FULL = {  # phase -> what fails, and what the error says
-    "download": ("datasets.DownloadManager.download", "{cache}.*{url}.*{no_space}.*cache_dir=.*HF_HOME"),
-    "generation": ("datasets.arrow_writer.ArrowWriter.write_table", "{cache}.*{no_space}.*cache_dir=.*HF_HOME"),
-    "streaming": ("mnist_idx.mirrors.list_members", "{url}.*{no_space}"),
+    "download": ("datasets.DownloadManager.download", "{cache}.*{url}.*{full}.*cache_dir=.*HF_HOME"),
+    "generation": ("datasets.arrow_writer.ArrowWriter.write_table", "{cache}.*{full}.*cache_dir=.*HF_HOME"),
+    "streaming": ("mnist_idx.mirrors.list_members", "{url}.*{full}"),
 }
 
 
@@ -101,29 +99,26 @@ FULL = {  # phase -> what fails, and what the error says
 def test_a_full_disk_is_named_with_the_ways_out(
     phase: str, server: Server, tmp_path: Path, mirror: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = server.url(ARCHIVE)
-    mirror(url)
+    mirror(url := server.url(ARCHIVE))
     name, said = FULL[phase]
-    monkeypatch.setattr(name, Mock(side_effect=OSError(errno.ENOSPC, NO_SPACE)))
-    expected = said.format(cache=re.escape(str(tmp_path)), url=re.escape(url), no_space=NO_SPACE)
-    with pytest.raises(mnist_idx.IdxError, match=f"^{expected}"):
+    monkeypatch.setattr(name, Mock(side_effect=DISK_FULL))
+    expected = said.format(cache=re.escape(str(tmp_path)), url=re.escape(url), full=NO_SPACE)
+    with pytest.raises(IdxError, match=f"^{expected}"):
         datasets.load_dataset("mnist_idx", cache_dir=str(tmp_path), streaming=phase == "streaming")
 
 
-DISK_FULL = OSError(errno.ENOSPC, NO_SPACE)
 STAGED_ERRORS = {  # what fails, its cause, and what is said then
     "writing": (DISK_FULL, None, f"place: .*{NO_SPACE}.*TMPDIR"),
-    "preparing": (mnist_idx.IdxError("wrong"), DISK_FULL, f"place: .*{NO_SPACE}.*TMPDIR"),
-    "the data": (mnist_idx.IdxError("wrong"), None, "^wrong$"),
-    "the network": (remote.TransferError("wrong"), DISK_FULL, "^wrong$"),
+    "preparing": (IdxError("wrong"), DISK_FULL, f"place: .*{NO_SPACE}.*TMPDIR"),
+    "the data": (IdxError("wrong"), None, "^wrong$"),
+    "the network": (TransferError("wrong"), DISK_FULL, "^wrong$"),
 }
 
 
 @pytest.mark.parametrize("kind", STAGED_ERRORS)
 def test_a_failed_write_is_named_with_the_ways_out(kind: str, tmp_path: Path) -> None:
     error, cause, said = STAGED_ERRORS[kind]
-    expected = mnist_idx.IdxError if error is DISK_FULL else type(error)
-    with pytest.raises(expected, match=said), staged(tmp_path / "place", False, lambda path: ""):
+    with pytest.raises(IdxError, match=said), staged(tmp_path / "place", False, lambda path: ""):
         raise error from cause
     assert list(tmp_path.iterdir()) == []
 
@@ -141,21 +136,21 @@ def small_disk(place: Path, size: str) -> Iterator[Callable[[str], Any]]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+DISKS = [("6m", None), ("20m", None), ("200m", 6_000_000), ("200m", 15_000_000)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(  # a limit on the size of a file stands in for a quota
-    ("size", "limit"), [("6m", None), ("20m", None), ("200m", 6_000_000), ("200m", 15_000_000)]
-)
+@pytest.mark.parametrize(("size", "limit"), DISKS)  # a limit on the size of a file stands in for a quota
 def test_disk_full(size: str, limit: int | None, server: Server, tmp_path: Path, prepared: Any) -> None:
     home = tmp_path / "small"
     with small_disk(home, size) as remount:
-        failed = load(home, server.url(ARCHIVE), check=False, file_size=limit)
+        failed = start(home, server.url(ARCHIVE), file_size=limit).wait(check=False)
         assert failed.returncode == 1
         for part in ("File too large" if limit else NO_SPACE, "cache_dir", str(home)):
             assert part in failed.error
         assert [name for name in tree(home) if name.endswith(".arrow") and ".incomplete" not in name] == []
         remount("size=200m")
-        assert load(home, server.url(ARCHIVE)).result == prepared
-        assert_clean(home)
+        assert_recovered(home, server, prepared)
 
 
 COMMANDS = """
@@ -165,45 +160,31 @@ result = [main(["export", args["folder"]]), main(["push", "user/digits", "--dry-
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "limit"), [("1m", None), ("200m", 100_000)], ids=["full", "limit"])
-def test_disk_full_during_export_and_push(
-    size: str, limit: int | None, mnist_tar: Path, tmp_path: Path, hf_home: Path
-) -> None:
+def test_disk_full_during_export_and_push(mnist_tar: Path, tmp_path: Path, hf_home: Path) -> None:
     place = tmp_path / "place"
-    args, env = {"folder": str(place / "digits")}, {"TMPDIR": str(place)}
-    with small_disk(place, size):
-        outcome = load(hf_home, str(mnist_tar), COMMANDS, env, args=args, file_size=limit)
+    with small_disk(place, "1m"):
+        args = {"folder": str(place / "digits")}
+        outcome = start(hf_home, mnist_tar, COMMANDS, {"TMPDIR": str(place)}, args=args).wait()
         assert outcome.result == [1, 1]
         assert outcome.stderr.count("TMPDIR") == outcome.stderr.count(f"{place}") == 2
         assert list(place.iterdir()) == []
 
 
-STREAM = """
-import datasets, mnist_idx
-from clients import digest, digest_arrays
-rows = datasets.load_dataset("mnist_idx", split="test", streaming=True)
-result = [digest(rows), digest_arrays(*mnist_idx.load_arrays("mnist_idx", split="test", streaming=True))]
-"""
-
-
 @pytest.mark.slow
-def test_read_only_home(server: Server, tmp_path: Path, prepared: Any, mnist_arrays: Arrays) -> None:
-    """`datasets` takes a lock there even to read and to stream. Nothing else is written to stream."""
-    url, home, elsewhere = server.url(ARCHIVE), tmp_path / "home", tmp_path / "elsewhere"
+def test_read_only_home(server: Server, tmp_path: Path, prepared: Any) -> None:
+    """`datasets` takes a lock there even to read and to stream."""
+    home, stream = tmp_path / "home", LOAD.replace('"mnist_idx")', '"mnist_idx", streaming=True)')
     with small_disk(home, "200m") as remount:
-        for code in (LOAD, STREAM):
-            remount("ro")
-            failed = load(home, url, code, check=False)
+        remount("ro")
+        for code in (LOAD, stream):
+            failed = start(home, server.url(ARCHIVE), code).wait(check=False)
             assert "Read-only file system" in failed.error
             assert str(home) in failed.error
-        streamed = load(home, url, STREAM, {"HF_DATASETS_CACHE": str(elsewhere)}).result
-        assert streamed == [digest_arrays(*mnist_arrays["test"])] * 2
-        assert [name for name, size in tree(elsewhere).items() if size or not name.endswith(".lock")] == []
         remount("rw")
-        assert load(home, url).result == prepared
-        assert_clean(home)
+        assert_recovered(home, server, prepared)
 
 
+TINY = {"train": 1000, "test": 200}
 OFFLINE = """
 import datasets, mnist_idx
 from clients import fingerprint
@@ -226,8 +207,8 @@ def test_offline(server: Server, hf_home: Path, mirror: Callable[[str], None], p
     for download in hf_home.rglob("downloads/*"):
         download.unlink()
     server.forget()
-    found, tiny, *messages = load(hf_home, server.url(ARCHIVE), OFFLINE, {"HF_HUB_OFFLINE": "1"}).result
-    assert (found, tiny, len(messages)) == (prepared, TINY_COUNTS, 3)
+    found, tiny, *messages = start(hf_home, server.url(ARCHIVE), OFFLINE, {"HF_HUB_OFFLINE": "1"}).wait().result
+    assert (found, tiny, len(messages)) == (prepared, TINY, 3)
     for message in messages:
         assert message.count("HF_HUB_OFFLINE") == 4, message  # each source is named
         assert "tiny" in message
@@ -249,21 +230,18 @@ def test_files_of_another_time(
 
 @pytest.mark.slow
 def test_a_clock_that_jumps(server: Server, hf_home: Path, tmp_path: Path, prepared: dict[str, Any]) -> None:
-    found = importlib.util.find_spec("libfaketime")
-    if found is None or found.origin is None:
-        pytest.skip("libfaketime is not installed, which is for Linux on x86-64 only")
+    library = pytest.importorskip("libfaketime", reason="libfaketime is for Linux on x86-64 only").__file__
     clock = tmp_path / "clock"
     clock.write_text("-10y")
     env = {
-        "MNIST_IDX_MIRROR": server.url(ARCHIVE),
-        "LD_PRELOAD": str(next(Path(found.origin).parent.rglob("libfaketime.so*"))),
+        "LD_PRELOAD": str(next(Path(library).parent.rglob("libfaketime.so*"))),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
     server.behave(bandwidth=15e6)
     timed = f"import time\nbegan = time.time()\n{LOAD}\nresult = [result, time.time() - began]"
-    client = start_client(timed, home=hf_home, env=env)
+    client = start(hf_home, server.url(ARCHIVE), timed, env)
     for jump in ("+10y", "-20y", "+1d"):
         time.sleep(1)
         clock.with_suffix(".new").write_text(jump)
@@ -271,9 +249,7 @@ def test_a_clock_that_jumps(server: Server, hf_home: Path, tmp_path: Path, prepa
     rows, seconds = client.wait().result
     assert rows == prepared
     assert abs(seconds) > 365 * 86400
-    server.heal()
-    assert load(hf_home, server.url(ARCHIVE)).result == prepared
-    assert_clean(hf_home)
+    assert_recovered(hf_home, server, prepared)
 
 
 def test_cache_entries_that_lack_a_file(tmp_path: Path) -> None:
@@ -281,34 +257,30 @@ def test_cache_entries_that_lack_a_file(tmp_path: Path) -> None:
     load_tiny = partial(datasets.load_dataset, "mnist_idx", "tiny", cache_dir=str(tmp_path))
     load_tiny()
     next(tmp_path.rglob("dataset_info.json")).unlink()
-    assert load_tiny().num_rows == TINY_COUNTS
+    assert load_tiny().num_rows == TINY
     for file in tmp_path.rglob("*train.arrow"):
         file.unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(str(file))):
         load_tiny()
-    assert load_tiny(download_mode="force_redownload").num_rows == TINY_COUNTS
+    assert load_tiny(download_mode="force_redownload").num_rows == TINY
 
 
 SOAK = """
-import gc, hashlib, os, datasets, mnist_idx
+import gc, datasets, mnist_idx
 from clients import digest
 mnist_idx.remote.RETRY_DELAYS = (0.01,) * 4
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-def sockets():
-    entries = list(os.scandir("/proc/self/fd"))
-    return sum(os.path.islink(entry) and os.readlink(entry).startswith("socket:") for entry in entries)
 stream = datasets.load_dataset("mnist_idx", split="test", streaming=True).with_format("arrow")
 epochs = []
 for epoch in range(args["epochs"]):
     rows = [row for table in stream.iter(batch_size=1000) for row in table.to_pylist()]
     if not epoch:
         first = digest(rows)  # which decodes the images: later epochs have to have the same bytes
-    hashed = hashlib.sha256(b"".join(row["image"]["bytes"] + bytes([row["label"]]) for row in rows)).hexdigest()
+    hashed = digest(rows, lambda image: image["bytes"])
     del rows
     gc.collect()
-    epochs.append([hashed, resident(), sockets()])
+    with open("/proc/self/statm") as file:
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    epochs.append([hashed, resident, len(os.listdir("/proc/self/fd"))])
 result = [first, *zip(*epochs)]
 """
 
@@ -316,11 +288,11 @@ result = [first, *zip(*epochs)]
 @pytest.mark.slow
 def test_soak(server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
     server.faults = faults = RandomFaults(seed=5, one_in=20)
-    outcome = load(hf_home, server.url(ARCHIVE), SOAK, args={"epochs": EPOCHS}, timeout=3600)
-    first, hashes, memory, sockets = outcome.result
+    outcome = start(hf_home, server.url(ARCHIVE), SOAK, args={"epochs": EPOCHS}).wait(timeout=3600)
+    first, hashes, memory, files = outcome.result
     assert first == digest_arrays(*mnist_arrays["test"])
     assert hashes == hashes[:1] * EPOCHS
     assert sum(faults.injected.values()) >= EPOCHS // 4
     settled = EPOCHS // 5
     assert max(memory[settled:]) - memory[settled] < 16 << 20
-    assert max(sockets[settled:]) <= max(sockets[: settled + 1]) + 2
+    assert max(files[settled:]) <= max(files[: settled + 1]) + 2  # sockets among them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import functools
 import gzip
+import itertools
 import os
 import re
 import struct
@@ -47,9 +48,8 @@ def flipped_pixel(data: bytes) -> bytes:
     return flipped(data, data.index(TEST[0].tobytes()))
 
 
-def spoiled(form: str, spoil: Callable[[bytes], bytes]) -> Callable[[Path], Any]:
-    """Write an archive with a fault to a path."""
-    return lambda path: path.write_bytes(spoil(write_archive(path.with_name(form), FILES).read_bytes()))
+def written(content: bytes) -> Callable[[Path], Any]:
+    return lambda path: path.write_bytes(content)
 
 
 def folder(changed: dict[str, np.ndarray | None]) -> Callable[[Path], Any]:
@@ -67,14 +67,10 @@ SPECIAL = {
 }
 
 
-def add_special(path: Path, kind: str, names: Iterable[str], files: dict[str, bytes]) -> None:
-    """Write a tar of files, and of members of some kind."""
-    path.write_bytes(make_tar(files))
-    with tarfile.open(path, "a") as tar:
-        for name in names:
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = SPECIAL[kind]
-            tar.addfile(info)
+def special(name: str, kind: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = SPECIAL[kind]
+    return info
 
 
 # In a folder, in place of a file of which others remain.
@@ -83,9 +79,6 @@ UNUSABLE: dict[str, Callable[[Path], Any]] = {
     "pipe": os.mkfifo,
     "device": lambda path: path.symlink_to("/dev/zero"),
     "copy": lambda path: path.with_name(f"{path.name} (1)").touch(),
-    "compressed copy": lambda path: path.with_name(f"{path.name}(1).gz").touch(),
-    "zip": lambda path: path.with_name(f"{path.name}.zip").touch(),
-    "zst": lambda path: path.with_name(f"{path.name}.zst").touch(),
 }
 
 
@@ -95,9 +88,19 @@ def replace_files(path: Path, kind: str, names: Iterable[str]) -> None:
         UNUSABLE[kind](path / name)
 
 
-WHOLE = make_tar(FILES)
+@functools.cache
+def stored(form: str, packing: str) -> dict[str, bytes]:
+    """The compressed files, or an archive of them. It differs from one second to the next."""
+    files = {f"{name}{packing}": PACKINGS[packing](content) for name, content in FILES.items()}
+    with tempfile.TemporaryDirectory() as place:
+        path = write_archive(Path(place) / form, files)
+        return files if path.is_dir() else {form: path.read_bytes()}
+
+
+WHOLE, HALF = make_tar(FILES), make_tar(TRAIN_FILES)
+GZ, BZ2, XZ = (PACKINGS[ending](WHOLE) for ending in (".gz", ".bz2", ".xz"))
 # Where the training files end, and what follows them is the header of a test file.
-BOUNDARY = -(-len(make_tar(TRAIN_FILES).rstrip(b"\0")) // TAR_BLOCK) * TAR_BLOCK
+BOUNDARY = -(-len(HALF.rstrip(b"\0")) // TAR_BLOCK) * TAR_BLOCK
 ENDS = {
     "cut in the padding": WHOLE[: BOUNDARY - 1],
     "cut in a header": WHOLE[: BOUNDARY + 100],
@@ -109,20 +112,19 @@ ENDS = {
 LOST = {"labels": ["train-labels-idx1-ubyte", LABELS], "test": [IMAGES, LABELS]}
 # Writes something to a path, and what the message names.
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "stored zip, flipped pixel": (spoiled("stored.zip", flipped_pixel), IMAGES),
-    "deflated zip, flipped pixel": (spoiled("deflated.zip", flipped_pixel), IMAGES),
-    "tar.gz, flipped pixel": (spoiled("set.tar", lambda tar: flipped_pixel(gzip.compress(tar, 0))), ""),
-    "tar.gz, zeroed checksum": (spoiled("set.tar.gz", lambda data: data[:-8] + bytes(8)), ""),
-    "tar.bz2, zeroed end mark": (spoiled("set.tar.bz2", lambda data: data[:-6] + bytes(6)), ""),
-    "tar.xz, flipped checksum": (spoiled("set.tar.xz", lambda data: flipped(data, len(data) - 32)), ""),
-    "tar.xz, zeroed footer": (spoiled("set.tar.xz", lambda data: data[:-12] + bytes(12)), ""),
+    **{f"{zip}, flipped pixel": (written(flipped_pixel(stored(zip, "")[zip])), IMAGES) for zip in ARCHIVES[-2:]},
+    "tar.gz, flipped pixel": (written(flipped_pixel(gzip.compress(WHOLE, 0))), ""),
+    "tar.gz, zeroed checksum": (written(GZ[:-8] + bytes(8)), ""),
+    "tar.bz2, zeroed end mark": (written(BZ2[:-6] + bytes(6)), ""),
+    "tar.xz, flipped checksum": (written(flipped(XZ, len(XZ) - 32)), ""),
+    "tar.xz, zeroed footer": (written(XZ[:-12] + bytes(12)), ""),
     **{
-        f"tar{ending}, {kind}": (functools.partial(Path.write_bytes, data=compress(tar)), "")
+        f"tar{ending}, {kind}": (written(compress(tar)), "")
         for kind, tar in ENDS.items()
         for ending, compress in (("", bytes), (".gz", gzip.compress))
     },
     **{
-        f"tar, {kind}": (functools.partial(add_special, kind=kind, names=[IMAGES, LABELS], files=TRAIN_FILES), IMAGES)
+        f"tar, {kind}": (written(special(IMAGES, kind).tobuf() + special(LABELS, kind).tobuf() + HALF), IMAGES)
         for kind in SPECIAL
     },
     **{
@@ -131,10 +133,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         for lost, names in LOST.items()
     },
     "empty folder": (Path.mkdir, ""),
-    "negative labels": (folder({LABELS: np.array([0, 1, 2, -1, 1, 2], np.int8)}), "label"),
-    "labels that are no classes": (folder({LABELS: np.array([0, 1, 2, 3, 1, 100_000], np.int32)}), "label"),
-    "labels in one split only": (folder({LABELS: None}), "label"),
-    "labels of other parts": (folder({LABELS: None, "t10k-labels-idx2-int": np.zeros((6, 8), np.int32)}), "label"),
+    "negative labels": (folder({LABELS: np.array([0, 1, 2, -1, 1, 2], np.int8)}), "labels from -1 to 2,.* 99,999"),
+    "no classes": (folder({LABELS: np.array([0, 1, 2, 3, 1, 100_000], np.int32)}), "to 100,000,.* 99,999"),
+    "labels in one split only": (folder({LABELS: None}), "1 in 'train', 0 in 'test'"),
+    "labels of 8 parts": (folder({LABELS: None, "t10k-labels-idx2-int": np.zeros((6, 8), np.int32)}), "8 in 'test'"),
 }
 
 
@@ -147,21 +149,18 @@ def test_what_is_refused(case: str, way: str, tmp_path: Path) -> None:
     assert str(tmp_path / "data") in message and re.search(named, message)
 
 
+def test_checksums_are_checked_where_several_processes_read_a_member(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "stored.zip", FILES)
+    path.write_bytes(flipped_pixel(path.read_bytes()))
+    assert f"{IMAGES} in {path}: found crc32" in refusal("prepared", "idxfolder", data_dir=str(path), num_proc=2)
+
+
 MUTATIONS: dict[str, Callable[[bytes, int, bytes], bytes]] = {
     "flip": lambda data, at, new: flipped(data, at, new[0] or 1),
     "cut": lambda data, at, new: data[:at],
     "insert": lambda data, at, new: data[:at] + new + data[at:],
     "zero the tail": lambda data, at, new: data[:at] + bytes(len(data) - at),
 }
-
-
-@functools.cache
-def stored(form: str, packing: str) -> dict[str, bytes]:
-    """The compressed files, or an archive of them. It differs from one second to the next."""
-    files = {f"{name}{packing}": PACKINGS[packing](content) for name, content in FILES.items()}
-    with tempfile.TemporaryDirectory() as place:
-        path = write_archive(Path(place) / form, files)
-        return files if path.is_dir() else {form: path.read_bytes()}
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
@@ -182,11 +181,11 @@ def test_damage_is_refused_or_read_as_the_standard_library_reads_it(
         check_against_oracle(path if form == "folder" else path / form)
 
 
-@pytest.mark.parametrize("change", [0x80, 0xFF, 0], ids=["highest bit", "all bits", "zero"])
 @pytest.mark.parametrize("form", ["stored.zip", "deflated.zip"])
-def test_every_changed_byte_of_a_zip_directory_is_refused_or_harmless(form: str, change: int, tmp_path: Path) -> None:
+def test_every_changed_byte_of_a_zip_directory_is_refused_or_harmless(form: str, tmp_path: Path) -> None:
     content = write_archive(tmp_path / form, FILES).read_bytes()
-    for position in range(content.index(b"PK\x01\x02"), len(content)):
+    directory = range(content.index(b"PK\x01\x02"), len(content))
+    for position, change in itertools.product(directory, (0x80, 0xFF, 0)):  # the highest bit, all bits, a zero
         (tmp_path / form).write_bytes(flipped(content, position, change or content[position]))
         check_against_oracle(tmp_path / form)
 
@@ -202,8 +201,7 @@ def check_against_oracle(path: Path) -> None:
 
 
 @each_mode
-@pytest.mark.parametrize("compression", ["", "gz"])
-@pytest.mark.parametrize("linked", ["train", "test"])
+@pytest.mark.parametrize(("linked", "compression"), [("train", ""), ("test", "gz")])
 def test_hard_links_in_a_tar_are_resolved(linked: str, compression: str, mode: str, tmp_path: Path) -> None:
     folder = write_archive(tmp_path / "folder", TRAIN_FILES)
     os.link(folder / "train-images-idx3-ubyte", folder / IMAGES)
@@ -211,17 +209,10 @@ def test_hard_links_in_a_tar_are_resolved(linked: str, compression: str, mode: s
     with tarfile.open(tmp_path / "set.tar", f"w:{compression}") as tar:
         for name in sorted(FILES, reverse=linked == "test"):  # what comes second is a link to the first
             tar.add(folder / name, f"data/{name}")
-    with tarfile.open(tmp_path / "set.tar") as tar:
-        assert sum(info.islnk() for info in tar) == 2
+        for kind in SPECIAL:  # what is no IDX file is ignored
+            tar.addfile(special("README", kind))
     found = read_all(mode, "idxfolder", data_dir=str(tmp_path / "set.tar"))
     assert_same(found, {"train": TRAIN, "test": TRAIN})
-
-
-@each_mode
-@pytest.mark.parametrize("kind", SPECIAL)
-def test_other_tar_members_are_ignored(kind: str, mode: str, tmp_path: Path) -> None:
-    add_special(tmp_path / "set.tar", kind, ["README"], FILES)
-    assert_same(read_all(mode, "idxfolder", data_dir=str(tmp_path / "set.tar")), BOTH)
 
 
 @each_mode
@@ -233,9 +224,6 @@ def test_links_to_folders_are_followed_and_loops_end(mode: str, tmp_path: Path) 
     assert_same(read_all(mode, "idxfolder", data_dir=str(tmp_path / "data")), BOTH)
 
 
-# Headers that promise too much, bombs
-
-
 def header(*shape: int) -> bytes:
     return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
 
@@ -244,9 +232,7 @@ MOST = (1 << 32) - 1
 # Content, and options of loading.
 LYING: dict[str, tuple[bytes, dict[str, Any]]] = {
     "records of no pixels": (header(MOST, 0, 0), {"as_array": True}),
-    "records of no rows": (header(3 * 10**8, 0, 5), {"as_array": True}),
     "all records shuffled": (header(MOST, 28, 28) + bytes(100), {"seed": 1}),
-    "the same, compressed": (gzip.compress(header(MOST, 28, 28) + bytes(1 << 20)), {"seed": 1}),
     "many batches, compressed": (gzip.compress(header(1 << 24, 1 << 12, 1 << 12) + bytes(100)), {}),
     "large records": (header(MOST, 8000, 8000), {"num_samples": 10**5}),
     "no records, but too large": (header(0, 0, MOST, MOST, MOST), {"as_array": True}),
@@ -262,39 +248,28 @@ def test_headers_that_promise_too_much_take_no_memory(case: str, mode: str, tmp_
         assert "train-images" in refusal(mode, "idxfolder", splits=["train"], data_dir=folder, **options)
 
 
-LOAD_ALL = """
-from loading import MODES, refusal
-result = [refusal(mode, "idxfolder", splits=["train"], data_dir=args["path"], seed=1) for mode in MODES]
+REFUSE = """
+from loading import refusal
+result = [refusal(mode, "idxfolder", splits=["train"], data_dir=args["path"], seed=1) for mode in args["modes"]]
 """
 
 
 def test_more_records_than_memory(tmp_path: Path, hf_home: Path) -> None:
     folder = write_archive(tmp_path / "folder", {"train-images-idx3-ubyte": header(10**5, 250, 250)})
     os.truncate(folder / "train-images-idx3-ubyte", 16 + 10**5 * 250 * 250)
-    outcome = run_client(LOAD_ALL, home=hf_home, args={"path": str(folder)}, memory=4 << 30)
+    args = {"path": str(folder), "modes": MODES}
+    outcome = run_client(REFUSE, home=hf_home, args=args, memory=4 << 30)
     assert ["memory" in message for message in outcome.result] == [True] * 3
     assert outcome.peak < 600 << 20
 
 
-BOMBS = ["one member", pytest.param("many members", marks=pytest.mark.slow)]
-BOMBS += [pytest.param("zeros after the end mark", marks=pytest.mark.slow)]
-LOAD_BOMB = "import mnist_idx\nmnist_idx.load_arrays('idxfolder', data_dir='bomb.tar.bz2')"
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_what_is_decompressed_only_to_be_skipped_is_bounded(kind: str, tmp_path: Path, hf_home: Path) -> None:
+def test_what_is_decompressed_only_to_be_skipped_is_bounded(tmp_path: Path, hf_home: Path) -> None:
     """Some 50 kB that decompress to 50 GiB of something that is not an IDX file."""
-    quarter, files = bz2.compress(bytes(1 << 28)), bz2.compress(WHOLE)
     junk = tarfile.TarInfo("junk")
-    junk.size = (50 if kind == "one member" else 1) << 30
-    start = bz2.compress(junk.tobuf(tarfile.GNU_FORMAT))
-    content = {
-        "one member": start + 200 * quarter + files,
-        "many members": 50 * (start + 4 * quarter) + files,
-        "zeros after the end mark": files + 200 * quarter,
-    }[kind]
+    junk.size = 50 << 30
+    content = bz2.compress(junk.tobuf(tarfile.GNU_FORMAT)) + 200 * bz2.compress(bytes(1 << 28)) + bz2.compress(WHOLE)
     (tmp_path / "bomb.tar.bz2").write_bytes(content)
-    seconds = 15 if kind == "one member" else 60
-    outcome = run_client(LOAD_BOMB, home=hf_home, cwd=tmp_path, check=False, timeout=seconds, memory=4 << 30)
-    assert re.search(r"IdxError: .*bomb\.tar\.bz2" + ("" if "end mark" in kind else ".*junk"), outcome.error)
+    args = {"path": str(tmp_path / "bomb.tar.bz2"), "modes": ["arrays"]}
+    outcome = run_client(REFUSE, home=hf_home, args=args, memory=4 << 30)
+    assert re.search(r"bomb\.tar\.bz2.*junk", outcome.result[0])
     assert outcome.peak < 400 << 20

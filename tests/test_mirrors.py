@@ -78,7 +78,6 @@ LACKING = {name: content for name, content in FILES.items() if name != IMAGES}
 # What is wrong with a server (how it behaves, or what it has), and what is said about it.
 BAD: dict[str, tuple[dict[str, Any] | bytes, str]] = {
     "404": ({"status": 404}, "the server answered 404"),
-    "503": ({"status": 503}, "the server answered 503"),
     "stalls": ({"stall_after": 2_000}, r"nothing arrived for 1 seconds"),
     "breaks off": ({"close_after": 20_000, "ranges": False}, "before all the announced bytes"),
     "page": ({"html": True}, "found an HTML or XML page, expected a tar"),
@@ -111,7 +110,8 @@ def test_the_next_source_is_used(kind: str, mode: str, publish: Publish, tmp_pat
     bad, good = publish(2)
     reason = spoil(bad, kind)
     if mode == "streamed" and kind in KNOWN_AT_THE_END:
-        assert re.search(f"{bad.url(PATH)}.*({reason})", failure(mode, tmp_path))
+        for num_shards in (1, 7, 500):
+            assert re.search(f"{bad.url(PATH)}.*({reason})", failure(mode, tmp_path, num_shards=num_shards))
         return
     expected = {"test": ARRAYS["test"]} if mode == "arrays" else ARRAYS
     assert_same(load(mode, tmp_path, splits=list(expected)), expected)
@@ -119,8 +119,11 @@ def test_the_next_source_is_used(kind: str, mode: str, publish: Publish, tmp_pat
     assert warning.count(bad.url(PATH)) == 1
     assert re.search(reason, warning)
     assert warning.endswith(f". Trying {good.url(PATH)} next.")
+    assert str(tmp_path) not in warning
     if mode == "prepared":
         assert good.count(PATH, "GET") == 1
+        kept = [name for name in tree(tmp_path / "downloads") if not name.endswith((".incomplete", ".lock"))]
+        assert len(kept) == 2  # the good tar, and what `datasets` notes about it
 
 
 @pytest.mark.parametrize(("host", "reason"), [("127.0.0.1:9", "connection refused"), ("no.invalid", "host not found")])
@@ -128,8 +131,6 @@ def test_hosts_that_are_not_there(host: str, reason: str, publish: Publish, monk
     (good,) = publish()
     use_sources(monkeypatch, f"http://{host}/mnist.tar")
     assert failure("streamed", tmp_path).startswith(f"http://{host}/mnist.tar: {reason}. ")
-    use_sources(monkeypatch, f"http://{host}/mnist.tar", good.url("/nowhere"))
-    assert re.search(rf"\n- http://{host}/mnist.tar: {reason}\.\n- .*/nowhere: .*404", failure("streamed", tmp_path))
     use_sources(monkeypatch, f"http://{host}/mnist.tar", good.url(PATH))
     assert_same(load("prepared", tmp_path), ARRAYS)
 
@@ -159,17 +160,6 @@ def test_single_files(mode: str, suffix: str, serve: Any, tmp_path: Path, monkey
     assert {request.path for request in servers[3].requests} == {images, labels}
 
 
-@pytest.mark.parametrize("kind", ["breaks off", "page", "missing member", "cut short", "other images"])
-def test_a_bad_download_is_not_kept(kind: str, publish: Publish, tmp_path: Path) -> None:
-    (server,) = publish()
-    spoil(server, kind)
-    assert str(tmp_path) not in failure("prepared", tmp_path)
-    assert [name for name in tree(tmp_path) if not name.endswith((".incomplete", ".lock"))] == []
-    server.heal()
-    server.put(PATH, TINY_TAR)
-    assert_same(load("prepared", tmp_path), ARRAYS)
-
-
 def test_a_damaged_download_of_earlier_is_replaced(publish: Publish, tmp_path: Path) -> None:
     (server,) = publish()
     load("prepared", tmp_path)
@@ -190,24 +180,14 @@ def test_a_bad_file_of_the_user_is_kept(publish: Publish, tmp_path: Path, mirror
 
 
 @each_mode
-@pytest.mark.parametrize(("status", "tries"), [(503, 3), (404, 1)])
 def test_failures_that_may_pass_are_retried(
-    status: int, tries: int, mode: str, publish: Publish, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+    mode: str, publish: Publish, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
 ) -> None:
     (server,) = publish()
-    server.behave(status=status)
-    counts = []
-    for delays in ((), (0, 0)):
-        monkeypatch.setattr(remote, "RETRY_DELAYS", delays)
-        with server.counting():
-            failure(mode, tmp_path, splits=["test"])
-        counts.append(server.count())
-    assert counts[1] == counts[0] * tries
-    if tries > 1:
-        server.heal()
-        server.behave(status=status, times=counts[0])
-        assert_same(load(mode, tmp_path), ARRAYS)
-        assert not caplog.records
+    monkeypatch.setattr(remote, "RETRY_DELAYS", (0, 0))
+    server.behave(status=503, times=2)
+    assert_same(load(mode, tmp_path), ARRAYS)
+    assert not caplog.records
 
 
 PASSING = [{"status": 503}, *({f"{how}_after": 5_000} for how in ("reset", "close", "stall"))]
@@ -230,13 +210,11 @@ def test_a_stream_that_breaks_off_continues(
 
 FAILOVER = """
 import datasets, mnist_idx
-from clients import digest, digest_arrays
+from clients import digest
 from mnist_idx import catalog
-sources = tuple(catalog.Source(url, 204_800) for url in args["urls"])
+sources = tuple(catalog.Source(url, 0) for url in args["urls"])
 catalog.DATASETS["mnist"] = catalog.TINY._replace(sources=sources)
-options = {"path": "mnist_idx", "split": "train"}
-loads = (datasets.load_dataset(streaming=streaming, **options) for streaming in (False, True))
-result = [*map(digest, loads), digest_arrays(*mnist_idx.load_arrays(**options))]
+result = [digest(datasets.load_dataset("mnist_idx", split="train", streaming=streaming)) for streaming in (False, True)]
 """
 
 
@@ -246,5 +224,5 @@ def test_failover_on_every_version(python: str, publish: Publish, hf_home: Path)
     dead, alive = publish(2)
     dead.behave(status=404)
     outcome = run_client(FAILOVER, home=hf_home, python=python, args={"urls": [dead.url(PATH), alive.url(PATH)]})
-    assert outcome.result == [digest_arrays(*ARRAYS["train"])] * 3
-    assert outcome.stderr.count(dead.url(PATH)) == 3
+    assert outcome.result == [digest_arrays(*ARRAYS["train"])] * 2
+    assert outcome.stderr.count(dead.url(PATH)) == 2

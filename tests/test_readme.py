@@ -24,15 +24,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture
-def workplace(tmp_path: Path) -> Path:
-    place = tmp_path / "workplace"
-    for name in ("cat", "dog"):
-        (place / "photos" / name).mkdir(parents=True)
-        Image.fromarray(random_images(30, 40, 3)).save(place / "photos" / name / "0.png")
-    return place
-
-
 def test_the_text() -> None:
     assert re.search(r"(?s)mnist-idx preview tiny.*pytest", blocks("bash")[0]), "what to do first"
     tables = "\n".join(line for line in README.splitlines() if line.startswith("|"))
@@ -44,16 +35,16 @@ def test_the_text() -> None:
     assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
 
 
-def run_code(code: str, home: Path, folder: Path, mirror: Path) -> str:
+def run_code(code: str, home: Path, mirror: Path) -> str:
     """Run a program that publishes as alice. Returns what it prints."""
     with HubServer() as hub:
         env = {"MNIST_IDX_MIRROR": str(mirror), **hub.environment("writer")}
-        return run_client(code.replace('"user/', '"alice/'), home=home, cwd=folder, env=env, timeout=300).stdout
+        return run_client(code.replace('"user/', '"alice/'), home=home, env=env, timeout=300).stdout
 
 
-def test_the_code_runs(workplace: Path, hf_home: Path, mnist_tar: Path) -> None:
+def test_the_code_runs(hf_home: Path, mnist_tar: Path) -> None:
     code = "\n".join(block for block in blocks("python") if "torch" not in block)
-    printed = run_code(code, hf_home, workplace, mnist_tar).splitlines()
+    printed = run_code(code, hf_home, mnist_tar).splitlines()
     shown = re.findall(r"^print\(.*\) +# (.*)$", code, re.MULTILINE)
     assert len(shown) == len(printed) > 0
     for line, pattern in zip(printed, shown, strict=True):
@@ -61,18 +52,21 @@ def test_the_code_runs(workplace: Path, hf_home: Path, mnist_tar: Path) -> None:
 
 
 @pytest.mark.beyond
-def test_the_code_for_training_runs(workplace: Path, hf_home: Path, mnist_tar: Path) -> None:
+def test_the_code_for_training_runs(hf_home: Path, mnist_tar: Path) -> None:
     pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
     code = "\n".join(blocks("python")).replace("range(3)", "range(1)").replace(".split(128)", ".split(128)[:20]")
     code += "\nbatch = next(iter(loader))\nassert batch[0].numel() == 784 * len(batch[1])"
-    run_code(code, hf_home, workplace, mnist_tar)
+    run_code(code, hf_home, mnist_tar)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
-def test_the_commands_run(workplace: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_run(tmp_path: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror(mnist_tar)
-    monkeypatch.chdir(workplace)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", workplace.with_name("cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for name in ("cat", "dog"):
+        Path("photos", name).mkdir(parents=True)
+        Image.fromarray(random_images(30, 40, 3)).save(f"photos/{name}/0.png")
     shown = [line.partition("#")[0].strip() for block in blocks("bash")[1:] for line in block.splitlines()]
     assert {line.split()[1] for line in shown} >= {"preview", "verify", "convert", "push", "export"}
     assert main(["convert", "mnist_idx", "my_idx", "--name", "tiny"]) == 0  # as the code does

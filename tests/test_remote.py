@@ -5,7 +5,6 @@ import io
 import re
 import socket
 from collections.abc import Callable
-from typing import Any
 from unittest import mock
 
 import aiohttp
@@ -14,7 +13,7 @@ import pytest
 from http_server import Server
 
 from mnist_idx import remote
-from mnist_idx.idx import Stream, TransferError, read_fully
+from mnist_idx.idx import TransferError, read_fully
 from mnist_idx.storage import Member, open_file, open_member
 
 CONTENT = bytes(range(256)) * 16_000  # 4,000 KiB
@@ -26,10 +25,6 @@ def server(serve: Callable[..., Server]) -> Server:
     return serve({"/file": CONTENT})
 
 
-def open_remote(server: Server, size: int | None = None) -> Stream:
-    return open_file(server.url("/file"), None, size)
-
-
 def requested(server: Server) -> list[tuple[int, int]]:
     """First byte and number of bytes of each range that was requested since the last time."""
     server.settle()
@@ -39,7 +34,7 @@ def requested(server: Server) -> list[tuple[int, int]]:
 
 
 def test_requests_double_while_reading_is_sequential(server: Server) -> None:
-    with open_remote(server) as file:
+    with open_file(server.url("/file")) as file:
         assert file.size == len(CONTENT)
         assert read_fully(file, 3_900 * KIB) == CONTENT[: 3_900 * KIB]
         sizes = [32, 64, 128, 256, 512, 1024, 1024, 960]
@@ -57,7 +52,7 @@ def test_requests_double_while_reading_is_sequential(server: Server) -> None:
 
 
 def test_requests_end_where_reading_is_expected_to_end(server: Server) -> None:
-    with open_remote(server, len(CONTENT)) as file:
+    with open_file(server.url("/file"), size=len(CONTENT)) as file:
         assert server.count() == 0, "the size is known"
         file.expect_end(1_000)
         assert read_fully(file, 900) == CONTENT[:900]
@@ -72,7 +67,7 @@ def test_requests_end_where_reading_is_expected_to_end(server: Server) -> None:
 
 def test_a_server_without_ranges_is_read_once_from_the_start(server: Server) -> None:
     server.behave(ranges=False)
-    with open_remote(server) as file:
+    with open_file(server.url("/file")) as file:
         for position in (0, 100_000, 300_000):
             file.seek(position)
             assert read_fully(file, 50_000) == CONTENT[position : position + 50_000]
@@ -85,7 +80,7 @@ def test_a_server_without_ranges_is_read_once_from_the_start(server: Server) -> 
 
 
 def test_a_file_whose_end_is_lost_is_an_error(server: Server) -> None:
-    with open_remote(server, len(CONTENT) + 10) as file:
+    with open_file(server.url("/file"), size=len(CONTENT) + 10) as file:
         file.seek(len(CONTENT) - 10)
         assert file.read(10) == CONTENT[-10:]
         with pytest.raises(TransferError, match=re.escape(server.url("/file"))):
@@ -98,7 +93,7 @@ def test_what_is_not_fetched(server: Server, monkeypatch: pytest.MonkeyPatch) ->
             remote.file_system(url, None)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(TransferError, match=r"/file: not fetched, because HF_HUB_OFFLINE is set\.$"):
-        open_remote(server)
+        open_file(server.url("/file"))
     assert server.count() == 0
 
 
@@ -114,8 +109,8 @@ def wrapping(cause: BaseException) -> BaseException:
     return error
 
 
-def answered(status: int, **attributes: Any) -> BaseException:
-    return wrapping(type("Answer", (OSError,), {"status": status, **attributes})())
+def answered(status: int, message: str = "") -> BaseException:
+    return wrapping(type("Answer", (OSError,), {"status": status, "message": message})())
 
 
 STALLED = "nothing arrived for 10 seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)"
@@ -123,7 +118,7 @@ STALLED = "nothing arrived for 10 seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limi
 FAILURES: list[tuple[BaseException, str, bool]] = [
     *((answered(status), f"the server answered {status}", False) for status in (400, 401, 403, 404, 410, 499)),
     *((answered(status), f"the server answered {status}", True) for status in (408, 425, 429, 500, 503, 599)),
-    (answered(404, message="Gone away"), "the server answered 404 Gone away", False),
+    (answered(404, "Gone away"), "the server answered 404 Gone away", False),
     (TimeoutError(), STALLED, True),
     (wrapping(aiohttp.ServerTimeoutError()), STALLED, True),
     (wrapping(socket.gaierror(-2, "unknown")), "host not found", False),
@@ -152,11 +147,9 @@ def test_failures_are_named_and_retried_if_they_may_pass(
     assert [call.args for call in sleep.call_args_list] == ([(0.1,), (0.3,)] if may_pass else [])
 
 
-@pytest.mark.parametrize("number", ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EFBIG", "EACCES"])
-def test_errors_of_the_local_disk_are_raised_at_once(number: str) -> None:
-    error = OSError(getattr(errno, number), "wrong", "/disk/file")
-    write = mock.Mock(side_effect=error)
-    with pytest.raises(OSError, match="/disk/file"):
-        remote.retry(write, "title")
-    assert write.call_count == 1
-    assert remote.is_local_failure(error)
+def test_errors_of_the_local_disk_are_raised_at_once() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG, errno.EACCES):
+        write = mock.Mock(side_effect=OSError(number, "wrong", "/disk/file"))
+        with pytest.raises(OSError, match="/disk/file"):
+            remote.retry(write, "title")
+        assert write.call_count == 1

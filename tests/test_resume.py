@@ -1,7 +1,6 @@
 """A streamed dataset stops anywhere, and continues with exactly the next record."""
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +68,6 @@ def test_any_record_and_another_process(python: str, folder: Path, hf_home: Path
         assert [number_of(row) for row in rest] == list(range(1168, COUNT))
 
 
-@pytest.mark.parametrize(("batch_size", "num_shards"), [(7, 1), (64, 5), (1000, 5), (1500, 1)])
-@pytest.mark.parametrize("format", ["numpy", "arrow"])
-def test_batches(format: str, batch_size: int, num_shards: int, folder: Path) -> None:
-    def read(state: dict[str, Any] | None, most: int | None) -> tuple[list[int], dict[str, Any]]:
-        data = stream(folder, num_shards=num_shards).with_format(format)
-        if state is not None:
-            data.load_state_dict(state)
-        found: list[int] = []
-        for batch in itertools.islice(data.iter(batch_size), most):
-            images = batch["image"].to_pylist() if format == "arrow" else batch["image"]
-            found += [number_of({"image": image}) for image in images]
-        return found, json.loads(json.dumps(data.state_dict()))
-
-    first, state = read(None, 1700 // batch_size + 1)
-    rest, _ = read(state, None)
-    assert first + rest == list(range(COUNT))
-
-
 def test_subsets_and_later_epochs(folder: Path) -> None:
     """The order of the shards in an epoch is part of the state."""
     options: dict[str, Any] = {"num_samples": 2_000, "seed": 4, "sampling": "uniform", "num_shards": 8}
@@ -99,24 +80,3 @@ def test_subsets_and_later_epochs(folder: Path) -> None:
     rest.set_epoch(2)
     rest.load_state_dict(data.state_dict())
     assert [number_of(row) for row in rest] == order[1_234:]
-
-
-@pytest.mark.beyond
-def test_a_stateful_data_loader(folder: Path) -> None:
-    torchdata = pytest.importorskip("torchdata.stateful_dataloader", reason="needs torchdata: mnist-idx[beyond]")
-
-    def loader() -> Any:
-        data = stream(folder, num_shards=8).map(add_number, remove_columns=["image"])
-        return torchdata.StatefulDataLoader(data, batch_size=50, num_workers=2)
-
-    whole = [batch["number"].tolist() for batch in loader()]
-    assert sorted(number for batch in whole for number in batch) == list(range(COUNT))
-    begun = loader()
-    first = [batch["number"].tolist() for _, batch in zip(range(9), begun, strict=False)]
-    rest = loader()
-    rest.load_state_dict(begun.state_dict())
-    assert first + [batch["number"].tolist() for batch in rest] == whole
-
-
-def add_number(row: dict[str, Any]) -> dict[str, Any]:
-    return {"number": number_of(row)}

@@ -64,15 +64,6 @@ def test_a_config_takes_only_the_published_files(mnist_files: Any, tmp_path: Pat
     assert known(verify(str(path))) == ["mnist", "mnist", "mnist", ""], "as anyone's files, they are valid"
 
 
-def test_a_copy_whose_content_has_no_known_digest_is_not_taken_for_published(
-    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    split = catalog.Split(*(catalog.File(name, 1, "0" * 64) for name in (TRAIN_IMAGES, TRAIN_LABELS)), 70)
-    monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.MNIST._replace(splits={"train": split}))
-    mirror(write_archive(tmp_path / "folder", COMPRESSED))
-    assert ["not the published file" in report.problem for report in verify()] == [True] * 2
-
-
 def test_a_source_that_dies_is_replaced_by_the_next(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0].url
     servers: list[Server] = [serve({"/set.tar": tiny}) for _ in range(2)]
@@ -88,13 +79,8 @@ def test_a_source_that_dies_is_replaced_by_the_next(serve: Any, monkeypatch: pyt
 
 BAD: list[tuple[str, bytes, str]] = [
     (TRAIN_IMAGES, FILES[TRAIN_IMAGES][:-1], "cut short"),
-    (TRAIN_IMAGES, FILES[TRAIN_IMAGES] + b"\0", "more data follows"),
     (TRAIN_IMAGES, gzip.compress(FILES[TRAIN_IMAGES])[:-1], "damaged"),
-    (TRAIN_IMAGES, b"<html>", "not an IDX file"),
-    (TRAIN_IMAGES, b"", TRAIN_IMAGES),
     (TRAIN_LABELS, to_idx(random_labels(69)), r"\(69,\).*70"),
-    (TRAIN_LABELS, to_idx(np.zeros(70, "float64")), "expected integers"),
-    (TRAIN_LABELS, FILES[TRAIN_IMAGES], TRAIN_LABELS),
     (TRAIN_LABELS, to_idx(np.full(70, -1, "int8")), "labels? .*-1"),
 ]
 
@@ -138,6 +124,5 @@ def test_several_datasets_or_a_single_file(tmp_path: Path, capsys: Capsys) -> No
 def test_the_table(tmp_path: Path) -> None:
     lines = table(verify(str(write_archive(tmp_path / "set.tar", FILES)))).splitlines()
     assert lines[0].split() == ["file", "split", "role", "type", "shape", "records", "sha256", "known", "state"]
-    for heading, cell in (("state", "ok"), ("type", "uint8")):
-        assert {line.index(cell) for line in lines[1:]} == {lines[0].index(heading)}
+    assert {line.index("ok") for line in lines[1:]} == {lines[0].index("state")}
     assert "9 x 7" in lines[1]

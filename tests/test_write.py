@@ -1,7 +1,6 @@
 """Writing IDX: what is written is read back by `idx2numpy` and by a plain NumPy reader, never by our own code."""
 
 import gzip
-import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import idx2numpy
 import numpy as np
 import pytest
 from clients import traced_memory
-from conftest import MEMBERS, Arrays
+from conftest import Arrays
 from datasets import Array2D, ClassLabel, Dataset, Features, IterableDataset, Value
 from datasets import Image as ImageFeature
 from hypothesis import given, settings
@@ -27,6 +26,7 @@ from mnist_idx.tools.write import class_names
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 PAIR = (random_images(2, 3, 3), [0, 1])
+IMAGE_ARRAYS = npst.arrays(st.sampled_from([*CODES, ">i2"]), npst.array_shapes(max_dims=5, min_side=0, max_side=7))
 
 
 def contents(target: Path) -> dict[str, bytes]:
@@ -60,29 +60,18 @@ def pictures(images: Any, labels: Any = None, names: list[str] | None = None, sp
     return Dataset.from_dict(content, features=Features(features), split=split)
 
 
-@pytest.mark.parametrize(("target", "splits"), [("folder", ["test"]), ("a.tar", ["train", "test"])])
-def test_mnist_written_again_is_mnist(
-    target: str, splits: list[str], mnist_arrays: Arrays, mnist_files: Mapping[str, bytes], tmp_path: Path
-) -> None:
-    write_idx({split: mnist_arrays[split] for split in splits}, tmp_path / target, compress=target == "folder")
-    names = [name for split in splits for name in MEMBERS[split]]
-    assert contents(tmp_path / target) == {Path(name).stem: gzip.decompress(mnist_files[name]) for name in names}
+def test_mnist_written_again_is_mnist(mnist_arrays: Arrays, mnist_files: Mapping[str, bytes], tmp_path: Path) -> None:
+    write_idx(mnist_arrays, tmp_path / "set.tar", compress=False)
+    assert contents(tmp_path / "set.tar") == {Path(n).stem: gzip.decompress(data) for n, data in mnist_files.items()}
 
 
 @settings(max_examples=settings().max_examples // 2)
-@given(
-    images=npst.arrays(st.sampled_from([*CODES, ">i2"]), npst.array_shapes(max_dims=5, min_side=0, max_side=7)),
-    data=st.data(),
-    target=st.sampled_from(["folder", "set.tar"]),
-    compress=st.booleans(),
-)
-def test_arrays_of_any_shape_and_type(
-    tmp_path_factory: pytest.TempPathFactory, images: np.ndarray, data: Any, target: str, compress: bool
-) -> None:
+@given(IMAGE_ARRAYS, st.data())
+def test_arrays_of_any_shape_and_type(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray, data: Any) -> None:
     shape = (len(images), *data.draw(st.sampled_from([(), (1,), (8,)])))
     labels = data.draw(npst.arrays(st.sampled_from(["int8", "uint8", "int16", "int32", "bool"]), shape))
-    path = tmp_path_factory.mktemp("idx") / target
-    headers = write_idx((images, labels), path, compress=compress)
+    path = tmp_path_factory.mktemp("idx") / data.draw(st.sampled_from(["folder", "set.tar"]))
+    headers = write_idx((images, labels), path, compress=data.draw(st.booleans()))
     arrays = read(path)
     found = {name.split("-")[1]: array for name, array in arrays.items()}
     expected = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
@@ -93,22 +82,6 @@ def test_arrays_of_any_shape_and_type(
     assert shapes == {name: array.shape for name, array in arrays.items()}
 
 
-@settings(max_examples=20)
-@given(images=npst.arrays("uint8", st.tuples(st.integers(0, 300), st.integers(1, 9), st.integers(1, 9))))
-def test_datasets_of_any_size(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray) -> None:
-    labels = np.random.default_rng(len(images)).integers(0, 10, len(images))
-    path = tmp_path_factory.mktemp("idx")
-    data = pictures(images, labels)
-    write_idx(data, path / "known")
-    stream = IterableDataset.from_generator(lambda: iter(data), features=data.features)
-    write_idx(stream, path / "unknown", split="train")
-    assert contents(path / "known") == contents(path / "unknown")
-    arrays = read(path / "known")
-    if len(images):
-        np.testing.assert_array_equal(arrays[IMAGES], images)
-    np.testing.assert_array_equal(arrays[LABELS], labels)
-
-
 NARROWEST = [(0, 255, "ubyte"), (0, 256, "short"), (-1, 127, "byte"), (-1, 128, "short"), (-128, 0, "byte")]
 NARROWEST += [(-129, 0, "short"), (0, 32767, "short"), (0, 32768, "int"), (-(2**31), 2**31 - 1, "int")]
 
@@ -116,14 +89,13 @@ NARROWEST += [(-129, 0, "short"), (0, 32767, "short"), (0, 32768, "int"), (-(2**
 @pytest.mark.parametrize(("low", "high", "name"), NARROWEST)
 def test_labels_get_the_narrowest_type_that_holds_them(low: int, high: int, name: str, tmp_path: Path) -> None:
     labels = [0, low, 3, *[0] * 500, high]  # more than a batch
-    write_idx((random_images(504, 2, 2), np.array(labels)), tmp_path / "arrays")
-    write_idx(pictures(random_images(504, 2, 2)).add_column("label", labels), tmp_path / "dataset")
-    for target in ("arrays", "dataset"):
-        assert read(tmp_path / target)[f"train-labels-idx1-{name}"].tolist() == labels
+    images = random_images(504, 2, 2)
+    for source in ((images, np.array(labels)), pictures(images).add_column("label", labels)):
+        write_idx(source, tmp_path / "idx", overwrite=True)
+        assert read(tmp_path / "idx")[f"train-labels-idx1-{name}"].tolist() == labels
 
 
 def test_labels_of_several_parts(tmp_path: Path) -> None:
-    """As QMNIST's are loaded: the class, and the rest."""
     parts = np.arange(24, dtype=np.int32).reshape(3, 8) * 10_000
     parts[:, 0] = [3, 1, 2]
     images = random_images(3, 4, 4)
@@ -133,8 +105,6 @@ def test_labels_of_several_parts(tmp_path: Path) -> None:
     data = datasets.load_dataset("idxfolder", data_dir=str(tmp_path / "arrays"), cache_dir=str(tmp_path / "cache"))
     write_idx(data, tmp_path / "columns", label_column=["label", "label_details"])
     assert contents(tmp_path / "lists") == contents(tmp_path / "columns") == contents(tmp_path / "arrays")
-    write_idx(data, tmp_path / "class")
-    assert read(tmp_path / "class")[LABELS].tolist() == [3, 1, 2]
 
 
 def test_names_of_splits(tmp_path: Path) -> None:
@@ -159,13 +129,6 @@ def test_names_of_classes() -> None:
     assert class_names(pictures(*PAIR)) is class_names(pictures(PAIR[0])) is None
 
 
-def test_images_alone(tmp_path: Path) -> None:
-    images = random_images(3, 4, 5)
-    for source in (images, (images[..., None], None), pictures(images)):
-        assert list(write_idx(source, tmp_path / "idx", overwrite=True)) == [f"{IMAGES}.gz"]
-        np.testing.assert_array_equal(read(tmp_path / "idx")[IMAGES], images)
-
-
 def test_columns_are_found_or_named(tmp_path: Path) -> None:
     images, first, second = random_images(600, 4, 5), [n % 10 for n in range(600)], [*range(600)]
     data = pictures(images, first).add_column("name", ["a"] * 600).add_column("second", second)
@@ -174,6 +137,9 @@ def test_columns_are_found_or_named(tmp_path: Path) -> None:
     of_arrays = Dataset.from_dict({"image": arrays, "label": first}, features=features)
     undeclared = IterableDataset.from_generator(lambda: iter(data.rename_column("image", "picture")))
     for source, options, labels in (
+        (images, {}, None),
+        ((images[..., None], None), {}, None),
+        (pictures(images), {}, None),
         (data, {}, first),
         (data, {"image_column": "image", "label_column": "second"}, second),
         (data.with_format("numpy"), {}, first),
@@ -185,8 +151,8 @@ def test_columns_are_found_or_named(tmp_path: Path) -> None:
         (of_arrays.to_iterable_dataset(), {}, first),
     ):
         write_idx(source, tmp_path / "set.tar", overwrite=True, **options)
-        pixels, found = read(tmp_path / "set.tar").values()
-        assert found.tolist() == labels
+        pixels, *found = read(tmp_path / "set.tar").values()
+        assert [values.tolist() for values in found] == ([] if labels is None else [labels])
         np.testing.assert_array_equal(pixels, images if pixels.dtype == np.uint8 else arrays)
 
 
@@ -195,7 +161,7 @@ def test_nothing_to_write_is_a_dataset_too(tmp_path: Path) -> None:
     for source, options, shape in (
         ((random_images(0, 28, 28), np.zeros(0, int)), {}, (0, 28, 28)),
         (empty, {"size": (28, 20)}, (0, 28, 20)),
-        (empty, {"mode": "RGB"}, (0, 0, 0, 3)),
+        (IterableDataset.from_generator(lambda: iter(()), features=empty.features), {"mode": "RGB"}, (0, 0, 0, 3)),
     ):
         write_idx(source, tmp_path / "set.tar", overwrite=True, **options)
         found = {name: from_idx(content).shape for name, content in contents(tmp_path / "set.tar").items()}
@@ -231,7 +197,6 @@ WIDE = [pictures([Image.fromarray(np.full((3, 3), 1000, dtype))]) for dtype in (
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ({}, {}, "none"),
     ({"train": 3}, {}, "int"),
-    ("mnist", {}, "str"),
     ({"a/b": PAIR}, {}, "a/b"),
     ({"..": PAIR}, {}, r"\.\."),
     ({"test": PAIR, "t10k": PAIR}, {}, "test, t10k"),
@@ -242,8 +207,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ((PAIR[0], [1, 2**31]), {}, "record 1 has the label 2147483648"),
     ((PAIR[0], [[1, 2], [3, -(2**31) - 1]]), {}, "record 1 has the label .*-2147483649"),
     ((PAIR[0].astype("uint16"), [1, 2]), {}, "uint16"),
-    ((PAIR[0].astype("int64"), [1, 2]), {}, "int64"),
-    ((np.uint8(3), None), {}, "pair of arrays"),
+    ((["a", "b"], None), {}, "pair of arrays"),
     ((np.zeros((1, 1 << 13, 1 << 13), np.int16), None), {}, "at most"),  # could not be read back
     (PAIR, {"mode": "L"}, "Convert the arrays"),
     (PAIR, {"size": (3, 3)}, "Convert the arrays"),
@@ -266,22 +230,17 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("source", "options", "message"), REFUSED)
-def test_what_cannot_be_written(
-    source: Any, options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_written(source: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(IdxError, match=message):
-        write_idx(source, **{"target": "idx", **options})
+        write_idx(source, **{"target": tmp_path / "idx", **options})
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("target", ["folder", "set.tar"])
 def test_the_target_appears_whole_or_not_at_all(target: str, tmp_path: Path) -> None:
     def records() -> Iterator[dict[str, Any]]:
-        for number in range(600):
-            yield {"image": Image.fromarray(random_images(4, 4)), "label": 0}
-            if number == 500:
-                assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+        yield from [{"image": Image.fromarray(random_images(4, 4)), "label": 0}] * 600
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
         raise RuntimeError("the source broke off")
 
     stream = IterableDataset.from_generator(records, features=PICTURES.features)
@@ -297,7 +256,7 @@ def test_nothing_is_overwritten_unless_asked(target: str, tmp_path: Path) -> Non
     other = random_images(5, 2, 2), [1, 2, 3, 4, 5]
     with pytest.raises(IdxError, match=r"exists already.*overwrite=True"):
         write_idx(other, tmp_path / target)
-    with pytest.raises(IdxError):
+    with pytest.raises(IdxError, match="need as many labels"):
         write_idx((PAIR[0], [1]), tmp_path / target, overwrite=True)
     assert contents(tmp_path / target) == before, "what was there stays if the new one fails"
     write_idx(other, tmp_path / target, overwrite=True)
@@ -315,42 +274,27 @@ def test_only_idx_files_are_replaced(tmp_path: Path) -> None:
 
 def test_the_target_is_checked_before_and_after(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    with pytest.raises(IdxError, match="exists already"), staged(target, False, lambda path: ""):
+    with pytest.raises(IdxError, match="exists already"), staged(target, False, str):
         target.write_text("of somebody else, meanwhile")
-    with pytest.raises(IdxError, match="exists already"), staged(target, False, lambda path: ""):
+    with pytest.raises(IdxError, match="exists already"), staged(target, False, str):
         pytest.fail("built for nothing")
     assert target.read_text() == "of somebody else, meanwhile"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_the_target_may_be_an_empty_folder_and_may_lack_parents(tmp_path: Path) -> None:
-    (tmp_path / "a" / "idx").mkdir(parents=True)
-    for target in ("a/idx", "b/c/idx", "b/set.tar"):
-        write_idx(PAIR, tmp_path / target)
-        assert len(read(tmp_path / target)) == 2
-    (tmp_path / "ordinary").mkdir()
-    (tmp_path / "file").touch()
-    for path in (tmp_path / "b").rglob("*"):  # permissions are ordinary
-        like = tmp_path / ("ordinary" if path.is_dir() else "file")
-        assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(like.stat().st_mode)
-
-
 def test_equal_data_gives_equal_bytes(tmp_path: Path) -> None:
-    for target in ("one", "two", "one.tar", "two.tar"):
-        write_idx({"train": PAIR}, tmp_path / target)
-    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-        assert path.read_bytes()[4:10] == bytes(4) + b"\x00\xff", "neither time nor name"
-    with tarfile.open(tmp_path / "one.tar") as tar:
+    for target in ("folder", "set.tar"):
+        write_idx(PAIR, tmp_path / target)
+    for path in (tmp_path / "folder").iterdir():
+        assert path.read_bytes()[3:10] == bytes(6) + b"\xff", "neither name nor time"
+    with tarfile.open(tmp_path / "set.tar") as tar:
         assert {(info.mtime, info.uid, info.uname, info.mode) for info in tar} == {(0, 0, "", 0o644)}
 
 
 @pytest.mark.slow
 def test_memory_is_constant(tmp_path: Path) -> None:
     """197 MB of images, of which 17 MB are read at once."""
-    image = Image.fromarray(np.zeros((256, 256), np.uint8))
-    rows = [{"image": image, "label": 0}] * 3000
-    stream = IterableDataset.from_generator(lambda: iter(rows), features=PICTURES.features)
+    row = {"image": Image.fromarray(np.zeros((256, 256), np.uint8)), "label": 0}
+    stream = IterableDataset.from_generator(lambda: iter([row] * 3000), features=PICTURES.features)
     with traced_memory(60 << 20):
         write_idx(stream, tmp_path / "set.tar")

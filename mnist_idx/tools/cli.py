@@ -18,7 +18,7 @@ CONFIGS = tuple(DATASETS)
 # Advice of the library that the command line has other words for, or no use.
 PHRASES = {
     r"[A-Z][^.:]*: data_files=\{.*?\}\.": "Name the files as MNIST's, or move each split to a folder of its own.",
-    r" If [^.]*pass features=.*?\)\.": "",
+    r" For labels that are no classes, pass features=.*": "",
     r'load_dataset\("idxfolder", [^)]*\)': "idxfolder",
     r"pass data_dir= with a copy of the files, or |cache_dir= or ": "",
 }

@@ -49,7 +49,6 @@ def as_torchvision(images: np.ndarray, labels: np.ndarray, indices: list[int]) -
 
 
 def to_tensors(table: pa.Table) -> list[torch.Tensor]:
-    """A row of an Arrow table, which holds a batch, as `.batch()` makes it."""
     return [torch.tensor(table[name].combine_chunks().values.to_numpy()) for name in ("image", "label")]
 
 

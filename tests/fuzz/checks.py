@@ -31,8 +31,9 @@ def check(path: Path) -> None:
         splits = filenames.find_splits(members, root=str(path))
         for split, roles in oracle.find_roles(contents).items():
             assert roles == {"images"} or splits[split].labels is not None, f"{split} has lost its labels"
-            with refusing(path):
-                check_split(splits[split])
+            with refusing(path), closing(records.SplitReader(splits[split])) as reader:
+                for images, labels in reader.batches():
+                    assert labels is None or len(images) == len(labels)
 
 
 def check_member(member: storage.Member, contents: list[bytes | None]) -> None:
@@ -41,10 +42,3 @@ def check_member(member: storage.Member, contents: list[bytes | None]) -> None:
         file = records.IdxFile(stream, member.title)
         data = b"".join(batch.astype(batch.dtype.newbyteorder(">")).tobytes() for batch in file.batches())
     assert file.header.pack() + data in contents, f"{member.name} is not what the standard library reads"
-
-
-def check_split(files: records.SplitFiles) -> None:
-    """All labels are there and belong to the images."""
-    with closing(records.SplitReader(files)) as reader:
-        for images, labels in reader.batches():
-            assert labels is None or len(images) == len(labels)

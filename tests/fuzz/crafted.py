@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -53,21 +54,18 @@ def idx(source: Source) -> bytes:
 
 
 def pack(source: Source, data: bytes) -> bytes:
-    way = source.number(0, 8)
-    if way == 1:
-        data = gzip.compress(data, 1, mtime=0)
-    elif way == 2:
-        half = len(data) // 2
-        data = gzip.compress(data[:half], 1, mtime=0) + gzip.compress(data[half:], 1, mtime=0)
-    elif way == 3:
-        data = gzip.compress(data, 1, mtime=0) + bytes(source.number(0, 600)) + source.bytes(8)
-    elif way == 4:
-        data = bz2.compress(data, 1)
-    elif way == 5:
-        data = lzma.compress(data, preset=0)
-    elif way == 6:
-        data = zlib.compress(data, 1)
-    return damage(source, data) if seldom(source) else data
+    half, gzipped = len(data) // 2, partial(gzip.compress, compresslevel=1, mtime=0)
+    ways = (
+        lambda: data,
+        lambda: gzipped(data),
+        lambda: gzipped(data[:half]) + gzipped(data[half:]),
+        lambda: gzipped(data) + bytes(source.number(0, 600)) + source.bytes(8),
+        lambda: bz2.compress(data, 1),
+        lambda: lzma.compress(data, preset=0),
+        lambda: zlib.compress(data, 1),
+    )
+    packed = pick(source, (*ways, *ways[:1] * 2))()
+    return damage(source, packed) if seldom(source) else packed
 
 
 def damage(source: Source, data: bytes) -> bytes:
@@ -164,11 +162,5 @@ def member(source: Source) -> bytes:
 
 def file(source: Source) -> bytes:
     """Bytes of a file that a user might point the package at."""
-    kind = source.number(0, 9)
-    if kind == 0:
-        return source.bytes(1 << 16)
-    if kind < 3:
-        return archive_zip(source)
-    if kind < 5:
-        return member(source)
-    return tar(source) if kind < 8 else pack(source, tar(source))
+    kinds = (archive_zip, archive_zip, member, member, tar, tar, tar, *[lambda source: pack(source, tar(source))] * 2)
+    return pick(source, (lambda source: source.bytes(1 << 16), *kinds))(source)

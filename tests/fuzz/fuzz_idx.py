@@ -41,11 +41,6 @@ class Input:
         return self._provider.ConsumeBytes(self._provider.ConsumeIntInRange(0, most))
 
 
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def main() -> None:
     temporary = tempfile.gettempdir()
     path = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else temporary, f"fuzz-idx-{os.getpid()}")
@@ -55,7 +50,8 @@ def main() -> None:
         path.write_bytes(crafted.file(Input(data)))
         check(path)
 
-    limits = [f"-rss_limit_mb={(resident() + MEMORY) >> 20}", "-timeout=10", "-max_len=8192"]
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    limits = [f"-rss_limit_mb={(resident + MEMORY) >> 20}", "-timeout=10", "-max_len=8192"]
     atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={temporary}/", *sys.argv[1:]], one_input)
     try:
         atheris.Fuzz()

@@ -18,7 +18,6 @@ import mnist_idx  # registers the name
 parser = argparse.ArgumentParser()
 parser.add_argument("--split", default="train")
 parser.add_argument("--epochs", type=int, default=1)
-parser.add_argument("--workers", type=int, default=2)
 options = parser.parse_args()
 
 dist.init_process_group("gloo")
@@ -33,7 +32,7 @@ for epoch in range(options.epochs):
     data.set_epoch(epoch)  # reorders the shards
     count, correct = torch.tensor(0), torch.tensor(0)
     with model.join():  # the processes may have different numbers of batches
-        for batch in DataLoader(data, batch_size=128, num_workers=options.workers):
+        for batch in DataLoader(data, batch_size=128, num_workers=2):
             output = model(batch["image"] / 255)
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(output, batch["label"]).backward()

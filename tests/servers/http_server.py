@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import random
 import select
@@ -46,17 +45,15 @@ class RandomFaults:
     """One request in `one_in` fails. The same seed repeats a run."""
 
     def __init__(self, seed: int, one_in: int = 20):
-        self._random = random.Random(seed)
-        self._one_in = one_in
+        self._random, self._one_in = random.Random(seed), one_in
         self.injected: Counter[str] = Counter()
 
     def draw(self) -> Behaviour:
         if self._random.randrange(self._one_in):
             return Behaviour()
-        offset = self._random.randrange(1 << 16)
-        kind, value = self._random.choice([("reset_after", offset), ("close_after", offset), ("status", 503)])
+        kind = self._random.choice(["reset_after", "close_after", "status"])
         self.injected[kind] += 1
-        return Behaviour(**{kind: value})
+        return Behaviour(**{kind: 503 if kind == "status" else self._random.randrange(1 << 16)})
 
 
 class Request(NamedTuple):
@@ -69,15 +66,14 @@ class Request(NamedTuple):
 class Server(ThreadingHTTPServer):
     """Serves a mapping from paths to bytes or files. Use as a context manager."""
 
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = 128
 
     def __init__(self, content: Mapping[str, Content] | None = None):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.closing = threading.Event()
+        # A small send buffer keeps the bytes that count as sent close to those that the client has received.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
         self._lock = threading.Lock()
-        self._content: dict[str, tuple[bytes, str]] = {}  # path -> body, ETag
+        self.content: dict[str, bytes] = {}
         self._behaviours: defaultdict[str, list[Behaviour]] = defaultdict(list)
         self.handlers: list[_Handler] = []  # of unfinished responses
         self.requests: list[Request] = []
@@ -87,12 +83,8 @@ class Server(ThreadingHTTPServer):
 
     def put(self, path: str, data: Content) -> str:
         """Serve `data` (bytes, or the path of a file) at `path`. Returns the URL."""
-        body = data if isinstance(data, bytes) else Path(data).read_bytes()
-        self._content[path] = body, f'"{hashlib.md5(body).hexdigest()}"'
+        self.content[path] = data if isinstance(data, bytes) else Path(data).read_bytes()
         return self.url(path)
-
-    def get(self, path: str) -> tuple[bytes, str] | None:
-        return self._content.get(path)
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{quote(path)}"
@@ -102,7 +94,6 @@ class Server(ThreadingHTTPServer):
         self._behaviours[path].insert(0, Behaviour(**options))
 
     def heal(self) -> None:
-        """Stop failing."""
         self._behaviours.clear()
         self.faults = None
 
@@ -145,9 +136,9 @@ class Server(ThreadingHTTPServer):
         yield self
         self.settle()
 
-    def settle(self, seconds: float = 2.0) -> None:
+    def settle(self) -> None:
         """Wait until no response is under way, so that the counters are complete."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + 2
         while self.handlers and time.monotonic() < until:
             time.sleep(0.01)
 
@@ -159,23 +150,17 @@ class Server(ThreadingHTTPServer):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.closing.set()
         self.shutdown()
         self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Server
+    disable_nagle_algorithm = True
     timeout = 60  # seconds until an idle connection is closed
+    server: Server
 
-    def setup(self) -> None:
-        # A small send buffer keeps the bytes that count as sent close to those that the client has received.
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
-        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().setup()
-
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
     def do_GET(self) -> None:
@@ -187,31 +172,27 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
         finally:
-            request = Request(self.command, self.requested, self.headers.get("Range"), self.sent)
-            self.server.requests.append(request)
+            self.server.requests.append(Request(self.command, self.requested, self.headers.get("Range"), self.sent))
             self.server.handlers.remove(self)
 
     do_HEAD = do_GET
 
     def _answer(self, path: str) -> None:
         behaviour = self.server.choose(path, self.command)
-        found = self.server.get(path)
         if behaviour.html or behaviour.status is not None:
             return self._page(behaviour.status or 200)
         if self.command == "HEAD" and not behaviour.head:
             return self._page(403)
-        if found is None:
+        if path not in self.server.content:
             return self._page(404)
-        body, etag = found
-        start, stop, status = 0, len(body), 200
-        headers = {"Content-Type": "application/octet-stream", "ETag": etag}
-        if behaviour.ranges:
-            headers["Accept-Ranges"] = "bytes"
-        if behaviour.ranges and "Range" in self.headers:
-            span = _parse_range(self.headers["Range"], len(body))
-            if span is None:
-                return self._headers(416, {"Content-Range": f"bytes */{len(body)}", "Content-Length": "0"})
-            (start, stop), status = span, 206
+        body, status = self.server.content[path], 200
+        start, stop = 0, len(body)
+        headers = {"Accept-Ranges": "bytes"} if behaviour.ranges else {}
+        if behaviour.ranges and "Range" in self.headers:  # "bytes=FIRST-LAST" or "bytes=FIRST-"
+            first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+            start, stop, status = int(first), min(int(last or stop) + 1, stop), 206
+            if start >= stop:
+                return self._page(416)
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
         if behaviour.length:
             headers["Content-Length"] = str(stop - start)
@@ -236,14 +217,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, body: memoryview, behaviour: Behaviour) -> None:
         stops = [o for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after) if o is not None]
         end = min([len(body), *stops])
-        began = time.monotonic()
         chunk = CHUNK if behaviour.bandwidth is None else max(1024, min(CHUNK, int(behaviour.bandwidth / 50)))
         for offset in range(0, end, chunk):
             piece = body[offset : min(offset + chunk, end)]
             self.connection.sendall(piece)
             self.sent += len(piece)
             if behaviour.bandwidth is not None:
-                self.server.closing.wait(max(0, began + self.sent / behaviour.bandwidth - time.monotonic()))
+                time.sleep(len(piece) / behaviour.bandwidth)
         if end == len(body):
             return
         self.close_connection = True
@@ -252,10 +232,3 @@ class _Handler(BaseHTTPRequestHandler):
         elif behaviour.reset_after is not None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
-
-
-def _parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """`bytes=a-b` or `bytes=a-` as (start, stop); None if it is outside the file."""
-    first, _, last = header.removeprefix("bytes=").partition("-")
-    start, stop = int(first), min(int(last) + 1, size) if last else size
-    return (start, stop) if start < stop else None

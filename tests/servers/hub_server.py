@@ -17,11 +17,7 @@ from aiohttp import web
 
 LARGE = (".parquet", ".png")  # files that go to the store
 # Token -> whose it is, and the namespaces that it may write to.
-TOKENS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "hf_writer": ("alice", ("alice", "team")),
-    "hf_reader": ("alice", ()),
-    "hf_stranger": ("mallory", ("mallory",)),
-}
+TOKENS = {"hf_writer": ("alice", {"alice", "team"}), "hf_stranger": ("mallory", {"mallory"})}
 
 
 class Refusal(web.HTTPException):
@@ -37,7 +33,6 @@ class Commit(NamedTuple):
     oid: str
     title: str
     message: str
-    author: str
     files: dict[str, bytes]
 
 
@@ -47,15 +42,15 @@ class Repo:
     private: bool
     refs: dict[str, tuple[Commit, ...]] = field(default_factory=dict)  # branches and pull requests, newest commit first
 
-    def commit(self, ref: str, files: dict[str, bytes], title: str, message: str = "", author: str = "hub") -> Commit:
-        made = Commit(secrets.token_hex(20), title, message, author, files)
+    def commit(self, ref: str, files: dict[str, bytes], title: str, message: str = "") -> Commit:
+        made = Commit(secrets.token_hex(20), title, message, files)
         self.refs[ref] = (made, *self.refs.get(ref, ()))
         return made
 
     def history(self, revision: str = "main") -> tuple[Commit, ...]:
         """The commits up to a branch, a pull request or a commit's own name, newest first."""
-        found = {c.oid: commits[n:] for commits in self.refs.values() for n, c in enumerate(commits)} | self.refs
-        return found[revision if revision in found else f"refs/heads/{revision}"]
+        found = {c.oid: commits[n:] for commits in self.refs.values() for n, c in enumerate(commits)}
+        return (found | self.refs)[revision]
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
         return self.history(revision)[0].files
@@ -81,12 +76,9 @@ def describe(path: str, content: bytes) -> dict[str, Any]:
 
 
 def list_all(files: dict[str, bytes]) -> dict[PurePosixPath, dict[str, Any]]:
-    entries: dict[PurePosixPath, dict[str, Any]] = {}
-    for path, content in files.items():
-        for parent in PurePosixPath(path).parents[:-1]:
-            entries[parent] = {"type": "directory", "path": str(parent), "size": 0, "oid": ""}
-        entries[PurePosixPath(path)] = describe(path, content)
-    return entries
+    folders = sorted({folder for path in files for folder in PurePosixPath(path).parents[:-1]})
+    found = {folder: {"type": "directory", "path": str(folder), "size": 0, "oid": ""} for folder in folders}
+    return found | {PurePosixPath(path): describe(path, content) for path, content in files.items()}
 
 
 class HubServer:
@@ -101,16 +93,16 @@ class HubServer:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> HubServer:
+        self._loop.run_until_complete(self._start())
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for fault in self.faults:
             fault.release.set()
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.run_until_complete(self._runner.cleanup())
         self._loop.close()
 
     def environment(self, token: str | None = None, *, xet: bool = False) -> dict[str, str]:
@@ -129,33 +121,32 @@ class HubServer:
 
     def create(self, name: str, *, private: bool = False) -> Repo:
         repo = self.repos[name] = Repo(name, private)
-        repo.commit("refs/heads/main", {".gitattributes": b"*.parquet filter=lfs\n"}, "initial commit")
+        repo.commit("main", {".gitattributes": b"*.parquet filter=lfs\n"}, "initial commit")
         return repo
 
     async def _start(self) -> None:
         app = web.Application(middlewares=[self._middleware], client_max_size=1 << 30)
         repo, files = "/api/datasets/{namespace}/{name}", "/datasets/{namespace}/{name}"
-        app.add_routes(
-            [
-                web.get("/api/whoami-v2", self.whoami),
-                web.post("/api/repos/create", self.create_repo),
-                web.post("/api/validate-yaml", self.accept),
-                web.get(repo, self.info),
-                web.get(repo + "/revision/{revision}", self.info),
-                web.get(repo + "/tree/{revision}{path:.*}", self.tree),
-                web.post(repo + "/paths-info/{revision}", self.paths_info),
-                web.post(repo + "/branch/{revision}", self.create_branch),
-                web.post(repo + "/preupload/{revision}", self.preupload),
-                web.get(repo + "/xet-write-token/{revision}", self.xet_token),
-                web.post(repo + "/commit/{revision}", self.make_commit),
-                web.post(files + ".git/info/lfs/objects/batch", self.lfs_batch),
-                web.post("/objects/verify", self.accept),
-                web.get(files + "/resolve/{revision}/{path:.*}", self.resolve),
-                web.put("/upload/{sha256}", self.store_put),
-                web.post("/v1/xorbs/default/{name}", self.accept),
-                web.post("/v1/shards", self.accept),
-            ]
-        )
+        routes = [
+            web.get("/api/whoami-v2", self.whoami),
+            web.post("/api/repos/create", self.create_repo),
+            web.post("/api/validate-yaml", self.accept),
+            web.get(repo, self.info),
+            web.get(repo + "/revision/{revision}", self.info),
+            web.get(repo + "/tree/{revision}{path:.*}", self.tree),
+            web.post(repo + "/paths-info/{revision}", self.paths_info),
+            web.post(repo + "/branch/{revision}", self.create_branch),
+            web.post(repo + "/preupload/{revision}", self.preupload),
+            web.get(repo + "/xet-write-token/{revision}", self.accept),
+            web.post(repo + "/commit/{revision}", self.make_commit),
+            web.post(files + ".git/info/lfs/objects/batch", self.lfs_batch),
+            web.post("/objects/verify", self.accept),
+            web.get(files + "/resolve/{revision}/{path:.*}", self.resolve),
+            web.put("/upload/{sha256}", self.store_put),
+            web.post("/v1/xorbs/default/{name}", self.accept),
+            web.post("/v1/shards", self.accept),
+        ]
+        app.add_routes(routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -165,25 +156,19 @@ class HubServer:
     async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.rel_url.raw_path
         self.log.append((request.method, path))
-        matching = [f for f in self.faults if f.times > 0 and f.method == request.method and f.path in path]
-        if not matching:
+        matching = (f for f in self.faults if f.times > 0 and f.method == request.method and f.path in path)
+        if (fault := next(matching, None)) is None:
             return await handler(request)
-        fault = matching[0]
         fault.times -= 1
         fault.reached.set()
         if isinstance(fault.kind, int):
             await request.read()
             raise Refusal(fault.kind, "fault")
-        while fault.kind == "hold" and not fault.release.is_set():
-            await asyncio.sleep(0.01)
-        if fault.kind == "cut":
-            await request.content.read(1)
-        else:
-            response = await handler(request)
-            if fault.kind == "hold":
-                return response
-        if request.transport is not None:
-            request.transport.abort()
+        if fault.kind == "hold":
+            await asyncio.to_thread(fault.release.wait)
+            return await handler(request)
+        await (request.content.read(1) if fault.kind == "cut" else handler(request))
+        request.transport.abort()  # type: ignore[union-attr]
         raise asyncio.CancelledError
 
     def _user(self, request: web.Request, namespace: str | None = None) -> str:
@@ -211,7 +196,8 @@ class HubServer:
         return web.json_response({"type": "user", "name": self._user(request), "orgs": []})
 
     async def accept(self, request: web.Request) -> web.Response:
-        return web.json_response({"errors": [], "warnings": [], "was_inserted": True, "result": 1})
+        said = {"errors": [], "warnings": [], "was_inserted": True, "result": 1}
+        return web.json_response({**said, "casUrl": self.url, "accessToken": "any", "exp": int(time.time()) + 3600})
 
     async def create_repo(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -219,11 +205,9 @@ class HubServer:
         namespace = asked.get("organization") or self._user(request)
         self._user(request, namespace)
         name = f"{namespace}/{asked['name']}"
-        found = {"url": f"{self.url}/datasets/{name}", "name": name}
-        if name in self.repos:
-            return web.json_response({"error": "You already created this dataset repo", **found}, status=409)
-        self.create(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
-        return web.json_response(found)
+        if not (exists := name in self.repos):
+            self.create(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
+        return web.json_response({"url": f"{self.url}/datasets/{name}"}, status=409 if exists else 200)
 
     async def info(self, request: web.Request) -> web.Response:
         repo, commit = self._repo(request), self._commit(request)
@@ -231,10 +215,10 @@ class HubServer:
         return web.json_response({"id": repo.name, "sha": commit.oid, "private": repo.private, "siblings": files})
 
     async def create_branch(self, request: web.Request) -> web.Response:
-        repo, ref = self._repo(request, write=True), f"refs/heads/{request.match_info['revision']}"
-        if ref in repo.refs:
-            raise Refusal(409, f"Reference already exists: {ref}")
-        repo.refs[ref] = repo.history((await request.json()).get("startingPoint") or "main")
+        repo, branch = self._repo(request, write=True), request.match_info["revision"]
+        if branch in repo.refs:
+            raise Refusal(409, f"Reference already exists: {branch}")
+        repo.refs[branch] = repo.history()
         return web.json_response({})
 
     async def tree(self, request: web.Request) -> web.Response:
@@ -264,7 +248,6 @@ class HubServer:
         return web.Response(status=206, body=content[start:stop], headers=headers)
 
     async def preupload(self, request: web.Request) -> web.Response:
-        # Who may read may propose.
         tree = self._commit(request, write="create_pr" not in request.query).files
         files = []
         for path in (item["path"] for item in (await request.json())["files"]):
@@ -275,49 +258,37 @@ class HubServer:
         return web.json_response({"files": files})
 
     async def lfs_batch(self, request: web.Request) -> web.Response:
-        self._user(request)
-        verify = {"href": f"{self.url}/objects/verify"}
-        objects = (await request.json())["objects"]
+        objects, verify = (await request.json())["objects"], {"href": f"{self.url}/objects/verify"}
         for item in objects:
             if item["oid"] not in self.store:
                 item["actions"] = {"upload": {"href": f"{self.url}/upload/{item['oid']}"}, "verify": verify}
         return web.json_response({"transfer": "basic", "objects": objects})
 
     async def store_put(self, request: web.Request) -> web.Response:
-        content = await request.read()
-        assert hashlib.sha256(content).hexdigest() == request.match_info["sha256"]
-        self.store[request.match_info["sha256"]] = content
+        self.store[request.match_info["sha256"]] = await request.read()
         return web.Response()
-
-    async def xet_token(self, request: web.Request) -> web.Response:
-        self._repo(request, write=True)
-        return web.json_response({"casUrl": self.url, "accessToken": "any", "exp": int(time.time()) + 3600})
 
     async def make_commit(self, request: web.Request) -> web.Response:
         pull = "create_pr" in request.query
         repo, head = self._repo(request, write=not pull), self._commit(request)
-        header: dict[str, Any] = {}
         files = dict(head.files)
         for line in (await request.read()).splitlines():
-            key, value = (item := json.loads(line))["key"], item["value"]
+            key, value = json.loads(line).values()
             if key == "header":
                 header = value
             elif key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile":
                 files[value["path"]] = self.store[value["oid"]]
-            else:
-                assert key == "deletedFile"
+            else:  # "deletedFile"
                 del files[value["path"]]
         if header.get("parentCommit") not in (None, head.oid):
             raise Refusal(412, "A commit has happened since. Please refresh and try again.")
-        revision, url = request.match_info["revision"], f"{self.url}/datasets/{repo.name}"
-        ref = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
-        found = {}
+        ref, found = request.match_info["revision"], {}
         if pull:
             number = 1 + sum(name.startswith("refs/pr/") for name in repo.refs)
             repo.refs[f"refs/pr/{number}"], ref = repo.refs[ref], f"refs/pr/{number}"
-            found["pullRequestUrl"] = f"{url}/discussions/{number}"
-        made = repo.commit(ref, files, header["summary"], header["description"], self._user(request))
-        found |= {"commitOid": made.oid, "commitUrl": f"{url}/commit/{made.oid}"}
+            found["pullRequestUrl"] = f"{self.url}/datasets/{repo.name}/discussions/{number}"
+        commit = repo.commit(ref, files, header["summary"], header["description"])
+        found |= {"commitOid": commit.oid, "commitUrl": f"{self.url}/datasets/{repo.name}/commit/{commit.oid}"}
         return web.json_response({"success": True, **found})

@@ -8,12 +8,13 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ PROGRAM = """\
 import atexit, json, os, resource, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, shells ignore it
 args, limits, answer = json.loads(os.environ.pop("CLIENT"))
-for limit, value in limits.items():
-    resource.setrlimit(getattr(resource, limit), (value, value))
+for limit, value in limits:
+    if value is not None:
+        resource.setrlimit(limit, (value, value))
 result = None
 @atexit.register
 def write_answer(path=answer):
@@ -38,10 +40,9 @@ def write_answer(path=answer):
         json.dump({{"result": result, "peak": peak}}, file)
 {code}
 """
-QUIET = ("HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS")
-SET = (*QUIET, "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "OMP_NUM_THREADS")
+SET = ("HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS")
+SET += ("PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "OMP_NUM_THREADS")
 DROPPED = ("MNIST_IDX_", "HF_", "HUGGINGFACE_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
-EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:: .*)?$", re.MULTILINE)
 
 
 @dataclasses.dataclass
@@ -55,7 +56,7 @@ class Outcome:
     @property
     def error(self) -> str:
         """The exception that ended the program: the last lines from its type on."""
-        return self.stderr[max((match.start() for match in EXCEPTION.finditer(self.stderr)), default=0) :].rstrip()
+        return re.split(r"(?m)^(?=(?:\w+\.)*[A-Z]\w*(?:: .*)?$)", self.stderr)[-1].rstrip()
 
 
 @dataclasses.dataclass
@@ -76,15 +77,13 @@ class Client:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGABRT)  # the fault handler says where it hangs
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
-            self.kill()
+            self.process.wait()
             check = True
         self.temporary.cleanup()
         stdout, stderr = ((self.folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
         assert self.process.returncode == 0 or not check, f"{self.folder} ended with:\n{stderr[-6000:]}"
-        answer = self.folder / "answer.json"
-        return Outcome(self.process.returncode, stdout, stderr, **json.loads(answer.read_text() or "{}"))
+        answer = json.loads((self.folder / "answer.json").read_text() or "{}")
+        return Outcome(self.process.returncode, stdout, stderr, **answer)
 
 
 def start_client(
@@ -105,17 +104,15 @@ def start_client(
     (folder / "cwd").mkdir()
     (folder / "answer.json").touch()
     (folder / "client.py").write_text(PROGRAM.format(code=code))
-    limits = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": file_size}
-    limits = {name: value for name, value in limits.items() if value is not None}
+    limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, file_size)]
     support = str(Path(__file__).parent)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
     environment |= {**dict.fromkeys(SET, "1"), "HF_HOME": str(home), "TMPDIR": temporary.name, **(env or {})}
     environment["PYTHONPATH"] = support if installed else f"{ROOT}{os.pathsep}{support}"
     environment["CLIENT"] = json.dumps([args or {}, limits, str(folder / "answer.json")])
-    command, cwd = [python, "-u", str(folder / "client.py")], cwd or folder / "cwd"
+    options = {"cwd": cwd or folder / "cwd", "env": environment, "stdin": subprocess.DEVNULL, "start_new_session": True}
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err}
-        process = subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **streams)
+        process = subprocess.Popen([python, "-u", str(folder / "client.py")], stdout=out, stderr=err, **options)
     return Client(process, folder, temporary)
 
 
@@ -131,9 +128,6 @@ def datasets_version(python: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-# For tests and clients alike: `from clients import …`.
-
-
 def pixels(image: Any) -> bytes:
     """The raw pixels of a PIL image, a dict of PNG bytes or an array."""
     if isinstance(image, dict):
@@ -141,11 +135,11 @@ def pixels(image: Any) -> bytes:
     return np.asarray(image, dtype=np.uint8).tobytes()
 
 
-def digest(rows: Any) -> list[Any]:
+def digest(rows: Any, content: Callable[[Any], bytes] = pixels) -> list[Any]:
     """[count, SHA-256 over every record's pixels and label, in order] of rows with `image` and `label`."""
     hashed, count = hashlib.sha256(), 0
     for row in rows:
-        hashed.update(pixels(row["image"]) + bytes([int(row["label"])]))
+        hashed.update(content(row["image"]) + bytes([int(row["label"])]))
         count += 1
     return [count, hashed.hexdigest()]
 
@@ -165,13 +159,7 @@ def digest_arrays(images: Any, labels: Any) -> list[Any]:
 
 def fingerprint(dataset: Any) -> dict[str, Any]:
     """Split -> [count, SHA-256 of the stored records], of a prepared `DatasetDict`. Fast: it decodes no image."""
-    found = {}
-    for split, rows in dataset.items():
-        hashed = hashlib.sha256()
-        for row in stored(rows):
-            hashed.update(row["image"]["bytes"] + bytes([row["label"]]))
-        found[split] = [len(rows), hashed.hexdigest()]
-    return found
+    return {split: digest(stored(rows), lambda image: image["bytes"]) for split, rows in dataset.items()}
 
 
 @contextlib.contextmanager
