@@ -102,6 +102,12 @@ def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     before = datasets.load.dataset_module_factory
     registry.register()
     assert datasets.load.dataset_module_factory is before
+    for module in (datasets.load, datasets.inspect):
+        monkeypatch.setattr(module, "dataset_module_factory", lambda *args, **kwargs: (args, kwargs))
+    registry.register()
+    for module in (datasets.load, datasets.inspect):
+        assert module.dataset_module_factory("other", "main", data_dir="d") == (("other", "main"), {"data_dir": "d"})
+        assert module.dataset_module_factory("mnist_idx", "main").module_path == "mnist_idx.mnist_idx"
     monkeypatch.delattr(datasets.load, "dataset_module_factory")  # as a future version may
     with pytest.raises(ImportError, match=r"datasets \d+\..*MnistIdx\(\)"):
         registry.register()

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import crafted
 import fsspec
@@ -54,11 +55,8 @@ def test_folders(tmp_path: Path, monkeypatch: Patch) -> None:
         assert [member.name for member in list_folder(folder)] == [f"{folder}/{name}" for name in names]
     for other in (f"{tmp_path}/a", f"{tmp_path}/nowhere", "memory:///a_folder/x", "http://127.0.0.1/folder/"):
         assert list_folder(other) is None
-
-    def scandir(path: str) -> None:
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    denied = PermissionError(13, "Permission denied", str(tmp_path))
+    monkeypatch.setattr(os, "scandir", mock.Mock(side_effect=denied))
     with pytest.raises(TransferError, match=f"{tmp_path}: cannot be read: Permission denied"):
         list_folder(str(tmp_path))
 
@@ -164,8 +162,6 @@ TRICKS = {
     "size beyond the file": tar_of(b"0", crafted.octal(1 << 40)),
     "size beyond any file": tar_of(b"0", b"\x80" + b"\x7f" * 11),
     "negative size": tar_of(b"0", b"\xff" * 12),
-    "signed size": tar_of(b"0", b"-0000001000\0"),
-    "size that is no number": tar_of(b"0", b"zzzzzzzzzzz\0"),
     "zip member without a name": zip_with(ENTRY, 46, 0),
     "encrypted zip": zip_with(ENTRY, 8, 1),
     "zip of another method": zip_with(ENTRY, 0, ord("P"), zipfile.ZIP_BZIP2),

@@ -5,18 +5,9 @@ import re
 import datasets
 import numpy as np
 import pytest
-from idx_files import random_images
 
-from mnist_idx.arrow import array_column, check_classes, label_columns, make_features
+from mnist_idx.arrow import check_classes, label_columns, make_features
 from mnist_idx.idx import IdxError
-
-
-def test_array_columns_of_non_contiguous_images() -> None:
-    images = random_images(5, 6, 7).swapaxes(1, 2)
-    column = array_column(images)
-    column.validate(full=True)
-    np.testing.assert_array_equal(column.to_pylist(), images)
-    assert len(array_column(images[:0])) == 0
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
@@ -38,7 +29,6 @@ def test_features_of_images() -> None:
         ((28, 28), "uint8", False, datasets.Image()),
         ((28, 28), "int16", True, datasets.Array2D((28, 28), "int16")),
         ((0, 28), "uint8", True, datasets.Array2D((0, 28), "uint8")),
-        ((2, 3, 4, 5, 6), "uint8", True, datasets.Array5D((2, 3, 4, 5, 6), "uint8")),
         ((784,), "uint8", True, datasets.Sequence(datasets.Value("uint8"), length=784)),
     ):
         assert make_features("file", shape, dtype, None, 0, as_array) == {"image": feature}

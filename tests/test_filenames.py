@@ -132,6 +132,14 @@ def test_ambiguous_names_are_listed(names: list[str]) -> None:
     assert ", ".join(names[:20]) + (" and 5 more." if names[20:] else ".") in str(error.value)
 
 
+def test_unusable_members_are_named() -> None:
+    images, labels = in_tar(*FOUR[:2])
+    link = labels._replace(problem="found a link")
+    for members, problem in (([labels], "no images"), ([images, link], "found a link")):
+        with pytest.raises(IdxError, match=rf"train-labels-idx1-ubyte in set\.tar: .*{problem}"):
+            find_splits(members)
+
+
 LETTERS, DIGITS = ([f"gzip/emnist-{which}-{name}" for name in FOUR] for which in ("letters", "digits"))
 
 

@@ -1,6 +1,7 @@
 """The IDX format: what is read, what is refused."""
 
 import io
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxError, read_header, read_records
+from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxError, read_fully, read_header, read_records
 
 # From the description of the format, not from the code: the byte for each element type.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -70,6 +71,13 @@ def test_errors_say_what_was_found() -> None:
     ):
         with pytest.raises(IdxError, match=rf"^file\.idx: .*{found}"):
             read(content)
+
+
+def test_memory_grows_with_the_bytes_that_arrive() -> None:
+    for size, pieces, requests in ((7, [b"abc", b"defg"], [7, 4]), (1 << 40, [b"abc", b"defg", b""], [1 << 20] * 3)):
+        stream = mock.Mock(**{"read.side_effect": pieces})
+        assert read_fully(stream, size) == b"abcdefg"
+        assert [call.args[0] for call in stream.read.call_args_list] == requests
 
 
 def test_what_idx_cannot_hold_is_refused() -> None:

@@ -64,6 +64,13 @@ def test_long_names_stay_within_their_column(length: int) -> None:
     assert (caption(sheet, 0) < 100).any()
 
 
+def test_a_frame_shows_where_a_white_image_ends() -> None:
+    pixels = np.asarray(contact_sheet(np.full((1, 28, 28), 255, np.uint8), cell=28))
+    frame = np.argwhere((pixels != 255).any(axis=2))
+    assert len(frame) == 4 * 29
+    assert (frame.max(axis=0) - frame.min(axis=0)).tolist() == [29, 29]
+
+
 def test_odd_shapes() -> None:
     for shape in (1, 1, 1), (3, 50, 50), (3, 28, 1), (2, 513, 3), (2, 3, 513), (1, 600, 400, 3), (26, 28, 28):
         sheet = contact_sheet(np.full(shape, 90, dtype=np.uint8), np.arange(shape[0]))
