@@ -233,12 +233,16 @@ if __name__ == "__main__":
 """
 
 
+def run_program(folder: Path, *argv: str) -> Any:
+    command = [sys.executable, "-m", "mnist_idx", "run", *argv]
+    env = {**os.environ, "HF_HOME": str(folder / "hf_home"), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("form", [["scripts/program.py"], ["-m", "scripts.program"]], ids=" ".join)
 def test_run_a_program_that_never_imports_the_package(form: list[str], tmp_path: Path) -> None:
     write_archive(tmp_path, {"scripts/program.py": PROGRAM.encode()})
-    command = [sys.executable, "-m", "mnist_idx", "run", *form, "--epochs", "3", "-m"]
-    env = {**os.environ, "HF_HOME": str(tmp_path / "hf_home"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    done = run_program(tmp_path, *form, "--epochs", "3", "-m")
     assert done.stdout == "1000 ['--epochs', '3', '-m']\n", done.stderr
     assert done.returncode == 3
 
@@ -257,3 +261,22 @@ def test_run_in_this_process(workplace: Path, monkeypatch: Patch, capsys: Capsys
         assert "mnist-idx: " not in printed
     assert main(["run", "nowhere.py"]) == 1
     assert "nowhere.py: no such program" in capsys.readouterr().err
+
+
+SPAWNING = """
+from datasets import load_dataset
+from torch.utils.data import DataLoader
+if __name__ == "__main__":
+    stream = load_dataset("mnist_idx", "tiny", split="test", streaming=True, num_shards=2, as_array=True)
+    loader = DataLoader(stream.with_format("torch"), batch_size=50, num_workers=2, multiprocessing_context="spawn")
+    print(sorted(int(label) for batch in loader for label in batch["label"]))
+"""
+
+
+@pytest.mark.beyond
+def test_run_a_program_whose_workers_are_spawned(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
+    (tmp_path / "program.py").write_text(SPAWNING)
+    done = run_program(tmp_path, "program.py")
+    _, labels = mnist_idx.load_arrays("mnist_idx", "tiny", split="test")
+    assert done.stdout == f"{sorted(labels.tolist())}\n", done.stderr  # type: ignore[union-attr]
