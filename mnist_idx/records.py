@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import weakref
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -160,14 +161,10 @@ class ReaderPool:
     def __init__(self, download_config: Any = None) -> None:
         self._config = download_config
         self._splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], Mapping[str, SeekPoints]]] = {}
+        weakref.finalize(self, _close_readers, self._splits)  # earlier than `__del__`, whose order in a cycle is open
 
     def __reduce__(self) -> Any:
         return ReaderPool, (self._config,)
-
-    def __del__(self) -> None:
-        for (process, _), (parked, _) in self._splits.items():
-            for reader in parked if process == os.getpid() else ():
-                reader.close()
 
     @contextmanager
     def borrow(self, files: SplitFiles) -> Iterator[SplitReader]:
@@ -182,6 +179,12 @@ class ReaderPool:
         parked.append(reader)
         while len(parked) > MAX_PARKED:
             parked.pop(0).close()
+
+
+def _close_readers(splits: dict[tuple[int, SplitFiles], Any]) -> None:
+    for (process, _), (parked, _) in splits.items():
+        for reader in parked if process == os.getpid() else ():
+            reader.close()
 
 
 def prefetch(items: Generator[T, None, None], depth: int = PREFETCH_DEPTH) -> Iterator[T]:
