@@ -23,13 +23,17 @@ HEADER_REQUEST = 4 << 10  # holds a tar header, and the headers of the small mem
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, ValueError, RuntimeError, OverflowError, IndexError, OSError)
 
 
-def list_members(path: str, config: Any = None, name: str | None = None) -> list[Member]:
-    """List the members of a tar, a zip or a folder, or a single file, which is called `name`, by default by its path.
+def list_members(path: str, config: Any = None) -> list[Member]:
+    """List the members of a tar, a zip or a folder, or a single file. Those that cannot be read have a `problem`."""
+    folder = list_folder(path, config)
+    return list_archive(path, config) if folder is None else folder
 
-    Only a compressed tar is read to its end. Members that cannot be read have a `problem`.
+
+def list_archive(path: str, config: Any = None, name: str | None = None) -> list[Member]:
+    """List the members of a tar or a zip, or a single file, which is called `name`, by default by its path.
+
+    Only a compressed tar is read to its end.
     """
-    if (folder := list_folder(path, config)) is not None:
-        return folder
     with open_file(path, config, max_request=HEADER_REQUEST) as file:
         compression = detect_compression(file)
         stream = DecompressedFile(file, compression, path) if compression else file
@@ -111,6 +115,7 @@ def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None
     directory = _Directory(stream, path)
     tar = tarfile.TarFile(fileobj=directory)
     members: list[Member] = []
+    targets: dict[str, Member] = {}  # of hard links, by name
     skipped = 0
     for count, info in enumerate(tar):
         if info.size < 0:
@@ -125,13 +130,13 @@ def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None
         if info.isdir():
             continue
         member = Member(path, info.name, info.offset_data, info.size, file_size, compression)
-        link = os.path.normpath(info.linkname) if info.islnk() else None
-        targets = [other for other in members if os.path.normpath(other.name) == link]
-        if targets:
-            member = targets[-1]._replace(name=info.name)
+        target = targets.get(os.path.normpath(info.linkname)) if info.islnk() else None
+        if target is not None:
+            member = target._replace(name=info.name)
         elif not info.isreg() or info.issparse():
             kind = "a link" if info.islnk() or info.issym() else "a sparse file or a device"
             member = member._replace(problem=f"found {kind}, expected a file. Pack the archive without it.")
+        targets[os.path.normpath(info.name)] = member
         members.append(member)
     directory.seek(tar.offset)
     # `tarfile` stops at whatever is not a header.

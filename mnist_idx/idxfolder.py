@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from .archive import list_folder, list_members
+from .archive import list_archive, list_folder
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
 from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
@@ -90,7 +90,7 @@ class IdxFolder(IdxBuilder):
         if (folder := list_folder(path, self.download_config)) is not None:
             return folder
         try:
-            return list_members(self._fetch(dl_manager, path), self.download_config, name=path)
+            return list_archive(self._fetch(dl_manager, path), self.download_config, name=path)
         except IdxError as error:
             evict(self._downloads, error)
             raise

@@ -100,8 +100,8 @@ class Mirrors:
                 raise IdxError(f"{self.sources[number].url}: found {names}, expected {file.name} of {self.title}.")
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
-            digests = {"sha256": file.sha256, "content_sha256": file.content_sha256}
-            return found[-1]._replace(size=size, published_size=file.size, **digests)  # type: ignore[arg-type]
+            known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)
+            return known._replace(size=size, published_size=file.size)
 
         return {
             name: SplitFiles(find(split.images), find(split.labels), split.num_records, number, failures)

@@ -111,7 +111,7 @@ def prepared(mnist_tar: Path, mnist_arrays: Arrays, tmp_path_factory: pytest.Tem
     """The fingerprint of the prepared dataset, once it has been compared with the archive."""
     import datasets
 
-    import mnist_idx  # noqa: F401
+    import mnist_idx  # noqa: F401  (registers the name)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_IDX_MIRROR", str(mnist_tar))

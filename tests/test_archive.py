@@ -17,7 +17,7 @@ from http_server import Server
 from idx_files import make_tar, random_images, to_idx, write_archive
 
 from mnist_idx import archive
-from mnist_idx.archive import list_folder, list_members
+from mnist_idx.archive import list_archive, list_folder, list_members
 from mnist_idx.idx import IdxError, TransferError, read_fully
 from mnist_idx.storage import Member, open_member
 
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 def read_all(file: Path, name: str | None = None) -> dict[str, bytes]:
     contents = {}
-    for member in list_members(str(file), name=name):
+    for member in list_archive(str(file), name=name) if name else list_members(str(file)):
         with open_member(member) as stream:
             contents[member.name] = bytes(read_fully(stream, 1 << 20))
     return contents

@@ -14,7 +14,6 @@ from typing import Any
 from .. import __version__
 from ..catalog import DATASETS
 
-CONFIGS = tuple(DATASETS)
 # Advice of the library that the command line has other words for, or no use.
 PHRASES = {
     r"[A-Z][^.:]*: data_files=\{.*?\}\.": "Name the files as MNIST's, or move each split to a folder of its own.",
@@ -86,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added.add_argument
 
-    names = ", ".join(CONFIGS)
+    names = ", ".join(DATASETS)
     source = argparse.ArgumentParser(add_help=False)
     add = source.add_argument
     what = f"a config ({names}), or the path or URL of IDX files (default: mnist)"
@@ -95,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     configs = argparse.ArgumentParser(add_help=False)
     add = configs.add_argument
     which = f"{names}; may be repeated (default: mnist and subset)"
-    add("--config", action="append", choices=CONFIGS, metavar="CONFIG", help=which)
+    add("--config", action="append", choices=DATASETS, metavar="CONFIG", help=which)
     add("--num-samples", type=int, metavar="N", help="of subset: most records per split (default: 100)")
     add("--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)")
     add("--sampling", choices=("first", "uniform"), help="of subset: the first records, or any (default: first)")
@@ -152,10 +151,10 @@ def size(text: str) -> tuple[int, int]:
 
 
 def check_source(source: str, prefix: str | None) -> None:
-    if source in CONFIGS and prefix is not None:
+    if source in DATASETS and prefix is not None:
         raise ValueError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
-    if source not in CONFIGS and "://" not in source and not os.path.exists(source):
-        raise ValueError(f"{source}: no such file, folder or config. The configs are {', '.join(CONFIGS)}.")
+    if source not in DATASETS and "://" not in source and not os.path.exists(source):
+        raise ValueError(f"{source}: no such file, folder or config. The configs are {', '.join(DATASETS)}.")
 
 
 def preview(
@@ -171,7 +170,7 @@ def preview(
     check_source(source, prefix)
     if num < 1:
         raise ValueError(f"--num {num}: expected at least 1.")
-    if source in CONFIGS and split not in DATASETS["mnist"].splits:
+    if source in DATASETS and split not in DATASETS["mnist"].splits:
         raise ValueError(f"--split {split}: expected train or test.")
     name = Path(source if "://" in source else os.path.abspath(source)).name
     output = output or Path(re.sub(r"(\.(tar|tgz|zip|gz|bz2|xz)|\?).*", "", name) + ".png")
@@ -181,8 +180,8 @@ def preview(
 
     from .preview import contact_sheet, summarize, text_sheet
 
-    path = "mnist_idx" if source in CONFIGS else "idxfolder"
-    options = {"name": source} if source in CONFIGS else {"data_dir": source, "prefix": prefix, "as_array": True}
+    path = "mnist_idx" if source in DATASETS else "idxfolder"
+    options = {"name": source} if source in DATASETS else {"data_dir": source, "prefix": prefix, "as_array": True}
     splits = load_dataset(path, **options)
     if split not in splits:
         raise ValueError(f"--split {split}: expected one of {', '.join(splits)}.")

@@ -14,7 +14,7 @@ import datasets
 import idx2numpy
 import numpy as np
 from peers import MEMBERS, Stock
-from peers import floor as prepare_floor  # noqa: F401
+from peers import floor as prepare_floor  # noqa: F401  (a task, found by its name)
 
 import mnist_idx
 
