@@ -1,7 +1,9 @@
 """Arrays → PNG files: compressed to keep them, uncompressed to read them at once."""
 
+import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from zlib_ng import zlib_ng
@@ -16,42 +18,40 @@ STORED_BYTES = (1 << 16) - 1  # most that deflate stores in one block
 def encode_png(images: np.ndarray) -> list[bytes]:
     """Encode images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)` without empty dimensions, as PNG files."""
     start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
-    count, size = lines.shape
-    pixels = lines.reshape(-1).data
     # Setting up a window costs more than filling it with a small image.
-    window = SMALL_WINDOW if size <= 1 << SMALL_WINDOW else LARGE_WINDOW
+    window = SMALL_WINDOW if lines.shape[1] <= 1 << SMALL_WINDOW else LARGE_WINDOW
     compress, crc32, pack = zlib_ng.compress, zlib_ng.crc32, struct.Struct(">I").pack
     files = []
-    for first in range(0, count * size, size):
-        data = b"IDAT" + compress(pixels[first : first + size], LEVEL, window)
+    for line in lines:
+        data = b"IDAT" + compress(line, LEVEL, window)
         files.append(b"".join((start, pack(len(data) - 4), data, pack(crc32(data)), end)))
     return files
 
 
 def store_png(images: np.ndarray) -> np.ndarray:
     """Encode images as PNG files without compression, uint8 `(k, length)`. It takes a seventh of the time."""
-    lines = _lines(images)
+    start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
     count, size = lines.shape
-    pieces = [min(STORED_BYTES, size - first) for first in range(0, size, STORED_BYTES)]
-    start, end = _start(images), _chunk(b"IEND", b"")
-    head = start + struct.pack(">I4s2s", 2 + 5 * len(pieces) + size + 4, b"IDAT", b"\x78\x01")
-    files = np.empty((count, len(head) + 5 * len(pieces) + size + 8 + len(end)), np.uint8)
-    files[:, : len(head)] = np.frombuffer(head, np.uint8)
-    position, done = len(head), 0
-    for piece in pieces:
-        last = done + piece == size
-        files[:, position : position + 5] = np.frombuffer(struct.pack("<BHH", last, piece, piece ^ 0xFFFF), np.uint8)
-        files[:, position + 5 : position + 5 + piece] = lines[:, done : done + piece]
-        position, done = position + 5 + piece, done + piece
-    pixels = lines.reshape(-1).data
-    sums = (zlib_ng.adler32(pixels[first : first + size]) for first in range(0, count * size, size))
-    files[:, position : position + 4] = _big_endian(sums, count)
-    content, length, chunk_size = files.reshape(-1).data, files.shape[1], position - len(start)
-    chunks = range(len(start) + 4, count * length, length)
-    sums = (zlib_ng.crc32(content[first : first + chunk_size]) for first in chunks)
-    files[:, position + 4 : position + 8] = _big_endian(sums, count)
-    files[:, position + 8 :] = np.frombuffer(end, np.uint8)
+    num_blocks = math.ceil(size / STORED_BYTES)
+    head = start + struct.pack(">I4s2s", 2 + 5 * num_blocks + size + 4, b"IDAT", b"\x78\x01")
+    columns = [_repeat(head, count)]
+    for first in range(0, size, STORED_BYTES):
+        block = lines[:, first : first + STORED_BYTES]
+        length = block.shape[1]
+        columns += [_repeat(struct.pack("<BHH", first + length == size, length, length ^ 0xFFFF), count), block]
+    columns += [_checksums(zlib_ng.adler32, lines), _repeat(bytes(4) + end, count)]
+    files = np.hstack(columns)
+    files[:, -16:-12] = _checksums(zlib_ng.crc32, files[:, len(start) + 4 : -16])
     return files
+
+
+def _repeat(content: bytes, count: int) -> np.ndarray:
+    return np.broadcast_to(np.frombuffer(content, np.uint8), (count, len(content)))
+
+
+def _checksums(function: Callable[[Any], int], rows: np.ndarray) -> np.ndarray:
+    """The checksum of each row, big-endian, uint8 `(k, 4)`."""
+    return np.array([function(row) for row in rows], ">u4").view(np.uint8).reshape(len(rows), 4)
 
 
 def _start(images: np.ndarray) -> bytes:
@@ -63,16 +63,9 @@ def _start(images: np.ndarray) -> bytes:
 
 def _lines(images: np.ndarray) -> np.ndarray:
     """The pixels as PNG has them, `(k, bytes of an image)`: each row after a byte that names its filter, 0 for none."""
-    count, rows = images.shape[:2]
-    pixels = images.reshape(count, rows, int(np.prod(images.shape[2:])))
-    lines = np.empty((count, rows, 1 + pixels.shape[2]), np.uint8)
-    lines[:, :, 0] = 0
-    lines[:, :, 1:] = pixels
+    count, rows, *rest = images.shape
+    lines = np.pad(images.reshape(count, rows, math.prod(rest)), ((0, 0), (0, 0), (1, 0)))
     return lines.reshape(count, rows * lines.shape[2])
-
-
-def _big_endian(numbers: Iterable[int], count: int) -> np.ndarray:
-    return np.fromiter(numbers, np.uint32, count).astype(">u4").view(np.uint8).reshape(count, 4)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
