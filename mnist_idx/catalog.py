@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class File(NamedTuple):
-    name: str  # without the suffix of the compression
+    name: str  # without .gz
     size: int  # bytes of the compressed file
     sha256: str  # of the compressed file
     content_sha256: str = ""  # of the decompressed content, where known
@@ -25,7 +25,6 @@ class Split(NamedTuple):
 class Source(NamedTuple):
     url: str  # of an archive, or, with a final slash, of a folder of single files. A path is relative to this package
     size: int  # bytes to download
-    suffix: str = ".gz"  # of single files
 
 
 class PublishedDataset(NamedTuple):
@@ -98,10 +97,6 @@ CONTENT_SHA256 = {  # where it is known
     "tiny/train-labels-idx1-ubyte": "895f65588e45d05babf0b5fa7aee2a0d782d8143b40b5764e596df91bc9dddeb",
     "tiny/t10k-images-idx3-ubyte": "cefe86a05637f831a20aef251bd9db19004a2c986ec848d345c40ffd09264afc",
     "tiny/t10k-labels-idx1-ubyte": "181dda88fbf8032cf747bf0766ad9d035b6bb747997214d834eb8d2f33a72210",
-    "fashion_mnist/train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "fashion_mnist/t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    "qmnist/qmnist-train-labels-idx2-int": "bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
-    "qmnist/qmnist-test-labels-idx2-int": "92d0ccb8c25f9c6534270fb4be7e1d24a1c6d315edfc8a638bfbd31c70f362dd",
 }
 FILES = {
     path: File(path.partition("/")[2], int(size), sha256, CONTENT_SHA256.get(path, ""))

@@ -86,7 +86,7 @@ class Mirrors:
         if not (is_remote(source.url) and source.url.endswith("/")):
             return {"": source.url}
         files = [file for split in self.dataset.splits.values() for file in (split.images, split.labels)]
-        return {file.name: f"{source.url}{file.name}{source.suffix}" for file in files}
+        return {file.name: f"{source.url}{file.name}.gz" for file in files}
 
     def _match(self, paths: dict[str, str], number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
         members = [Member(path, name) for name, path in paths.items()]

@@ -36,8 +36,8 @@ Mirror = Callable[[Any], None]
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def use_sources(patch: Patch, *urls: str, suffix: str = ".gz") -> None:
-    sources = tuple(catalog.Source(url, 204_800, suffix) for url in urls)
+def use_sources(patch: Patch, *urls: str) -> None:
+    sources = tuple(catalog.Source(url, 204_800) for url in urls)
     patch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=sources))
 
 
@@ -142,20 +142,20 @@ def test_a_mirror_is_for_mnist_alone(mirror: Mirror, tmp_path: Path) -> None:
         assert published_mirrors(name).sources[0].url == str(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("prepared", ".gz"), ("streamed", ".gz"), ("arrays", "")])
-def test_single_files(mode: str, suffix: str, serve: Any, tmp_path: Path, monkeypatch: Patch, caplog: Caplog) -> None:
-    files = {f"/mnist/{name.removesuffix('.gz')}{suffix}": content for name, content in FILES.items()}
+@each_mode
+def test_single_files(mode: str, serve: Any, tmp_path: Path, monkeypatch: Patch, caplog: Caplog) -> None:
+    files = {f"/mnist/{name}": content for name, content in FILES.items()}
     _, _, images, labels = files
     lacking = {path: content for path, content in files.items() if path != labels}
     # The size tells another file apart, before the first record.
     servers = [serve(files) for files in ({}, lacking, {**files, images: gzip.compress(other(IMAGES))}, files)]
     urls = [server.url("/mnist/") for server in servers]
-    use_sources(monkeypatch, *urls, suffix=suffix)
+    use_sources(monkeypatch, *urls)
     assert_same(load(mode, tmp_path), ARRAYS)
     warned = " ".join(record.getMessage() for record in caplog.records)
     assert [url in warned for url in urls] == [True] * 4  # the last one as the next to try
     servers[3].forget()
-    use_sources(monkeypatch, urls[3], suffix=suffix)
+    use_sources(monkeypatch, urls[3])
     assert len(list(datasets.load_dataset("mnist_idx", split="test", streaming=True))) == 200
     assert {request.path for request in servers[3].requests} == {images, labels}
 

@@ -234,11 +234,12 @@ def test_other_datasets_have_cards_of_their_own(name: str, tmp_path: Path, monke
     metadata, text = check_card({path: (folder / path).read_bytes() for path in tree(folder)})
     title = published.description.partition(":")[0]
     assert (metadata["license"], metadata["pretty_name"]) == (published.license, title)
-    said = [published.homepage, published.citation, published.description, published.license, "| all | 1,000 | 200 |"]
+    said = [published.homepage, published.citation, published.description, published.license, "train: 1,000 records"]
     said.append(f'load_dataset("user/mnist_idx", "{name}")')
-    train, test = (np.bincount(load_arrays("mnist_idx", "tiny", split=s)[1], minlength=62) for s in ("train", "test"))  # type: ignore[arg-type]
-    said += [f"| `{label}` | {train[n]} | {test[n]} |" for n, label in enumerate(published.class_names)]
-    assert [missing for missing in said if missing not in text] == []
+    counts = np.bincount(load_arrays("mnist_idx", "tiny", split="test")[1])  # type: ignore[arg-type]
+    names = published.class_names[:10]
+    said.append(", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True) if count))
+    assert [missing for missing in said if missing not in text and missing not in text.replace("\n ", "")] == []
 
 
 def test_wrong_arguments(hub: HubServer, tmp_path: Path) -> None:

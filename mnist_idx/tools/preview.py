@@ -1,6 +1,7 @@
 """Images for people to look at: a contact sheet, or text for a terminal."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -91,25 +92,17 @@ def text_sheet(source: Any, num: int) -> str:
     return "\n\n".join(drawn) or "no records"
 
 
-def count_classes(dataset: Dataset) -> dict[str, int]:
-    """Records per class, in the order of the classes; classes without records are left out."""
-    names = dataset.features["label"].names
-    counts = np.bincount(dataset.data.column("label").to_numpy(), minlength=len(names))
-    return {name: int(count) for name, count in zip(names, counts, strict=True) if count}
-
-
 def summarize(splits: Mapping[str, Dataset], width: int) -> str:
     """The description of a dataset, and of each split its size and its classes, in lines of at most `width`."""
     lines = [next(iter(splits.values())).info.description]
     for split, dataset in splits.items():
         shape = "x".join(map(str, np.shape(dataset[0]["image"]))) if len(dataset) else "nothing"
         lines.append(f"{split}: {len(dataset):,} records of {shape}")
-        counts = count_classes(dataset) if "label" in dataset.features else {}
-        cells = [f"  {name}: {count:,}" for name, count in counts.items()]
-        longest = max(map(len, cells), default=1)
-        columns = max(1, width // longest)
-        for start in range(0, len(cells), columns):
-            lines.append("".join(cell.ljust(longest) for cell in cells[start : start + columns]).rstrip())
+        if "label" in dataset.features:
+            counts = np.bincount(dataset.data.column("label").to_numpy())
+            names = dataset.features["label"].int2str(range(len(counts)))
+            classes = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count)
+            lines += textwrap.wrap(classes, width, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
 

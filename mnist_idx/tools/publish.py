@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
@@ -20,12 +20,14 @@ from ..catalog import DATASETS, MNIST
 from ..idx import IdxError, TransferError
 from ..mnist_idx import MnistIdx
 from ..remote import explain
-from .preview import contact_sheet, count_classes
+from .preview import contact_sheet, summarize
 from .staged import staged
 
 README, PREVIEW = "README.md", "preview.png"
-# The first records of a stream arrive soon, and all of them take few requests.
-ROW_GROUP = 1000
+# Row groups of this size: the first records of a stream arrive soon, and all of them take few requests. No image occurs
+# twice: a dictionary of them would save nothing.
+PARQUET_OPTIONS = {"row_group_size": 1000, "use_dictionary": ["label"], "write_page_index": True}
+CARD_WIDTH = 100  # characters
 # The Parquet files of this package, whichever push they are from.
 OWN_FILE = re.compile(rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet")
 # The bases of the client's own error include that of its HTTP library, which differs between versions.
@@ -61,7 +63,6 @@ def export(folder: str | os.PathLike[str], configs: Configs = ("mnist", "subset"
     Raises:
         IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be written.
     """
-    _check_names(configs)
     with staged(folder, overwrite, _obstacle) as path:
         _build(path, _create_builders(configs, path))
     return Path(folder).expanduser().absolute()
@@ -133,21 +134,17 @@ def push_to_hub(
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
 
 
-def _check_names(configs: Configs) -> list[str]:
-    """The names of the configs, the default one first."""
+def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
+    """Check the configs. Returns their builders, the default one first."""
     names = [configs] if isinstance(configs, str) else list(configs)
     if not names or not set(names) <= set(DATASETS):
         expected = f"expected one or more of {', '.join(DATASETS)}"
         raise IdxError(f'configs={names}: {expected}. For others: load_dataset("idxfolder", …).push_to_hub(…).')
     if len({DATASETS[name].homepage for name in names}) > 1:
         raise IdxError(f"{', '.join(names)}: different datasets, with licenses of their own. Publish them one by one.")
-    return [name for name in DATASETS if name in names]
-
-
-def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
-    """Check the options. The cache, beside the folder, is a new one: all data is verified now."""
-    cache, options = str(folder.with_name("cache")), configs if isinstance(configs, Mapping) else {}
-    return {n: MnistIdx(config_name=n, cache_dir=cache, **options.get(n, {})) for n in _check_names(configs)}
+    options = configs if isinstance(configs, Mapping) else {}
+    cache = str(folder.with_name("cache"))  # A new one: all data is verified now.
+    return {n: MnistIdx(config_name=n, cache_dir=cache, **options.get(n, {})) for n in DATASETS if n in names}
 
 
 def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
@@ -159,7 +156,8 @@ def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
         prepared[name] = builder.as_dataset()
         (folder / name).mkdir(parents=True)
         for split, dataset in prepared[name].items():
-            _write_parquet(dataset, folder / name / f"{split}-00000-of-00001.parquet")
+            table = dataset.with_format("arrow")[:].cast(dataset.features.arrow_schema)
+            pq.write_table(table, folder / name / f"{split}-00000-of-00001.parquet", **PARQUET_OPTIONS)
         layout[name] = {"data_files": [{"split": split, "path": f"{name}/{split}-*"} for split in prepared[name]]}
         builder.info.download_size = sum(path.stat().st_size for path in (folder / name).iterdir())
         infos[name] = builder.info
@@ -174,15 +172,6 @@ def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def _write_parquet(dataset: Dataset, path: Path) -> None:
-    schema = dataset.features.arrow_schema
-    # No image occurs twice: a dictionary of them would save nothing.
-    options = {"compression": "snappy", "use_dictionary": ["label"], "write_page_index": True}
-    with pq.ParquetWriter(path, schema, **options) as writer:
-        for table in dataset.with_format("arrow").iter(ROW_GROUP):
-            writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
-
-
 def _card(prepared: Mapping[str, DatasetDict]) -> str:
     first, info = next((name, splits["train"].info) for name, splits in prepared.items())
     if info.homepage == MNIST.homepage:
@@ -191,16 +180,10 @@ def _card(prepared: Mapping[str, DatasetDict]) -> str:
         paths = [folder / "dataset_card.md" for folder in (package, package.parent)]
         card = (paths[0] if paths[0].is_file() else paths[1]).read_text(encoding="utf-8")
         return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
-    sections = ""
-    for name, splits in prepared.items():
-        counts = {split: count_classes(dataset) for split, dataset in splits.items()}
-        sections += f"## {name}\n\n{splits['train'].info.description}\n\n"
-        sections += f"| class | {' | '.join(counts)} |\n|---|{'---:|' * len(counts)}\n"
-        for label in splits["train"].features["label"].names:
-            sections += f"| `{label}` | {' | '.join(f'{count.get(label, 0):,}' for count in counts.values())} |\n"
-        sections += f"| all | {' | '.join(f'{len(dataset):,}' for dataset in splits.values())} |\n\n"
     template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
-    return template.format(**vars(info), title=info.description.partition(":")[0], first=first, sections=sections)
+    summaries = [f"## {name}\n\n```text\n{summarize(splits, CARD_WIDTH)}\n```\n\n" for name, splits in prepared.items()]
+    title = info.description.partition(":")[0]
+    return template.format(**vars(info), title=title, first=first, summaries="".join(summaries))
 
 
 def _obstacle(target: Path) -> str:

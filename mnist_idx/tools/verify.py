@@ -85,16 +85,12 @@ def _verify_file(member: Member, split: str, role: str) -> FileReport:
                 pass
             while stored.read(CHUNK_BYTES):  # the checksum of a zip also covers what follows the compressed data
                 pass
-        report = report._replace(sha256=content.hexdigest())
         digests = {content.hexdigest(), stored.hexdigest()}
         for name, dataset in DATASETS.items():
             files = [file for split in dataset.splits.values() for file in (split.images, split.labels)]
-            if any(digests & {file.sha256, file.content_sha256} for file in files):
-                return report._replace(known=name)
-        if not member.sha256:
-            return report
-        problem = f"{member.title}: found sha256 {report.sha256}. It is not the published file: fetch it again."
-        return report._replace(problem=problem)
+            if not report.known and any(digests & {file.sha256, file.content_sha256} for file in files):
+                report = report._replace(known=name)
+        return report._replace(sha256=content.hexdigest())
     except TransferError:
         raise
     except IdxError as error:

@@ -1,5 +1,6 @@
 """Write an image dataset as IDX files: a folder of them, or a tar."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -211,22 +212,18 @@ def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype:
 
 
 def _to_labels(values: Any, position: int, title: str) -> np.ndarray:
-    """Labels as int32, (k,) or (k, parts)."""
-    if not len(values) or _are_labels(values):
-        return np.asarray(values).astype(np.int32)
-    number = next((n for n, value in enumerate(values) if not _are_labels(value)), 0)
+    """Labels as int32, (k,) or (k, parts). `position` is the number of the first record."""
+    with contextlib.suppress(ValueError):  # raised by lists of different lengths
+        labels = np.asarray(values)
+        is_integral = labels.ndim < 3 and labels.dtype.kind in "biu"
+        if not len(labels) or (is_integral and (labels.astype(np.int32) == labels).all()):
+            return labels.astype(np.int32)
+    for number in range(len(values) if len(values) > 1 else 0):  # the error names the record
+        _to_labels(values[number : number + 1], position + number, title)
     raise IdxError(
-        f"{title}, record {position + number} has the label {values[number]}, expected integers of at most 32 bits, as "
-        "many as other records have. Filter records without a label out; class_encode_column(…) numbers names."
+        f"{title}, record {position} has the label {values[0]}, expected integers of at most 32 bits, as many as other "
+        "records have. Filter records without a label out; class_encode_column(…) numbers names."
     )
-
-
-def _are_labels(values: Any) -> bool:
-    try:
-        array = np.asarray(values)
-    except ValueError:  # lists of different lengths
-        return False
-    return array.ndim < 3 and array.dtype.kind in "biu" and bool((array.astype(np.int32) == array).all())
 
 
 def _write_file(
