@@ -6,8 +6,6 @@ import tarfile
 import zipfile
 from typing import Any
 
-from datasets.utils import tqdm
-
 from .compression import DecompressedFile, WrappedFile, detect_compression
 from .idx import IdxError, Stream, read_fully
 from .remote import file_system, is_remote, retry
@@ -17,7 +15,6 @@ from .storage import Member, open_file, translated
 MAX_MEMBERS = 1000
 MAX_DIRECTORY_BYTES = 2 << 20
 MAX_SKIPPED_BYTES = 4 << 30
-SKIP_CHUNK = 16 << 20
 HEADER_REQUEST = 4 << 10  # holds a tar header, and the headers of the small members that follow it
 # What `tarfile` and `zipfile` raise on damaged archives.
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, ValueError, RuntimeError, OverflowError, IndexError, OSError)
@@ -92,7 +89,6 @@ class _Directory(WrappedFile):
         super().__init__(file)
         self._path = path
         self._rest = MAX_DIRECTORY_BYTES
-        self._bar = tqdm(desc=f"Listing {os.path.basename(path)}", unit="B", unit_scale=True, delay=2, leave=False)
 
     def read(self, size: int = -1, /) -> bytes:
         data = bytes(read_fully(self._file, min(size, self._rest + 1) if size >= 0 else self._rest + 1))
@@ -101,13 +97,6 @@ class _Directory(WrappedFile):
             found = f"the names and sizes of its members take more than {MAX_DIRECTORY_BYTES:,} bytes"
             raise IdxError(f"{self._path}: {found}, expected an archive of a handful of IDX files.")
         return data
-
-    def seek(self, position: int, whence: int = 0, /) -> int:
-        if isinstance(self._file, DecompressedFile):  # There, going on to the next header takes time.
-            for stop in range(self.tell() + SKIP_CHUNK, position, SKIP_CHUNK):
-                before = self.tell()
-                self._bar.update(self._file.seek(stop) - before)
-        return self._file.seek(position, whence)
 
 
 def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None) -> list[Member]:

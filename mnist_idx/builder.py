@@ -100,6 +100,9 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
                 try:
                     with self._pool.borrow(files) as reader:
                         for batch in self._read_range(reader, position, stop, first_batch):
+                            if batch.labels is not None:
+                                title = (files.labels or files.images).title
+                                check_classes(batch.labels, self.info.features.get("label"), title, position)
                             self._used.add(files)
                             yield position, batch
                             position += len(batch.images)
@@ -147,10 +150,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
     def _generate_tables(self, split: str, files: SplitFiles, ranges: Ranges, streaming: bool) -> Iterator[Any]:
         batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else 0)
         for start, batch in prefetch(batches):
-            columns = {}
-            if batch.labels is not None and files.labels is not None:
-                check_classes(batch.labels, self.info.features.get("label"), files.labels.title, start)
-                columns = label_columns(batch.labels)
+            columns = {} if batch.labels is None else label_columns(batch.labels)
             if self.config.as_array:
                 image = array_column(batch.images)
             else:  # Streamed images are decoded at once: compressing them costs more than it saves.

@@ -88,7 +88,7 @@ class WrappedFile(Stream):
         return self._file.read(size) or b""
 
     def seek(self, position: int, whence: int = 0, /) -> int:
-        return self._file.seek(position)
+        return self._file.seek(position, whence)
 
     def tell(self) -> int:
         return self._file.tell()

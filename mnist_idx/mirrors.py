@@ -60,25 +60,25 @@ class Mirrors:
             logger.warning(f"{failure} Trying {self.sources[number + 1].url} next.")
         return (*failures, failure)
 
-    def _download(self, dl_manager: Any, number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
+    def _download(
+        self, dl_manager: Any, number: int, failures: tuple[str, ...], is_retry: bool = False
+    ) -> dict[str, SplitFiles]:
         """Download and verify a source. An invalid file that was downloaded earlier is downloaded once more."""
         urls = self._urls(number)
-        for last_try in (False, True):
-            paths = download(dl_manager, urls, self.sources[number].url)
-            try:
-                splits = self._match(paths, number, failures)
-                for name, files in splits.items():
-                    assert files.labels is not None
-                    images, labels = verify_member(files.images), verify_member(files.labels)
-                    splits[name] = files._replace(images=images, labels=labels)
-                    SplitReader(splits[name]).close()
-                return splits
-            except IdxError as error:
-                downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
-                evict(downloads, error)
-                if last_try or not downloads:
-                    raise
-        raise AssertionError("unreachable")
+        paths = download(dl_manager, urls, self.sources[number].url)
+        try:
+            splits = self._match(paths, number, failures)
+            for name, files in splits.items():
+                labels = files.labels and verify_member(files.labels)
+                splits[name] = files._replace(images=verify_member(files.images), labels=labels)
+                SplitReader(splits[name]).close()
+            return splits
+        except IdxError as error:
+            downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
+            evict(downloads, error)
+            if is_retry or not downloads:
+                raise
+        return self._download(dl_manager, number, failures, is_retry=True)
 
     def _urls(self, number: int) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or "" for an archive."""

@@ -5,7 +5,6 @@ from typing import Any
 import datasets
 import numpy as np
 
-from ..arrow import check_classes
 from ..builder import IdxBuilder
 from ..idx import IdxError
 from ..records import too_large
@@ -68,8 +67,6 @@ def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: 
     arrays: dict[str, np.ndarray] = {}
     try:
         for position, batch in builder.read_batches(split, files, [(start, stop)]):
-            if batch.labels is not None and files.labels is not None:
-                check_classes(batch.labels, builder.info.features.get("label"), files.labels.title, position)
             done, count = position - start, stop - start
             for name, values in batch._asdict().items():
                 if values is None:

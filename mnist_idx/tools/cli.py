@@ -172,7 +172,7 @@ def preview(
         raise ValueError(f"--num {num}: expected at least 1.")
     if source in DATASETS and split not in DATASETS["mnist"].splits:
         raise ValueError(f"--split {split}: expected train or test.")
-    name = Path(source if "://" in source else os.path.abspath(source)).name
+    name = os.path.basename(os.path.abspath(source))  # of a URL, too
     output = output or Path(re.sub(r"(\.(tar|tgz|zip|gz|bz2|xz)|\?).*", "", name) + ".png")
     if output.exists() and not (overwrite or ascii):
         raise ValueError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")

@@ -122,15 +122,18 @@ def push_to_hub(
                 api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
             head = api.dataset_info(repo_id, revision=revision).sha
             present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
-            place: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "create_pr": create_pr}
-            changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
-            for addition in changes:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
-                api.preupload_lfs_files(repo_id, [addition], free_memory=False, **place)
             stale = [path for path in present if OWN_FILE.fullmatch(path) and path not in files]
-            changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
-            texts: dict[str, Any] = {"commit_message": commit_message or f"Publish {', '.join(builders)}"}
-            texts["commit_description"] = commit_description
-            commit = api.create_commit(repo_id, changes, parent_commit=head, **texts, **place)
+            changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
+            commit = api.create_commit(
+                repo_id,
+                changes + [CommitOperationDelete(path, is_folder=False) for path in stale],
+                commit_message=commit_message or f"Publish {', '.join(builders)}",
+                commit_description=commit_description,
+                repo_type="dataset",
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=head,
+            )
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
 
 
