@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +17,18 @@ from .archive import list_folder
 from .arrow import array_column, check_classes, label_columns, png_column
 from .idx import IdxError, TransferError
 from .png import encode_png, store_png
-from .records import Batch, ReaderPool, SplitReader, prefetch
+from .records import Batch, ReaderPool, SplitReader, count_selected, prefetch, select
 from .remote import MAKE_ROOM, evict, is_remote
-from .sampling import check_selection, count_selected, select
 from .storage import SplitFiles
 
 Ranges = Sequence[tuple[int, int]]  # each from a first record to the one to stop before
 NumberedBatches = Generator[tuple[int, Batch], None, None]
 RESHARD_RANGES = 64  # into which `IterableDataset.reshard()` splits each range
 FIRST_STREAMED_BATCH = 100  # records: small, so that the first arrives sooner
+
+
+def is_integer(value: object, least: float = -math.inf) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 @dataclass
@@ -49,12 +53,17 @@ class IdxConfig(datasets.BuilderConfig):
 
     def validate(self) -> None:
         """Check the options. `__post_init__` cannot do it, since `datasets` sets the options later."""
-        check_selection(self.num_samples, self.seed, self.sampling)
-        if isinstance(self.num_shards, bool) or not isinstance(self.num_shards, Integral) or self.num_shards < 1:
-            raise IdxError(f"num_shards={self.num_shards!r}: expected an integer, at least 1.")
-        for name, value in (("as_array", self.as_array), ("transpose", self.transpose)):
-            if not isinstance(value, bool):
-                raise IdxError(f"{name}={value!r}: expected True or False.")
+        options = {
+            "num_samples": (self.num_samples is None or is_integer(self.num_samples, 1), "an integer, at least 1"),
+            "seed": (self.seed is None or is_integer(self.seed), "an integer"),
+            "sampling": (self.sampling in ("first", "uniform"), '"first" or "uniform"'),
+            "as_array": (isinstance(self.as_array, bool), "True or False"),
+            "num_shards": (is_integer(self.num_shards, 1), "an integer, at least 1"),
+            "transpose": (isinstance(self.transpose, bool), "True or False"),
+        }
+        for name, (is_valid, expected) in options.items():
+            if not is_valid:
+                raise IdxError(f"{name}={getattr(self, name)!r}: expected {expected}.")
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
         """The options are set by now, so validate them. A changed file in `data_dir` is another config."""

@@ -75,11 +75,6 @@ class Header(NamedTuple):
         """Bytes per record."""
         return math.prod(self.record_shape) * self.dtype.itemsize
 
-    @property
-    def file_size(self) -> int:
-        """Bytes of the whole file, header included."""
-        return self.offset_of(self.num_records)
-
     def offset_of(self, record: int) -> int:
         """Position of a record in the file, in bytes."""
         return 4 + 4 * len(self.shape) + record * self.record_size
@@ -130,16 +125,17 @@ def read_records(stream: Stream, header: Header, name: str, start: int, stop: in
     if len(data) < (stop - start) * header.record_size:
         check_size(header, position + len(data), name)
     if stop == header.num_records and stream.read(1):
-        check_size(header, header.file_size + 1, name)
+        check_size(header, header.offset_of(stop) + 1, name)
     big_endian = np.frombuffer(data, header.dtype.newbyteorder(">"))
     return big_endian.astype(header.dtype, copy=False).reshape(stop - start, *header.record_shape)
 
 
 def check_size(header: Header, size: int, name: str) -> None:
     """Compare the size that a header announces with the bytes that are there."""
-    if size != header.file_size:
-        found = f"the data ends after {size:,}. It is cut short" if size < header.file_size else "more data follows"
-        announced = f"the header {header.shape} announces {header.file_size:,} bytes"
+    expected = header.offset_of(header.num_records)
+    if size != expected:
+        found = f"the data ends after {size:,}. It is cut short" if size < expected else "more data follows"
+        announced = f"the header {header.shape} announces {expected:,} bytes"
         raise IdxError(f"{name}: {announced}, but {found}. Fetch the file again.")
 
 

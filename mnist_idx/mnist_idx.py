@@ -21,9 +21,8 @@ from .filenames import is_same_name as is_same_name
 from .idx import IdxError
 from .mirrors import MIRROR_VARIABLE, Mirrors
 from .png import encode_png as encode_png
-from .records import SplitReader as SplitReader
+from .records import count_selected
 from .remote import is_remote
-from .sampling import count_selected
 from .storage import SplitFiles
 
 VERSION = "1.0.0"  # of the data, not of the package

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ T = TypeVar("T")
 MAX_GAP_BYTES = 256 << 10  # of records between two selected ones: read and dropped; a larger gap is skipped
 MAX_PARKED = 4
 PREFETCH_DEPTH = 4
+DEFAULT_SEED = 1
 # A selection takes memory for each record. A longer file must prove first that it has as many as its header announces.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
@@ -149,6 +151,35 @@ class SplitReader:
 def too_large(title: str, count: int) -> IdxError:
     way_out = "Set num_samples= to fewer, or stream them with streaming=True, without num_samples= and seed=."
     return IdxError(f"{title}: {count:,} records do not fit into memory. {way_out}")
+
+
+def count_selected(num_samples: int | None, split_sizes: dict[str, int]) -> dict[str, int]:
+    """How many records of each split are selected. At least one split must have `num_samples` records."""
+    if num_samples is None:
+        return split_sizes
+    if num_samples > max(split_sizes.values(), default=0):
+        sizes = ", ".join(f"{split} {size:,}" for split, size in split_sizes.items())
+        raise IdxError(f"num_samples={num_samples}: expected at most the records of the largest split: {sizes}.")
+    return {split: min(int(num_samples), size) for split, size in split_sizes.items()}
+
+
+def select(
+    num_records: int, num_samples: int | None = None, seed: int | None = None, sampling: str = "first"
+) -> Sequence[int]:
+    """Select records of a split by their numbers: all of them, in the order of the file, unless told otherwise.
+
+    "first" takes the first `num_samples` and shuffles them, in the order of `random.seed(seed)` and `random.shuffle`;
+    "uniform" draws them from the whole split without replacement. Every machine selects the same records.
+    """
+    if num_samples is None and seed is None and sampling == "first":
+        return range(num_records)
+    count = num_records if num_samples is None else min(int(num_samples), num_records)
+    generator = random.Random(DEFAULT_SEED if seed is None else int(seed))
+    if sampling == "uniform":
+        return generator.sample(range(num_records), count)
+    order = list(range(count))
+    generator.shuffle(order)
+    return order
 
 
 class ReaderPool:

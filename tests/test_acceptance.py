@@ -19,7 +19,7 @@ from loading import MODES, read_all
 
 import mnist_idx
 from mnist_idx import builder, registry
-from mnist_idx.sampling import select
+from mnist_idx.records import select
 
 COUNTS = {"train": 60000, "test": 10000}
 TINY = {"train": 1000, "test": 200}

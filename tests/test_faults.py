@@ -118,7 +118,7 @@ STAGED_ERRORS = {  # what fails, its cause, and what is said then
 @pytest.mark.parametrize("kind", STAGED_ERRORS)
 def test_a_failed_write_is_named_with_the_ways_out(kind: str, tmp_path: Path) -> None:
     error, cause, said = STAGED_ERRORS[kind]
-    with pytest.raises(IdxError, match=said), staged(tmp_path / "place", False, lambda path: ""):
+    with pytest.raises(IdxError, match=said), staged(tmp_path / "place", False):
         raise error from cause
     assert list(tmp_path.iterdir()) == []
 

@@ -41,7 +41,7 @@ def test_files_of_all_types_and_shapes(file: tuple[bytes, np.ndarray], data: st.
     assert found == Header(array.dtype.newbyteorder("="), array.shape)
     assert found.dtype.isnative
     assert found.pack() == content[: found.offset_of(0)]
-    assert found.file_size == len(content)
+    assert found.offset_of(found.num_records) == len(content)
     records = array if array.ndim else array[None]
     assert (found.num_records, found.record_shape) == (len(records), records.shape[1:])
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(records))] * 2)))

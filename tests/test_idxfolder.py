@@ -17,7 +17,7 @@ from idx_files import ARCHIVES, PACKINGS, random_images, random_labels, to_idx, 
 from loading import MODES, assert_same, read_all, refusal
 
 from mnist_idx import load_arrays
-from mnist_idx.sampling import select
+from mnist_idx.records import select
 from mnist_idx.tools import cli
 
 TRAIN = random_images(70, 9, 7), random_labels(70)

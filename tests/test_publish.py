@@ -219,7 +219,7 @@ def test_export_replaces_only_an_export_and_only_when_asked(tmp_path: Path) -> N
     assert pq.read_metadata(folder / "tiny/train-00000-of-00001.parquet").num_rows == 10
     write_archive(tmp_path, {"digits/thesis.txt": b"irreplaceable", "no_card/tiny/train.parquet": b"", "file": b""})
     before = tree(tmp_path)
-    for name, said in {"digits": r"thesis\.txt", "no_card": "no card", "file": "not a folder"}.items():
+    for name, said in {"digits": r"thesis\.txt", "no_card": r"tiny/train\.parquet", "file": "is a file"}.items():
         with pytest.raises(IdxError, match=said):
             export(tmp_path / name, "tiny", overwrite=True)
     assert tree(tmp_path) == before

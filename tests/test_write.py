@@ -274,9 +274,9 @@ def test_only_idx_files_are_replaced(tmp_path: Path) -> None:
 
 def test_the_target_is_checked_before_and_after(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    with pytest.raises(IdxError, match="exists already"), staged(target, False, str):
+    with pytest.raises(IdxError, match="exists already"), staged(target, False):
         target.write_text("of somebody else, meanwhile")
-    with pytest.raises(IdxError, match="exists already"), staged(target, False, str):
+    with pytest.raises(IdxError, match="exists already"), staged(target, False):
         pytest.fail("built for nothing")
     assert target.read_text() == "of somebody else, meanwhile"
     assert list(tmp_path.iterdir()) == [target]

@@ -7,8 +7,7 @@ import numpy as np
 
 from ..builder import IdxBuilder
 from ..idx import IdxError
-from ..records import too_large
-from ..sampling import count_selected
+from ..records import count_selected, too_large
 from ..storage import SplitFiles
 
 # Arrays longer than this grow with the records that are read, not by what a header announces.

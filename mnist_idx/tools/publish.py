@@ -29,7 +29,7 @@ README, PREVIEW = "README.md", "preview.png"
 PARQUET_OPTIONS = {"row_group_size": 1000, "use_dictionary": ["label"], "write_page_index": True}
 CARD_WIDTH = 100  # characters
 # The Parquet files of this package, whichever push they are from.
-OWN_FILE = re.compile(rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet")
+OWN_FILE = rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet"
 # The bases of the client's own error include that of its HTTP library, which differs between versions.
 CLIENT_ERRORS: tuple[Any, ...] = (OSError, RuntimeError, ValueError, *HfHubHTTPError.__bases__)
 NO_RIGHT = "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True."
@@ -63,7 +63,7 @@ def export(folder: str | os.PathLike[str], configs: Configs = ("mnist", "subset"
     Raises:
         IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be written.
     """
-    with staged(folder, overwrite, _obstacle) as path:
+    with staged(folder, overwrite, rf"{README}|{PREVIEW}|{OWN_FILE}") as path:
         _build(path, _create_builders(configs, path))
     return Path(folder).expanduser().absolute()
 
@@ -102,7 +102,7 @@ def push_to_hub(
     if create_pr and revision not in (None, "main"):
         raise IdxError(f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.")
     api = HfApi(token=token, library_name="mnist_idx")
-    with TemporaryDirectory(prefix="mnist_idx-") as temporary, staged(f"{temporary}/content", False, str) as folder:
+    with TemporaryDirectory(prefix="mnist_idx-") as temporary, staged(f"{temporary}/content", False) as folder:
         builders = _create_builders(configs, folder)
         with translate_errors(repo_id, api):
             validate_repo_id(repo_id)
@@ -122,7 +122,7 @@ def push_to_hub(
                 api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
             head = api.dataset_info(repo_id, revision=revision).sha
             present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
-            stale = [path for path in present if OWN_FILE.fullmatch(path) and path not in files]
+            stale = [path for path in present if re.fullmatch(OWN_FILE, path) and path not in files]
             changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
             commit = api.create_commit(
                 repo_id,
@@ -187,14 +187,6 @@ def _card(prepared: Mapping[str, DatasetDict]) -> str:
     summaries = [f"## {name}\n\n```text\n{summarize(splits, CARD_WIDTH)}\n```\n\n" for name, splits in prepared.items()]
     title = info.description.partition(":")[0]
     return template.format(**vars(info), title=title, first=first, summaries="".join(summaries))
-
-
-def _obstacle(target: Path) -> str:
-    if not target.is_dir():
-        return "is not a folder"
-    found = {path.name for path in target.iterdir()}
-    others = sorted(found - {README, PREVIEW, *DATASETS}) if README in found else ["no card"]
-    return f"is not an earlier export: it holds {others[0]}" if others else ""
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """A file or folder that appears whole or not at all."""
 
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,23 +13,26 @@ from ..remote import is_local_failure
 
 
 @contextmanager
-def staged(target: str | os.PathLike[str], overwrite: bool, obstacle: Callable[[Path], str]) -> Iterator[Path]:
-    """Yield a path to create a file or folder at, which becomes `target` if all goes well.
+def staged(
+    target: str | os.PathLike[str], overwrite: bool, own_files: str = "", is_folder: bool = True
+) -> Iterator[Path]:
+    """Yield a path to create a folder or a file at, which becomes `target` if all goes well.
 
-    `target` may be an empty folder. `overwrite` replaces what is there, unless `obstacle` tells why not; "" if it may.
+    `target` may be an empty folder. `overwrite` replaces a file by a file, and a folder by a folder if the paths of all
+    files in it match `own_files`.
 
     Raises:
         IdxError: there is something at `target`, or the disk is full or read-only.
     """
     target = Path(os.path.realpath(Path(target).expanduser()))
-    _check_target(target, overwrite, obstacle)
+    _check_target(target, overwrite, own_files, is_folder)
     # Beside the target: a rename is atomic only within one file system.
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     new, old = staging / target.name, staging / "replaced"
     try:
         staging.mkdir(parents=True)
         yield new
-        _check_target(target, overwrite, obstacle)
+        _check_target(target, overwrite, own_files, is_folder)
         if target.is_dir():  # a folder cannot replace another one in one step
             os.replace(target, old)
         os.replace(new, target)
@@ -43,10 +47,12 @@ def staged(target: str | os.PathLike[str], overwrite: bool, obstacle: Callable[[
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _check_target(target: Path, overwrite: bool, obstacle: Callable[[Path], str]) -> None:
+def _check_target(target: Path, overwrite: bool, own_files: str, is_folder: bool) -> None:
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
     if not overwrite:
         raise IdxError(f"{target}: exists already. Choose another target, or replace it with overwrite=True.")
-    if reason := obstacle(target):
+    files = (path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir())
+    others = (f"holds {file}" for file in files if not re.fullmatch(own_files, file))
+    if reason := next(others, "") if target.is_dir() == is_folder else f"is a {'file' if is_folder else 'folder'}":
         raise IdxError(f"{target}: not replaced, since it {reason}. Choose another target.")

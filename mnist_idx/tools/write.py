@@ -23,7 +23,7 @@ from .staged import staged
 # Programs that read MNIST look for a test split of this name.
 FILE_PREFIXES = {"test": "t10k"}
 TYPE_NAMES = dict(zip(TYPE_CODES, ("ubyte", "byte", "short", "int", "float", "double"), strict=True))
-OWN_NAME = re.compile(r".+-(images|labels)-idx\d+-[a-z]+(\.gz)?")
+OWN_FILES = r"[^/]+-(images|labels)-idx\d+-[a-z]+(\.gz)?"
 LABEL_TYPES = ("uint8", "int8", "int16", "int32")
 BATCH_SIZE = 256
 # Level 9 takes fifteen times as long and makes the images of MNIST 2 % smaller.
@@ -73,8 +73,9 @@ def write_idx(
     convert = partial(_to_array, mode, size)
     splits = _name_splits(dataset, split)
     written: dict[str, Header] = {}
-    with staged(target, overwrite, _obstacle) as path:
-        folder = path.with_name("files") if path.suffix == ".tar" else path
+    is_tar = os.fspath(target).endswith(".tar")
+    with staged(target, overwrite, OWN_FILES, is_folder=not is_tar) as path:
+        folder = path.with_name("files") if is_tar else path
         folder.mkdir()
         for name, source in splits.items():
             title, prefix = f"split {name!r}", FILE_PREFIXES.get(name, name)
@@ -90,7 +91,7 @@ def write_idx(
                 # The narrowest type that holds all labels: bytes if possible, as in MNIST.
                 dtype = next(t for t in LABEL_TYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
                 written |= _write_file(iter([values.astype(dtype)]), folder, f"{prefix}-labels", compress, title)
-        if folder != path:
+        if is_tar:
             with tarfile.open(path, "w") as tar:
                 for file in sorted(folder.iterdir()):
                     # In a folder of this name, as in MNIST's archive. Neither owner nor time: equal data, equal bytes.
@@ -122,14 +123,6 @@ def _name_splits(dataset: Any, split: str | None) -> dict[str, Any]:
         names = ", ".join(splits) or "none"
         raise IdxError(f"Expected splits whose names are words and give different files, found {names}. Rename them.")
     return splits
-
-
-def _obstacle(target: Path) -> str:
-    if target.is_dir() != (target.suffix != ".tar"):
-        return f"is a {'folder' if target.is_dir() else 'file'}"
-    found = sorted(target.iterdir()) if target.is_dir() else []
-    others = [path.name for path in found if path.is_dir() or not OWN_NAME.fullmatch(path.name)]
-    return f"holds more than IDX files ({', '.join(others[:3])})" if others else ""
 
 
 def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str) -> Iterator[np.ndarray]:

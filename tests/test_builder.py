@@ -1,4 +1,4 @@
-"""Which records are selected, and in which order."""
+"""The options of both builders, and which records they select in which order."""
 
 import random
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_idx import IdxError, load_arrays
-from mnist_idx.sampling import check_selection, select
+from mnist_idx import IdxError, MnistIdxConfig, load_arrays
+from mnist_idx.records import select
 
 
 @given(st.integers(1, 500), st.integers(1, 600), st.integers())
@@ -32,21 +32,27 @@ def test_defaults() -> None:
 
 
 def test_what_is_accepted() -> None:
-    check_selection(np.int64(5), np.uint8(3), "first")
+    MnistIdxConfig(num_samples=np.int64(5), seed=np.uint8(3)).validate()  # type: ignore[arg-type]
     assert list(select(9, np.int64(5), np.uint8(3))) == list(select(9, 5, 3))
     lengths = [len(load_arrays("mnist_idx", "tiny", split="test", num_samples=n)[0]) for n in (None, 1, 200, 1000)]
     assert lengths == [200, 1, 200, 200]  # a split may have fewer, if another one has as many
 
 
 def test_errors_say_what_was_found() -> None:
-    for arguments, message in (
-        ((0, 1, "first"), "num_samples=0: expected at least 1"),
-        ((1.0, 1, "first"), r"num_samples=1\.0: expected an integer, found float"),
-        ((True, 1, "first"), "num_samples=True: expected an integer, found bool"),
-        ((1, "1", "first"), "seed='1': expected an integer, found str"),
-        ((1, 1, "last"), "sampling='last': expected one of 'first', 'uniform'"),
+    for option, expected in (
+        ({"num_samples": 0}, "an integer, at least 1"),
+        ({"num_samples": 1.0}, "an integer, at least 1"),
+        ({"num_samples": True}, "an integer, at least 1"),
+        ({"num_shards": 0}, "an integer, at least 1"),
+        ({"num_shards": None}, "an integer, at least 1"),
+        ({"seed": "1"}, "an integer"),
+        ({"sampling": "last"}, '"first" or "uniform"'),
+        ({"as_array": "no"}, "True or False"),
+        ({"transpose": 1}, "True or False"),
     ):
-        with pytest.raises(IdxError, match=message):
-            check_selection(*arguments)  # type: ignore[arg-type]
+        ((name, value),) = option.items()
+        with pytest.raises(IdxError) as caught:
+            MnistIdxConfig(**option).validate()
+        assert str(caught.value) == f"{name}={value!r}: expected {expected}."
     with pytest.raises(IdxError, match=r"num_samples=1001: .*train 1,000, test 200"):
         load_arrays("mnist_idx", "tiny", num_samples=1001)
