@@ -94,8 +94,8 @@ class _Directory(WrappedFile):
         data = bytes(read_fully(self._file, min(size, self._rest + 1) if size >= 0 else self._rest + 1))
         self._rest -= len(data)
         if self._rest < 0:
-            found = f"the names and sizes of its members take more than {MAX_DIRECTORY_BYTES:,} bytes"
-            raise IdxError(f"{self._path}: {found}, expected an archive of a handful of IDX files.")
+            found = f"more than {MAX_DIRECTORY_BYTES:,} bytes for names and sizes"
+            raise IdxError(f"{self._path}: found {found}, expected a handful of IDX files.")
         return data
 
 
@@ -113,9 +113,8 @@ def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None
         if count >= MAX_MEMBERS:
             raise IdxError(f"{path}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
         if skipped > MAX_SKIPPED_BYTES:
-            found = f"found {skipped:,} bytes up to {info.name!r} in a compressed tar"
-            way_out = "Decompress it, or compress its members instead."
-            raise IdxError(f"{path}: {found}, expected at most {MAX_SKIPPED_BYTES:,}. {way_out}")
+            found = f"{skipped:,} bytes up to {info.name!r}, expected at most {MAX_SKIPPED_BYTES:,}"
+            raise IdxError(f"{path}: found {found} in a compressed tar. Decompress it.")
         if info.isdir():
             continue
         member = Member(path, info.name, info.offset_data, info.size, file_size, compression)
@@ -134,8 +133,7 @@ def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None
     # The checksum of compressed data comes last.
     end = directory.tell() + MAX_SKIPPED_BYTES
     if compression and directory.seek(end + 1) > end:
-        found = f"more than {MAX_SKIPPED_BYTES:,} bytes follow the members"
-        raise IdxError(f"{path}: {found}, expected the end. Is the file damaged?")
+        raise IdxError(f"{path}: more than {MAX_SKIPPED_BYTES:,} bytes follow the members. Is the file damaged?")
     return members
 
 

@@ -81,6 +81,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
     def __init__(self, *args: Any, hash: str | None = None, data_dir: Any = None, **kwargs: Any) -> None:
         if data_dir is not None:
             data_dir = os.path.expanduser(os.fspath(data_dir).removeprefix("file://"))
+            kwargs.setdefault("base_path", data_dir)  # As for `imagefolder`, `data_files` are relative to the folder.
         try:
             super().__init__(*args, hash=hash or code_hash(), data_dir=data_dir, **kwargs)
         except OSError as error:

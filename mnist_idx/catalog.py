@@ -22,11 +22,6 @@ class Split(NamedTuple):
     num_bytes: int = 0  # of the Arrow file, where known
 
 
-class Source(NamedTuple):
-    url: str  # of an archive, or, with a final slash, of a folder of single files. A path is relative to this package
-    size: int  # bytes to download
-
-
 class PublishedDataset(NamedTuple):
     """A dataset of gray images of 28x28 pixels."""
 
@@ -36,7 +31,8 @@ class PublishedDataset(NamedTuple):
     citation: str  # in BibTeX
     class_names: tuple[str, ...]
     splits: dict[str, Split]
-    sources: tuple[Source, ...]  # in the order in which they are tried
+    sources: tuple[str, ...]  # URLs of archives, or, with a final slash, of folders of single files. Paths start here
+    download_size: int  # bytes of the first source
     label_parts: int = 1  # numbers per label; the first is the class
     transposed: bool = False  # rows and columns are exchanged in the files
 
@@ -133,16 +129,18 @@ MNIST = PublishedDataset(
     class_names=DIGITS,
     splits=_splits("mnist", ("train", 60_000, 17_462_928), ("t10k", 10_000, 2_916_109)),
     sources=(
-        Source("https://synthase.s3.us-west-2.amazonaws.com/mnist_database.tar", 11_601_920),
-        Source("https://ossci-datasets.s3.amazonaws.com/mnist/", 11_594_722),
-        Source("https://storage.googleapis.com/cvdf-datasets/mnist/", 11_594_722),
+        "https://synthase.s3.us-west-2.amazonaws.com/mnist_database.tar",
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
+    download_size=11_601_920,
 )
 
 TINY = MNIST._replace(
     description="A miniature of the MNIST database: its first 1,000 train and first 200 test records.",
     splits=_splits("tiny", ("train", 1_000, 292_233), ("t10k", 200, 56_616)),
-    sources=(Source("data/mnist_tiny.tar", 204_800),),
+    sources=("data/mnist_tiny.tar",),
+    download_size=204_800,
 )
 
 FASHION_MNIST = PublishedDataset(
@@ -159,9 +157,10 @@ FASHION_MNIST = PublishedDataset(
     class_names=CLOTHES,
     splits=_splits("fashion_mnist", ("train", 60_000, 0), ("t10k", 10_000, 0)),
     sources=(
-        Source("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", 30_878_645),
-        Source("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/", 30_878_645),
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
+    download_size=30_878_645,
 )
 
 KMNIST = PublishedDataset(
@@ -183,9 +182,10 @@ KMNIST = PublishedDataset(
     class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     splits=_splits("kmnist", ("train", 60_000, 0), ("t10k", 10_000, 0)),
     sources=(
-        Source("http://codh.rois.ac.jp/kmnist/dataset/kmnist/", 21_240_888),
-        Source("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", 21_240_888),
+        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
     ),
+    download_size=21_240_888,
 )
 
 # The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class, NIST HSF series,
@@ -203,7 +203,8 @@ QMNIST = PublishedDataset(
 """,
     class_names=DIGITS,
     splits=_splits("qmnist", ("qmnist-train", 60_000, 0), ("qmnist-test", 60_000, 0), labels="labels-idx2-int"),
-    sources=(Source("https://raw.githubusercontent.com/facebookresearch/qmnist/master/", 20_436_162),),
+    sources=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
+    download_size=20_436_162,
     label_parts=8,
 )
 
@@ -223,7 +224,8 @@ def _emnist(name: str, description: str, class_names: tuple[str, ...], train: in
 """,
         class_names=class_names,
         splits=_splits("emnist", (f"emnist-{name}-train", train, 0), (f"emnist-{name}-test", test, 0)),
-        sources=(Source("https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip", 561_753_746),),  # holds all six
+        sources=("https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",),  # holds all six
+        download_size=561_753_746,
         transposed=True,
     )
 

@@ -106,12 +106,9 @@ def read_header(stream: Stream, name: str) -> Header:
         raise IdxError(f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again.")
     header = Header(ELEMENT_TYPES[code], struct.unpack(f">{dimensions}I", sizes))
     largest = math.prod(max(1, size) for size in header.record_shape) * header.dtype.itemsize
-    expected = ""
-    if dimensions > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES:
-        expected = f"at most {MAX_DIMENSIONS} dimensions and {MAX_RECORD_BYTES:,} bytes per record"
-    elif header.num_records and not header.record_size:
-        expected = "records of at least one byte"
-    if expected:
+    is_empty = header.record_size == 0 < header.num_records
+    if dimensions > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES or is_empty:
+        expected = f"at most {MAX_DIMENSIONS} dimensions and 1 to {MAX_RECORD_BYTES:,} bytes per record"
         raise IdxError(f"{name}: the header announces {header.shape}, expected {expected}. Is the file damaged?")
     return header
 
@@ -135,8 +132,7 @@ def check_size(header: Header, size: int, name: str) -> None:
     expected = header.offset_of(header.num_records)
     if size != expected:
         found = f"the data ends after {size:,}. It is cut short" if size < expected else "more data follows"
-        announced = f"the header {header.shape} announces {expected:,} bytes"
-        raise IdxError(f"{name}: {announced}, but {found}. Fetch the file again.")
+        raise IdxError(f"{name}: the header {header.shape} announces {expected:,} bytes, but {found}. Fetch it again.")
 
 
 def read_fully(stream: Stream, size: int) -> bytes | bytearray:

@@ -116,18 +116,18 @@ class IdxFolder(IdxBuilder):
         config, names = self.config, self.config.label_names
         if names is None:
             names = [str(number) for number in range(1 + max(largest for _, _, largest in metadata.values()))]
-        features, kinds = [], []
+        features: dict[str, datasets.Features] = {}
         for name, (header, parts, _) in metadata.items():
             shape, title = header.record_shape, splits[name].images.title
-            kinds.append(f"{header.dtype} {shape}")
             if config.transpose:
                 shape = (*shape[1::-1], *shape[2:])
             class_names = names if parts else None
-            features.append(make_features(title, shape, str(header.dtype), class_names, parts, config.as_array))
-            if features[-1] != features[0]:
-                expected = f"{kinds[0]} as in {next(iter(splits.values())).images.title}"
-                raise IdxError(f"{title}: found {kinds[-1]}, expected {expected}. {ONE_BY_ONE}")
-        return features[0]
+            features[title] = make_features(title, shape, str(header.dtype), class_names, parts, config.as_array)
+            first = next(iter(features))
+            if features[title] != features[first]:
+                found, expected = features[title]["image"], features[first]["image"]
+                raise IdxError(f"{title}: found {found}, expected {expected} as in {first}. {ONE_BY_ONE}")
+        return features[first]
 
 
 def _pick_split(splits: dict[str, SplitFiles], split: str, members: list[Member]) -> SplitFiles:

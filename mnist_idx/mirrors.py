@@ -6,7 +6,7 @@ from typing import Any
 import datasets
 
 from .archive import list_members
-from .catalog import File, PublishedDataset, Source
+from .catalog import File, PublishedDataset
 from .filenames import base_name, is_same_name
 from .idx import IdxError
 from .records import SplitReader
@@ -24,7 +24,7 @@ class Mirrors:
 
     title: str  # what error messages call the dataset
     dataset: PublishedDataset
-    sources: list[Source]
+    sources: list[str]
     download_config: datasets.DownloadConfig | None = None
     way_out: str = ""  # what error messages advise when no source works
 
@@ -40,9 +40,9 @@ class Mirrors:
                 failures = self._add_failure(failures, number, error)
             except OSError as error:  # of the local disk: no other source would help
                 if streaming:
-                    raise IdxError(f"{source.url}: cannot be read: {error}.") from error
+                    raise IdxError(f"{source}: cannot be read: {error}.") from error
                 folder = dl_manager.download_config.cache_dir
-                raise IdxError(f"{folder}: cannot write {source.url} there: {error}. {MAKE_ROOM}") from error
+                raise IdxError(f"{folder}: cannot write {source} there: {error}. {MAKE_ROOM}") from error
         if len(self.sources) == 1:
             raise IdxError(f"{failures[0]} {self.way_out}")
         listed = "\n".join(f"- {failure}" for failure in failures)
@@ -54,10 +54,10 @@ class Mirrors:
         return self.locate(None, files.source + 1, failures)[split]
 
     def _add_failure(self, failures: tuple[str, ...], number: int, error: IdxError) -> tuple[str, ...]:
-        url = self.sources[number].url
+        url = self.sources[number]
         failure = str(error) if url in str(error) else f"{url}: {error}"
         if number + 1 < len(self.sources):
-            logger.warning(f"{failure} Trying {self.sources[number + 1].url} next.")
+            logger.warning(f"{failure} Trying {self.sources[number + 1]} next.")
         return (*failures, failure)
 
     def _download(
@@ -65,7 +65,7 @@ class Mirrors:
     ) -> dict[str, SplitFiles]:
         """Download and verify a source. An invalid file that was downloaded earlier is downloaded once more."""
         urls = self._urls(number)
-        paths = download(dl_manager, urls, self.sources[number].url)
+        paths = download(dl_manager, urls, self.sources[number])
         try:
             splits = self._match(paths, number, failures)
             for name, files in splits.items():
@@ -83,10 +83,10 @@ class Mirrors:
     def _urls(self, number: int) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or "" for an archive."""
         source = self.sources[number]
-        if not (is_remote(source.url) and source.url.endswith("/")):
-            return {"": source.url}
+        if not (is_remote(source) and source.endswith("/")):
+            return {"": source}
         files = [file for split in self.dataset.splits.values() for file in (split.images, split.labels)]
-        return {file.name: f"{source.url}{file.name}.gz" for file in files}
+        return {file.name: f"{source}{file.name}.gz" for file in files}
 
     def _match(self, paths: dict[str, str], number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
         members = [Member(path, name) for name, path in paths.items()]
@@ -97,7 +97,7 @@ class Mirrors:
             found = [member for member in members if is_same_name(member.name, file.name)]
             if not found:
                 names = ", ".join(sorted(base_name(member.name) for member in members[:20])) or "nothing"
-                raise IdxError(f"{self.sources[number].url}: found {names}, expected {file.name} of {self.title}.")
+                raise IdxError(f"{self.sources[number]}: found {names}, expected {file.name} of {self.title}.")
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
             known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)

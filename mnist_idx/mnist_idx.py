@@ -15,7 +15,7 @@ import datasets
 from .archive import list_members as list_members
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
-from .catalog import DATASETS, Source
+from .catalog import DATASETS
 from .compression import detect_compression as detect_compression
 from .filenames import is_same_name as is_same_name
 from .idx import IdxError
@@ -68,7 +68,7 @@ class MnistIdx(IdxBuilder):
             license=data.license,
             features=make_features(config.name, (28, 28), "uint8", data.class_names, data.label_parts, config.as_array),
             splits=splits,
-            download_size=data.sources[0].size,
+            download_size=data.download_size,
             dataset_size=sum(split.num_bytes for split in splits.values()),
         )
 
@@ -90,16 +90,16 @@ def published_mirrors(name: str, data_dir: str | None = None, config: Any = None
     title = f"mnist_idx/{name}"
     if data_dir is not None:
         way_out = f"Expected a copy of {title}. " + OWN_FILES.format(f'data_dir="{data_dir}"')
-        return Mirrors(title, dataset, [Source(data_dir, 0)], config, way_out)
+        return Mirrors(title, dataset, [data_dir], config, way_out)
     root = os.path.dirname(__file__)
     # A script of `datasets` 3.x runs from a copy of the code, without its data files.
     if base_path is not None and not os.path.exists(os.path.join(root, "data")):
         root = base_path if is_remote(base_path) else os.path.abspath(base_path)
-    sources = [one if is_remote(one.url) else one._replace(url=os.path.join(root, one.url)) for one in dataset.sources]
+    sources = [url if is_remote(url) else os.path.join(root, url) for url in dataset.sources]
     ways_out = ["pass data_dir= with a copy of the files", 'load the miniature "tiny", which needs no network']
     if dataset.sources is DATASETS["mnist"].sources:
         if mirror := os.environ.get(MIRROR_VARIABLE):
-            sources.insert(0, Source(mirror, 0))
+            sources.insert(0, mirror)
         else:
             ways_out.insert(0, f"set {MIRROR_VARIABLE} to a URL or path of the archive")
     return Mirrors(title, dataset, sources, config, f"Ways out: {', or '.join(ways_out)}.")

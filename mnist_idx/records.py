@@ -133,19 +133,18 @@ class SplitReader:
     def _check_headers(self, num_records: int) -> None:
         shape, title = self.images.header.shape, self.images.title
         if len(shape) < 2:
-            expected = "images (records, rows, columns) or (records, rows, columns, 3)"
-            raise IdxError(f"{title}: found the shape {shape}, expected {expected}. Are these the labels?")
+            raise IdxError(f"{title}: found the shape {shape}, expected (records, rows, …). Are these the labels?")
         if num_records not in (0, shape[0]):
             raise IdxError(f"{title}: found {shape[0]:,} records, expected {num_records:,} as in the published file.")
         if self.labels is None:
             return
         labels, found = self.labels.header, f"{self.labels.title}: found {self.labels.header.dtype}"
         if labels.dtype.kind not in "iu" or len(labels.shape) not in (1, 2):
-            expected = "integers of shape (records,) or (records, parts)"
-            raise IdxError(f"{found} of shape {labels.shape}, expected {expected}. Are these the images?")
+            expected = "integers (records,) or (records, parts)"
+            raise IdxError(f"{found} {labels.shape}, expected {expected}. Are these the images?")
         if labels.num_records != shape[0]:
             expected = f"a label for each of the {shape[0]:,} records in {title}"
-            raise IdxError(f"{found} of shape {labels.shape}, expected {expected}. The files do not belong together.")
+            raise IdxError(f"{found} {labels.shape}, expected {expected}. The files do not belong together.")
 
 
 def too_large(title: str, count: int) -> IdxError:

@@ -143,8 +143,7 @@ class FileSlice(WrappedFile):
         available = size if file.size is None else max(0, file.size - offset)
         self.size = available if size is None else size
         if available is not None and size is not None and (size > available or (offset == 0 and size < available)):
-            found = f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}"
-            raise IdxError(f"{found}. It is another file or is cut short: fetch it again.")
+            raise IdxError(f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}. Fetch it again.")
         self.seek(0)
         if self.size is not None:
             self.expect_end(self.size)

@@ -34,7 +34,7 @@ COMMANDS = ("preview", "verify", "convert", "push", "export", "run")
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A working folder with what the examples of the help need. The miniature is "mnist", too."""
-    tiny = catalog.TINY._replace(sources=(catalog.Source(str(ROOT / "mnist_idx/data/mnist_tiny.tar"), 0),))
+    tiny = catalog.TINY._replace(sources=(str(ROOT / "mnist_idx/data/mnist_tiny.tar"),))
     for name in ("mnist", "subset"):
         monkeypatch.setitem(catalog.DATASETS, name, tiny)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")

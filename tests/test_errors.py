@@ -32,8 +32,7 @@ PYTHON_OPTION = re.compile(r"\b(overwrite|image_column|label_column|data_files|d
 def use_sources(monkeypatch: pytest.MonkeyPatch, urls: list[str]) -> None:
     """Replace the mirror and the built-in sources of MNIST."""
     monkeypatch.setenv("MNIST_IDX_MIRROR", urls[0])
-    sources = tuple(catalog.Source(url, 0) for url in urls[1:])
-    monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.MNIST._replace(sources=sources))
+    monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.MNIST._replace(sources=tuple(urls[1:])))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from idx_files import random_images, to_idx, write_archive
 from loading import MODES, assert_same, read_all, refusal
 
 from mnist_idx import load_arrays
-from mnist_idx.catalog import DATASETS, File, Source, Split
+from mnist_idx.catalog import DATASETS, File, Split
 
 COUNTS = {"train": 60, "test": 20}
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -76,7 +76,7 @@ def publish(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_p
             url, served = "/gzip.zip", {"/gzip.zip": archive}
         server = serve(served)
         for one in (name, "subset") if name == "mnist" else (name,):
-            monkeypatch.setitem(DATASETS, one, known._replace(splits=splits, sources=(Source(server.url(url), 0),)))
+            monkeypatch.setitem(DATASETS, one, known._replace(splits=splits, sources=(server.url(url),)))
         return server, files
 
     return publish

@@ -98,12 +98,12 @@ def test_splits_without_records(parts: int, tmp_path: Path) -> None:
 def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
     for images, labels, message in (
         (IMAGES, to_idx(LABELS[1:]), r"labels: .*\(49,\).*the 50 records in .*images"),
-        (IMAGES, to_idx(IMAGES), r"labels: .*uint8 of shape \(50, 6, 5\), expected integers"),
+        (IMAGES, to_idx(IMAGES), r"labels: .*uint8 \(50, 6, 5\), expected integers"),
         (IMAGES, to_idx(np.zeros(COUNT, np.float32)), "labels: .*float32.*expected integers"),
         (IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)"),
         (IMAGES, to_idx(LABELS)[:-1], "labels: .*ends after 57"),
         (IMAGES, to_idx(LABELS) + b"x", "labels: .*more data follows"),
-        (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected images"),
+        (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected \(records, rows"),
     ):
         with pytest.raises(IdxError, match=message):
             SplitReader(files(tmp_path, to_idx(images), labels))

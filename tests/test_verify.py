@@ -65,9 +65,9 @@ def test_a_config_takes_only_the_published_files(mnist_files: Any, tmp_path: Pat
 
 
 def test_a_source_that_dies_is_replaced_by_the_next(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0].url
+    tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0]
     servers: list[Server] = [serve({"/set.tar": tiny}) for _ in range(2)]
-    sources = tuple(catalog.Source(server.url("/set.tar"), 0) for server in servers)
+    sources = tuple(server.url("/set.tar") for server in servers)
     monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=sources))
     servers[0].behave("/set.tar", status=403, skip=3)
     assert known(verify()) == ["mnist"] * 4
