@@ -21,6 +21,9 @@ from .records import Batch, ReaderPool, SplitReader, count_selected, prefetch, s
 from .remote import MAKE_ROOM, evict, is_remote
 from .storage import SplitFiles
 
+# Builders that open files by `open` have it replaced, and for that all of scipy imported. Ours need neither.
+_patched_for_streaming = True
+
 Ranges = Sequence[tuple[int, int]]  # each from a first record to the one to stop before
 NumberedBatches = Generator[tuple[int, Batch], None, None]
 RESHARD_RANGES = 64  # into which `IterableDataset.reshard()` splits each range

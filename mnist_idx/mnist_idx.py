@@ -25,6 +25,7 @@ from .records import count_selected
 from .remote import is_remote
 from .storage import SplitFiles
 
+_patched_for_streaming = True  # as in `builder`
 VERSION = "1.0.0"  # of the data, not of the package
 OPTIONS: dict[str, dict[str, Any]] = {"subset": {"num_samples": 100, "seed": 1}}
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {}).'
