@@ -75,6 +75,8 @@ class IdxFolder(IdxBuilder):
         data_files = config.data_files or {None: [config.data_dir]}
         splits: dict[str, SplitFiles] = {}
         for split, paths in data_files.items():
+            if not paths:
+                raise IdxError(f"data_files: found no file for the split {str(split)!r}. Correct the path or pattern.")
             listed = {str(path): self._list(dl_manager, str(path)) for path in paths}
             members = [member for found in listed.values() for member in found]
             if all(len(found) == 1 and found[0].name == path for path, found in listed.items()):

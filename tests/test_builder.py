@@ -39,20 +39,17 @@ def test_what_is_accepted() -> None:
 
 
 def test_errors_say_what_was_found() -> None:
-    for option, expected in (
-        ({"num_samples": 0}, "an integer, at least 1"),
-        ({"num_samples": 1.0}, "an integer, at least 1"),
-        ({"num_samples": True}, "an integer, at least 1"),
-        ({"num_shards": 0}, "an integer, at least 1"),
-        ({"num_shards": None}, "an integer, at least 1"),
-        ({"seed": "1"}, "an integer"),
-        ({"sampling": "last"}, '"first" or "uniform"'),
-        ({"as_array": "no"}, "True or False"),
-        ({"transpose": 1}, "True or False"),
+    for name, values, expected in (
+        ("num_samples", (0, 1.0, True), "an integer, at least 1"),
+        ("num_shards", (0, None), "an integer, at least 1"),
+        ("seed", ("1",), "an integer"),
+        ("sampling", ("last",), '"first" or "uniform"'),
+        ("as_array", ("no",), "True or False"),
+        ("transpose", (1,), "True or False"),
     ):
-        ((name, value),) = option.items()
-        with pytest.raises(IdxError) as caught:
-            MnistIdxConfig(**option).validate()
-        assert str(caught.value) == f"{name}={value!r}: expected {expected}."
+        for value in values:
+            with pytest.raises(IdxError) as caught:
+                MnistIdxConfig(**{name: value}).validate()  # type: ignore[arg-type]
+            assert str(caught.value) == f"{name}={value!r}: expected {expected}."
     with pytest.raises(IdxError, match=r"num_samples=1001: .*train 1,000, test 200"):
         load_arrays("mnist_idx", "tiny", num_samples=1001)

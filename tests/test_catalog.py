@@ -5,7 +5,7 @@ import pytest
 from conftest import Arrays
 from idx_files import from_idx
 
-import mnist_idx  # noqa: F401
+import mnist_idx.mnist_idx
 from mnist_idx.catalog import DATASETS, File
 from mnist_idx.mnist_idx import published_mirrors
 from mnist_idx.storage import open_member, verify_member
@@ -67,6 +67,14 @@ def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
             verify_member(member._replace(sha256=""))  # the digest of the content
             with open_member(member) as stream:
                 assert (from_idx(stream.readall()) == array[: files.num_records]).all()
+
+
+def test_a_script_that_runs_from_a_copy_reads_the_data_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert published_mirrors("tiny", base_path="/script").sources == published_mirrors("tiny").sources
+    monkeypatch.setattr(mnist_idx.mnist_idx, "__file__", "/copy/mnist_idx.py")
+    for base_path in ("/script", "https://host/script"):
+        assert published_mirrors("tiny", base_path=base_path).sources == [f"{base_path}/data/mnist_tiny.tar"]
+    assert published_mirrors("tiny").sources == ["/copy/data/mnist_tiny.tar"]
 
 
 @pytest.mark.parametrize("name", COUNTS)

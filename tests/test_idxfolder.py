@@ -127,6 +127,12 @@ def test_what_is_refused(name: str, mode: str, tmp_path: Path, monkeypatch: pyte
     assert re.search(REFUSED[name][3], refusal(mode, "idxfolder", **write_case(REFUSED[name])))
 
 
+def test_data_files_that_are_not_there(folder: str) -> None:
+    for data_files, message in (("nothing", "nothing"), ({"test": "nothing*", "train": "*.gz"}, "no file.*'test'")):
+        with pytest.raises((FileNotFoundError, ValueError), match=message):
+            load_dataset("idxfolder", data_dir=folder, data_files=data_files)
+
+
 @each_mode
 @pytest.mark.parametrize("lacking", [(), ("ranges",), ("ranges", "length")], ids=str)
 @pytest.mark.parametrize("form", ["set.tar", "set.tar.bz2", "stored.zip", "deflated.zip"])

@@ -1,7 +1,4 @@
-"""Sources that fail: the next one is used, the reason is said, and nothing wrong is loaded or kept.
-
-The sources publish the miniature as "mnist", so that a test takes little time.
-"""
+"""Sources that fail: the next one is used, the reason is said, and nothing wrong is loaded or kept."""
 
 import gzip
 import re

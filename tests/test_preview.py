@@ -194,7 +194,7 @@ def test_options_of_preview(tmp_path: Path, monkeypatch: Patch, capsys: Capsys) 
     for line, said in (
         ("set.tar", "--prefix one"),
         ("set.tar --prefix two --split test", "--split test: .*train"),
-        ("tiny --split validation", "--split validation: .*train.*test"),
+        ("mnist --split validation", "--split validation: .*train.*test"),  # before anything is fetched
         ("tiny --prefix two", "--prefix two: "),
         ("nowhere", "nowhere: no such"),
         ("tiny --num 0", "--num 0: "),

@@ -237,8 +237,7 @@ def test_other_datasets_have_cards_of_their_own(name: str, tmp_path: Path, monke
     said = [published.homepage, published.citation, published.description, published.license, "train: 1,000 records"]
     said.append(f'load_dataset("user/mnist_idx", "{name}")')
     counts = np.bincount(load_arrays("mnist_idx", "tiny", split="test")[1])  # type: ignore[arg-type]
-    names = published.class_names[:10]
-    said.append(", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True) if count))
+    said += [f"{name}: {count}" for name, count in zip(published.class_names[:10], counts, strict=True) if count]
     assert [missing for missing in said if missing not in text and missing not in text.replace("\n ", "")] == []
 
 

@@ -65,7 +65,8 @@ def test_requests_end_where_reading_is_expected_to_end(server: Server) -> None:
     assert requested(server) == [(100, 500)]
 
 
-def test_a_server_without_ranges_is_read_once_from_the_start(server: Server) -> None:
+def test_a_server_without_ranges_is_read_once_from_the_start(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "RETRY_DELAYS", ())
     server.behave(ranges=False)
     with open_file(server.url("/file")) as file:
         for position in (0, 100_000, 300_000):
