@@ -64,7 +64,6 @@ class SeekPoints:
         self.seeking = threading.Lock()
 
     def before(self, position: int) -> tuple[int, int, Any]:
-        """The last seek point at or before a position."""
         return next(point for point in reversed(self._points) if point[0] <= position)
 
     def add(self, position: int, compressed_position: int, decompressor: Any) -> None:

@@ -33,8 +33,6 @@ OTHER_FILE = re.compile(r".*-(md5|sha\d+|sha\d+sum|asc|sig|txt|md|json|csv|html?
 
 
 class ParsedName(NamedTuple):
-    """What a file name stands for."""
-
     prefix: str  # start of the name, with the folders before it: which of several datasets
     split: str  # "train", "test" or "validation"; "" if the name does not tell
     role: str  # "images" or "labels"

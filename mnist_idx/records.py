@@ -27,8 +27,6 @@ MAX_UNPROVEN_RECORDS = 1 << 20
 
 
 class Batch(NamedTuple):
-    """Consecutive records."""
-
     images: np.ndarray  # (k, *record_shape), in the element type of the file
     labels: np.ndarray | None = None  # integers (k,), or (k, parts) if a label has several parts
 

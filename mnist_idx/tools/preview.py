@@ -121,9 +121,9 @@ def displayable(images: np.ndarray) -> np.ndarray:
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
     if images.dtype.kind in "bf" and 0 <= low and high <= 1:
         low, high = 0.0, 1.0  # the usual range of floats
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    # Halved: the difference of two numbers can overflow.
-    return ((values / 2 - low / 2) / (high / 2 - low / 2 or 1.0) * 255).round().astype(np.uint8)
+    # Halved: the difference of two numbers can overflow. A single value is black.
+    scaled = np.interp(values / 2, (low / 2, max(high / 2, np.nextafter(low / 2, np.inf))), (0, 255))
+    return np.nan_to_num(scaled).round().astype(np.uint8)
 
 
 def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None) -> tuple[np.ndarray, list[str]]:

@@ -124,16 +124,11 @@ def push_to_hub(
             present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
             stale = [path for path in present if re.fullmatch(OWN_FILE, path) and path not in files]
             changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
-            commit = api.create_commit(
-                repo_id,
-                changes + [CommitOperationDelete(path, is_folder=False) for path in stale],
-                commit_message=commit_message or f"Publish {', '.join(builders)}",
-                commit_description=commit_description,
-                repo_type="dataset",
-                revision=revision,
-                create_pr=create_pr,
-                parent_commit=head,
-            )
+            changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
+            place: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "create_pr": create_pr}
+            texts: dict[str, Any] = {"commit_message": commit_message or f"Publish {', '.join(builders)}"}
+            texts["commit_description"] = commit_description
+            commit = api.create_commit(repo_id, changes, parent_commit=head, **texts, **place)
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
 
 

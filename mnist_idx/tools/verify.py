@@ -14,8 +14,6 @@ from ..storage import HashedFile, Member, SplitFiles, open_content, open_stored
 
 
 class FileReport(NamedTuple):
-    """What is known about one file."""
-
     name: str  # in the archive, or its path
     split: str  # after the prefix, if there are several; "" if unknown
     role: str  # "images" or "labels"

@@ -87,7 +87,7 @@ def write_idx(
             written |= _write_file(images, folder, f"{prefix}-images", compress, title)
             if labels:
                 values = np.concatenate(labels)
-                low, high = (values.min(), values.max()) if values.size else (0, 0)
+                low, high = values.min(initial=0), values.max(initial=0)
                 # The narrowest type that holds all labels: bytes if possible, as in MNIST.
                 dtype = next(t for t in LABEL_TYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
                 written |= _write_file(iter([values.astype(dtype)]), folder, f"{prefix}-labels", compress, title)
