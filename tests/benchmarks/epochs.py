@@ -1,7 +1,6 @@
 """Seconds to load one epoch of MNIST for PyTorch, by several ways: `python tests/benchmarks/epochs.py [--runs 3]`.
 
-The ways take turns in one process, on the real archive; the table gives the slowest run of each. Nothing is trained: an
-epoch hands out its 60,000 records in batches of 256. Needs PyTorch.
+The ways take turns in one process; the table gives the slowest run of each. Nothing is trained. Needs PyTorch.
 """
 
 import argparse
@@ -15,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import idx2numpy
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
+from tasks import opened
 from torch.utils.data import DataLoader
 
 import mnist_idx
@@ -52,7 +53,7 @@ def to_tensors(table: pa.Table) -> list[torch.Tensor]:
     return [torch.tensor(table[name].combine_chunks().values.to_numpy()) for name in ("image", "label")]
 
 
-def make_epochs(folder: str) -> dict[str, Callable[[], Batches]]:
+def make_epochs(folder: str, archive: str) -> dict[str, Callable[[], Batches]]:
     """Load the train split in every way. Returns, by way, the function that starts an epoch."""
     load = partial(datasets.load_dataset, split="train", cache_dir=f"{folder}/cache")
     arrays = mnist_idx.load_arrays("mnist_idx", split="train", cache_dir=f"{folder}/cache")
@@ -64,8 +65,10 @@ def make_epochs(folder: str) -> dict[str, Callable[[], Batches]]:
     stream = load("mnist_idx", as_array=True, streaming=True, num_shards=64).with_format("arrow")
     batches = stream.shuffle(seed=0, buffer_size=1000).batch(BATCH_SIZE)
     indices, one_by_one = range(len(arrays[0])), partial(as_torchvision, *arrays)
+    others = map(torch.from_numpy, map(idx2numpy.convert_from_file, opened(archive)))
     return {
         "in memory: `load_arrays`": partial(permuted, *map(torch.from_numpy, arrays)),
+        "in memory: `idx2numpy`": partial(permuted, *others),
         "prepared, `as_array=True`, taken whole with `[:]`": partial(permuted, *table[:].values()),
         "prepared, `as_array=True`, in order with `.iter()`": lambda: pairs(table.iter(BATCH_SIZE)),
         "prepared, `Image` column, `with_transform`, shuffled": lambda: pairs(shuffled(transformed)),
@@ -93,7 +96,7 @@ def main() -> None:
     os.environ["MNIST_IDX_MIRROR"] = str(options.archive)
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
-        epochs = make_epochs(folder)
+        epochs = make_epochs(folder, str(options.archive))
         runs = [{name: measure(epoch) for name, epoch in epochs.items()} for _ in range(options.runs)]
     if len(seen := {records for run in runs for _, records in run.values()}) > 1:
         raise SystemExit(f"not the same records everywhere: {seen}")

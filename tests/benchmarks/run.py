@@ -1,7 +1,6 @@
 """Measure the package against what else could be used: `python tests/benchmarks/run.py [NAME ...] [--runs N]`.
 
-The tasks of a comparison take turns, each in a process of its own, on the real archive. A row gives the run with the
-worst ratio: seconds differ from machine to machine and from minute to minute, ratios less.
+Tasks that are compared take turns, each in a process of its own. A row gives the run with the worst ratio.
 """
 
 import argparse

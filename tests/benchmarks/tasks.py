@@ -13,8 +13,7 @@ from typing import Any
 import datasets
 import idx2numpy
 import numpy as np
-from peers import MEMBERS, Stock
-from peers import floor as prepare_floor  # noqa: F401  (a task, found by its name)
+from peers import MEMBERS, Stock, prepare_floor  # noqa: F401  (a task is found by its name)
 
 import mnist_idx
 
