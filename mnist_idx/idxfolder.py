@@ -40,11 +40,12 @@ class IdxFolderConfig(IdxConfig):
     def validate(self) -> None:
         super().validate()
         names = self.label_names
-        if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
+        is_list = isinstance(names, list | tuple | np.ndarray) and len(names) > 0
+        if names is not None and not (is_list and all(isinstance(name, str) for name in names)):
             raise IdxError(f'label_names={names!r}: expected a list of strings, for example ["cat", "dog"].')
         if self.prefix is not None and not isinstance(self.prefix, str):
             raise IdxError(f"prefix={self.prefix!r}: expected a string.")
-        if self.data_dir is None and self.data_files is None:
+        if not self.data_dir and self.data_files is None:
             raise IdxError('Expected the IDX files to load: load_dataset("idxfolder", data_dir=…) or data_files=….')
 
 

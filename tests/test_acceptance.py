@@ -165,7 +165,7 @@ def test_arrays(server: Server, mirror: Mirror, mnist_arrays: Arrays) -> None:
         np.testing.assert_array_equal(found, images)
         np.testing.assert_array_equal(found_labels, labels)
         assert found.flags.writeable and found_labels.flags.writeable
-    parts = mnist_idx.load_arrays("mnist_idx", "mnist", split="test[9990:]+train[:1%]")
+    parts = mnist_idx.load_arrays("mnist_idx", "mnist", split="test[9990:]+train[:1%]+test[5:2]")
     test, train = mnist_arrays["test"], mnist_arrays["train"]
     assert digest_arrays(*parts) == digest_arrays(*(np.concatenate([test[n][9990:], train[n][:600]]) for n in (0, 1)))
     assert server.count(ARCHIVE, "GET") == 1

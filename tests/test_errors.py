@@ -105,7 +105,7 @@ def test_no_chain_of_errors_is_circular(
 
 BAD_VALUES: list[tuple[str, Any]] = [("as_array", "no"), ("transpose", "no"), ("num_shards", "2")]
 BAD_OPTIONS = [(path, *option) for path in ("mnist_idx", "idxfolder") for option in BAD_VALUES]
-BAD_OPTIONS += [("idxfolder", "label_names", names) for names in ("zero", range(10), ["a", 3])]
+BAD_OPTIONS += [("idxfolder", "label_names", names) for names in ("zero", range(10), ["a", 3], [])]
 BAD_OPTIONS += [("idxfolder", "prefix", 3)]
 
 

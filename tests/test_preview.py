@@ -129,8 +129,8 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (np.zeros((2, 28, 28, 4)), {}, r"\(2, 28, 28, 4\)"),
     (np.zeros((2, 0, 28)), {}, "numbers"),
     (np.zeros((2, 8, 8), "S1"), {}, "numbers"),
-    (np.zeros((2, 8, 8)), {"columns": 0}, "columns=0"),
-    (np.zeros((2, 8, 8)), {"cell": 0}, "cell=0"),
+    *((np.zeros((2, 8, 8)), {name: n}, f"{name}={n}") for name, n in (("columns", 0), ("cell", 0.5), ("num", -1))),
+    *((source, {}, r"found \(1,\)") for source in (None, "digits.png")),
     ({"train": BLACK, "test": BLACK}, {}, r'train, test.*dataset\["train"\]'),
     (pictures([Image.fromarray(random_images(2, side)) for side in (2, 3)]), {}, "size"),
 ]

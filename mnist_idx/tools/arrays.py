@@ -59,7 +59,8 @@ def _ranges(split: str, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
         parts = datasets.ReadInstruction.from_spec(split).to_absolute(sizes)
     except (ValueError, AssertionError) as error:
         raise IdxError(f"split={split!r}: expected one of {', '.join(map(repr, sizes))}, or a part of one.") from error
-    return [(part.splitname, part.from_ or 0, sizes[part.splitname] if part.to is None else part.to) for part in parts]
+    ranges = [(p.splitname, p.from_ or 0, sizes[p.splitname] if p.to is None else p.to) for p in parts]
+    return [(known, start, max(start, stop)) for known, start, stop in ranges]
 
 
 def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: int) -> tuple[Any, Any]:

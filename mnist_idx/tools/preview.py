@@ -48,9 +48,10 @@ def contact_sheet(
     Raises:
         IdxError: the images cannot be drawn, or there is not one label for each.
     """
+    for option, value in (("cell", cell), ("columns", columns), ("num", num)):
+        if value is not None and not (isinstance(value, int | np.integer) and value > 0):
+            raise IdxError(f"{option}={value!r}: expected an integer, at least 1.")
     pixels, captions = _read(source, labels, names, num)
-    if cell < 1 or (columns is not None and columns < 1):
-        raise IdxError(f"cell={cell}, columns={columns}: expected at least 1.")
     if not len(pixels):
         pixels, captions = np.full((1, 1, 1), 255, np.uint8), ["no records"]
     longer = max(pixels.shape[1:3])
@@ -134,7 +135,7 @@ def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None
         features = source.features or {}
         column = next((name for name, feature in features.items() if isinstance(feature, ImageFeature)), "image")
         classes = next((name for name, feature in features.items() if isinstance(feature, ClassLabel)), "label")
-        names = names or getattr(features.get(classes), "names", None)
+        names = getattr(features.get(classes), "names", None) if names is None else names
         rows = list(islice(source.with_format(None), 25 if num is None else num))
         if labels is None and rows and classes in rows[0]:
             labels = [row[classes] for row in rows]
@@ -151,7 +152,7 @@ def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None
             raise IdxError("The images differ in size or mode. Convert them first.") from error
     elif isinstance(source, tuple) and len(source) == 2 and labels is None:
         source, labels = source
-    pixels = displayable(np.asarray(source)[:num])
+    pixels = displayable(np.atleast_1d(np.asarray(source))[:num])
     captions = [] if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
     if labels is not None and len(captions) != len(pixels):
         raise IdxError(f"Expected a label for each image, found {len(pixels)} images and {len(captions)} labels.")

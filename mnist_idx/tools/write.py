@@ -66,7 +66,7 @@ def write_idx(
     """
     if mode not in (None, "L", "RGB"):
         raise IdxError(f'mode={mode!r}: expected "L" for gray or "RGB" for color.')
-    if size is not None and (len(size) != 2 or min(size) < 1):
+    if size is not None and (len(size) != 2 or not all(isinstance(n, int | np.integer) and n > 0 for n in size)):
         raise IdxError(f"size={size!r}: expected (rows, cols), both at least 1.")
     if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", os.fspath(target)):
         raise IdxError(f"{target}: expected a folder or a .tar. The files in it are compressed one by one.")
