@@ -28,7 +28,7 @@ def make_features(
         image = ARRAY_FEATURES[len(shape)](shape, dtype)
     features = {"image": image}
     if class_names is not None:
-        features["label"] = datasets.ClassLabel(names=list(class_names))
+        features["label"] = datasets.ClassLabel(names=list(map(str, class_names)))
     if class_names is not None and label_parts > 1:
         features["label_details"] = datasets.Sequence(datasets.Value("int64"), length=label_parts - 1)
     return datasets.Features(features)

@@ -69,7 +69,7 @@ class IdxConfig(datasets.BuilderConfig):
                 raise IdxError(f"{name}={getattr(self, name)!r}: expected {expected}.")
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """The options are set by now, so validate them. A changed file in `data_dir` is another config."""
+        """The options are set by now, so validate them. The cache key covers sizes and times of local files."""
         self.validate()
         if self.data_dir is not None and not is_remote(self.data_dir):
             paths = [member.path for member in list_folder(self.data_dir) or []] or [self.data_dir]
@@ -122,7 +122,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
                     break
                 except IdxError as error:
                     failure = error
-                # Checksums are known at the end of a file. They are those of other ranges, too.
+                # A checksum fails at the end of a file, after its records: no other source can take them back.
                 if files in self._used and not isinstance(failure, TransferError):
                     evict(self._downloads, failure)
                     raise failure

@@ -1,7 +1,7 @@
 """The published datasets: where they are, what they hold, and their checksums. One row per file, no logic.
 
-The checksums of the compressed MNIST files are the published ones, which torchvision and TensorFlow Datasets check,
-too. The checksum of its content identifies a file that is compressed in another way.
+The checksums of the compressed MNIST files are those that TensorFlow Datasets checks, too. The checksum of its content
+identifies a file that is compressed in another way.
 """
 
 import string

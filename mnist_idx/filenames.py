@@ -102,7 +102,7 @@ def find_splits(members: Sequence[Member], prefix: str | None = None, root: str 
         found, example = ", ".join(map(repr, prefixes)), next(filter(None, chosen or prefixes), "")
         raise IdxError(f'{place}: found {found}, expected {expected}. Choose one: prefix="{example}".')
     for member in members:
-        name = member.name.removeprefix(root)
+        name = _relative_name(member, root)
         file = _normalized(base_name(name))
         is_like_idx = NAME.fullmatch(file) or (UNUSABLE.fullmatch(file) and not OTHER_FILE.fullmatch(file))
         if is_like_idx and wanted in name.lower() and parse_filename(name) is None and not _is_hidden(name):
@@ -138,11 +138,16 @@ def split_files(members: Sequence[Member]) -> SplitFiles:
 
 def _parse_members(members: Sequence[Member], root: str) -> list[tuple[ParsedName, Member]]:
     """The members whose names are those of IDX files. A folder that all of them are in is no part of the prefixes."""
-    names = [(parse_filename(member.name.removeprefix(root).lstrip("/\\")), member) for member in members]
+    names = [(parse_filename(_relative_name(member, root)), member) for member in members]
     parsed = [(name, member) for name, member in names if name]
     if len({name.prefix.rpartition("/")[0] for name, _ in parsed}) == 1:
         parsed = [(name._replace(prefix=name.prefix.rpartition("/")[2]), member) for name, member in parsed]
     return parsed
+
+
+def _relative_name(member: Member, root: str) -> str:
+    """The name of a member, without the folder `root`. Names in an archive are relative already."""
+    return member.name.removeprefix(root).lstrip("/\\") if member.name == member.path else member.name
 
 
 def _choose(candidates: list[Member]) -> Member | None:

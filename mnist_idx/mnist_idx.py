@@ -100,7 +100,7 @@ def published_mirrors(name: str, data_dir: str | None = None, config: Any = None
     ways_out = ["pass data_dir= with a copy of the files", 'load the miniature "tiny", which needs no network']
     if dataset.sources is DATASETS["mnist"].sources:
         if mirror := os.environ.get(MIRROR_VARIABLE):
-            sources.insert(0, mirror)
+            sources.insert(0, mirror.removeprefix("file://"))
         else:
             ways_out.insert(0, f"set {MIRROR_VARIABLE} to a URL or path of the archive")
     return Mirrors(title, dataset, sources, config, f"Ways out: {', or '.join(ways_out)}.")

@@ -27,7 +27,7 @@ def load_arrays(
         name: of the config, for example "tiny".
         split: for example "train", "test[:10%]" or "train+test".
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download is kept and reused.
-        **options: the others of `load_dataset`: `num_samples`, `seed`, `data_dir`, `data_files`, `cache_dir`, …
+        **options: those of `load_dataset_builder`: `num_samples`, `seed`, `data_dir`, `data_files`, `cache_dir`, …
 
     Returns:
         Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`; other types and shapes if the files have them. Labels
@@ -43,7 +43,9 @@ def load_arrays(
     builder = datasets.load_dataset_builder(path, name, **{"as_array": True, **options})
     if builder.info.splits is not None:  # wrong arguments are found before the network is touched
         _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
-    splits = builder.locate_splits(builder.download_manager(streaming))
+    manager, mode = builder.download_manager(streaming), options.get("download_mode") or "reuse_dataset_if_exists"
+    manager.download_config.force_download = datasets.DownloadMode(mode) is datasets.DownloadMode.FORCE_REDOWNLOAD
+    splits = builder.locate_splits(manager)
     sizes = count_selected(builder.config.num_samples, {known: files.num_records for known, files in splits.items()})
     ranges = _ranges(split, sizes)
     parts = [_read(builder, known, splits[known], start, stop) for known, start, stop in ranges]

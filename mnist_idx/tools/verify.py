@@ -46,7 +46,7 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
                     files = mirrors.next_source(split, files, error)
             reports += found
         return reports
-    members = list_members(source)
+    members = list_members(source := source.removeprefix("file://"))
     if len(members) == 1 and members[0].name == source:
         parsed = parse_filename(base_name(source))
         return [_verify_file(members[0], "", parsed.role if parsed else "images")]

@@ -48,7 +48,7 @@ def write_idx(
     classes: pass them as `label_names` when loading. Returns the header of each file by its name.
 
     Args:
-        dataset: a `Dataset`, an `IterableDataset`, or a pair of arrays `(images, labels)`; or a mapping of them by the
+        dataset: a `Dataset`, an `IterableDataset`, or a tuple of arrays `(images, labels)`; or a mapping of them by the
             name of their split. Arrays keep their element type: images (N, rows, cols), (N, rows, cols, 3) or of any
             other shape, and integer labels (N,) or (N, parts), or None.
         target: a folder to create, or a path that ends in `.tar`.
@@ -126,7 +126,7 @@ def _name_splits(dataset: Any, split: str | None) -> dict[str, Any]:
 
 
 def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str) -> Iterator[np.ndarray]:
-    images, values = source if isinstance(source, tuple | list) and len(source) == 2 else (source, None)
+    images, values = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
     images = convert(images, None, title)
     if not images.ndim or images.dtype.kind not in "biuf":
         raise IdxError(f"{title}: found {type(source).__name__}, expected a Dataset or a pair of arrays.")
