@@ -123,9 +123,11 @@ def push_to_hub(
             head = api.dataset_info(repo_id, revision=revision).sha
             present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
             stale = [path for path in present if re.fullmatch(OWN_FILE, path) and path not in files]
-            changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
-            changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
             place: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "create_pr": create_pr}
+            changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
+            for addition in changes:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
+                api.preupload_lfs_files(repo_id, [addition], free_memory=False, **place)
+            changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
             texts: dict[str, Any] = {"commit_message": commit_message or f"Publish {', '.join(builders)}"}
             texts["commit_description"] = commit_description
             commit = api.create_commit(repo_id, changes, parent_commit=head, **texts, **place)
