@@ -140,10 +140,12 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
             swaps = config.transpose and batch.images.ndim > 2
             yield batch._replace(images=batch.images.swapaxes(1, 2)) if swaps else batch
 
-    def download_manager(self, streaming: bool) -> Any:
+    def download_manager(self, streaming: bool, download_mode: Any = None) -> Any:
         """The download manager that `load_dataset` gives to this builder."""
         config = self.download_config.copy()
         config.use_etag, config.cache_dir = False, self._cache_downloaded_dir
+        mode = datasets.DownloadMode(download_mode or datasets.DownloadMode.REUSE_DATASET_IF_EXISTS)
+        config.force_download = mode is datasets.DownloadMode.FORCE_REDOWNLOAD
         manager = datasets.StreamingDownloadManager if streaming else datasets.DownloadManager
         return manager(dataset_name=self.dataset_name, download_config=config)
 

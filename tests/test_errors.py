@@ -30,7 +30,6 @@ PYTHON_OPTION = re.compile(r"\b(overwrite|image_column|label_column|data_files|d
 
 
 def use_sources(monkeypatch: pytest.MonkeyPatch, urls: list[str]) -> None:
-    """Replace the mirror and the built-in sources of MNIST."""
     monkeypatch.setenv("MNIST_IDX_MIRROR", urls[0])
     monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.MNIST._replace(sources=tuple(urls[1:])))
 

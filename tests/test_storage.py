@@ -76,8 +76,7 @@ def test_sizes_are_checked_and_members_named(member: Make) -> None:
     assert_refused(Member("/nowhere", "/nowhere"), "/nowhere: cannot be read: No such file")
     with open_member(member(bytes(100), offset=50, size=49)) as stream:
         assert (stream.size, len(read_fully(stream, 100))) == (49, 49)
-        stream.seek(60)
-        assert stream.read(10) == b""
+        assert (stream.seek(60), stream.read(10)) == (60, b"")
 
 
 def test_deflated_members_and_their_checksums(member: Make) -> None:

@@ -270,6 +270,9 @@ def test_only_idx_files_are_replaced(tmp_path: Path) -> None:
         with pytest.raises(IdxError, match=message):
             write_idx(PAIR, tmp_path / path.partition("/")[0], overwrite=True)
         assert (tmp_path / path).read_bytes() == b"years of work"
+    (tmp_path / "own/void").mkdir(parents=True)
+    with pytest.raises(IdxError, match="holds void"):
+        write_idx(PAIR, tmp_path / "own", overwrite=True)
 
 
 def test_the_target_is_checked_before_and_after(tmp_path: Path) -> None:

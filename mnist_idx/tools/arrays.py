@@ -43,9 +43,7 @@ def load_arrays(
     builder = datasets.load_dataset_builder(path, name, **{"as_array": True, **options})
     if builder.info.splits is not None:  # wrong arguments are found before the network is touched
         _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
-    manager, mode = builder.download_manager(streaming), options.get("download_mode") or "reuse_dataset_if_exists"
-    manager.download_config.force_download = datasets.DownloadMode(mode) is datasets.DownloadMode.FORCE_REDOWNLOAD
-    splits = builder.locate_splits(manager)
+    splits = builder.locate_splits(builder.download_manager(streaming, options.get("download_mode")))
     sizes = count_selected(builder.config.num_samples, {known: files.num_records for known, files in splits.items()})
     ranges = _ranges(split, sizes)
     parts = [_read(builder, known, splits[known], start, stop) for known, start, stop in ranges]

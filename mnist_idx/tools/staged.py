@@ -52,7 +52,9 @@ def _check_target(target: Path, overwrite: bool, own_files: str, is_folder: bool
         return
     if not overwrite:
         raise IdxError(f"{target}: exists already. Choose another target, or replace it with overwrite=True.")
-    files = (path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir())
-    others = (f"holds {file}" for file in files if not re.fullmatch(own_files, file))
+    # An empty folder, or a link to one, is somebody's, too.
+    leaves = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir() or not any(path.iterdir()))
+    names = (path.relative_to(target).as_posix() for path in leaves)
+    others = (f"holds {name}" for name in names if not re.fullmatch(own_files, name))
     if reason := next(others, "") if target.is_dir() == is_folder else f"is a {'file' if is_folder else 'folder'}":
         raise IdxError(f"{target}: not replaced, since it {reason}. Choose another target.")

@@ -83,12 +83,13 @@ def _verify_file(member: Member, split: str, role: str) -> FileReport:
                 pass
             while stored.read(CHUNK_BYTES):  # the checksum of a zip also covers what follows the compressed data
                 pass
+        report = report._replace(sha256=content.hexdigest())
         digests = {content.hexdigest(), stored.hexdigest()}
         for name, dataset in DATASETS.items():
             files = [file for split in dataset.splits.values() for file in (split.images, split.labels)]
-            if not report.known and any(digests & {file.sha256, file.content_sha256} for file in files):
-                report = report._replace(known=name)
-        return report._replace(sha256=content.hexdigest())
+            if any(digests & {file.sha256, file.content_sha256} for file in files):
+                return report._replace(known=name)
+        return report
     except TransferError:
         raise
     except IdxError as error:

@@ -73,7 +73,7 @@ def write_idx(
     convert = partial(_to_array, mode, size)
     splits = _name_splits(dataset, split)
     written: dict[str, Header] = {}
-    is_tar = os.fspath(target).endswith(".tar")
+    is_tar = Path(target).suffix == ".tar"
     with staged(target, overwrite, OWN_FILES, is_folder=not is_tar) as path:
         folder = path.with_name("files") if is_tar else path
         folder.mkdir()
@@ -211,8 +211,9 @@ def _to_labels(values: Any, position: int, title: str) -> np.ndarray:
         is_integral = labels.ndim < 3 and labels.dtype.kind in "biu"
         if not len(labels) or (is_integral and (labels.astype(np.int32) == labels).all()):
             return labels.astype(np.int32)
-    for number in range(len(values) if len(values) > 1 else 0):  # the error names the record
-        _to_labels(values[number : number + 1], position + number, title)
+    if len(values) > 1:  # The error names the record.
+        for number in range(len(values)):
+            _to_labels(values[number : number + 1], position + number, title)
     raise IdxError(
         f"{title}, record {position} has the label {values[0]}, expected integers of at most 32 bits, as many as other "
         "records have. Filter records without a label out; class_encode_column(…) numbers names."
