@@ -19,7 +19,6 @@ class Split(NamedTuple):
     images: File
     labels: File
     num_records: int
-    num_bytes: int = 0  # of the Arrow file, where known
 
 
 class PublishedDataset(NamedTuple):
@@ -100,11 +99,11 @@ FILES = {
 }
 
 
-def _splits(dataset: str, *splits: tuple[str, int, int], labels: str = "labels-idx1-ubyte") -> dict[str, Split]:
-    """The splits "train" and "test", of which each has a prefix of its file names, a number of records and of bytes."""
+def _splits(dataset: str, *splits: tuple[str, int], labels: str = "labels-idx1-ubyte") -> dict[str, Split]:
+    """The splits "train" and "test", of which each has a prefix of its file names and a number of records."""
     return {
-        name: Split(FILES[f"{dataset}/{prefix}-images-idx3-ubyte"], FILES[f"{dataset}/{prefix}-{labels}"], *numbers)
-        for name, (prefix, *numbers) in zip(("train", "test"), splits, strict=True)
+        name: Split(FILES[f"{dataset}/{prefix}-images-idx3-ubyte"], FILES[f"{dataset}/{prefix}-{labels}"], num_records)
+        for name, (prefix, num_records) in zip(("train", "test"), splits, strict=True)
     }
 
 
@@ -112,6 +111,7 @@ DIGITS = tuple(string.digits)
 ALPHANUMERIC = (*DIGITS, *string.ascii_uppercase, *string.ascii_lowercase)
 # Small letters that look like their capitals are in one class with them.
 MERGED = (*DIGITS, *string.ascii_uppercase, *"abdefghnqrt")
+LETTERS = ("N/A", *string.ascii_lowercase)  # The labels in the files start at 1. As in torchvision, class 0 is "N/A".
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 MNIST = PublishedDataset(
@@ -127,7 +127,7 @@ MNIST = PublishedDataset(
 }
 """,
     class_names=DIGITS,
-    splits=_splits("mnist", ("train", 60_000, 17_462_928), ("t10k", 10_000, 2_916_109)),
+    splits=_splits("mnist", ("train", 60_000), ("t10k", 10_000)),
     sources=(
         "https://synthase.s3.us-west-2.amazonaws.com/mnist_database.tar",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -138,7 +138,7 @@ MNIST = PublishedDataset(
 
 TINY = MNIST._replace(
     description="A miniature of the MNIST database: its first 1,000 train and first 200 test records.",
-    splits=_splits("tiny", ("train", 1_000, 292_233), ("t10k", 200, 56_616)),
+    splits=_splits("tiny", ("train", 1_000), ("t10k", 200)),
     sources=("data/mnist_tiny.tar",),
     download_size=204_800,
 )
@@ -155,7 +155,7 @@ FASHION_MNIST = PublishedDataset(
 }
 """,
     class_names=CLOTHES,
-    splits=_splits("fashion_mnist", ("train", 60_000, 0), ("t10k", 10_000, 0)),
+    splits=_splits("fashion_mnist", ("train", 60_000), ("t10k", 10_000)),
     sources=(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -180,11 +180,8 @@ KMNIST = PublishedDataset(
 }
 """,
     class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    splits=_splits("kmnist", ("train", 60_000, 0), ("t10k", 10_000, 0)),
-    sources=(
-        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-    ),
+    splits=_splits("kmnist", ("train", 60_000), ("t10k", 10_000)),
+    sources=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/", "https://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
     download_size=21_240_888,
 )
 
@@ -202,7 +199,7 @@ QMNIST = PublishedDataset(
 }
 """,
     class_names=DIGITS,
-    splits=_splits("qmnist", ("qmnist-train", 60_000, 0), ("qmnist-test", 60_000, 0), labels="labels-idx2-int"),
+    splits=_splits("qmnist", ("qmnist-train", 60_000), ("qmnist-test", 60_000), labels="labels-idx2-int"),
     sources=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
     download_size=20_436_162,
     label_parts=8,
@@ -223,7 +220,7 @@ def _emnist(name: str, description: str, class_names: tuple[str, ...], train: in
 }
 """,
         class_names=class_names,
-        splits=_splits("emnist", (f"emnist-{name}-train", train, 0), (f"emnist-{name}-test", test, 0)),
+        splits=_splits("emnist", (f"emnist-{name}-train", train), (f"emnist-{name}-test", test)),
         sources=("https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",),  # holds all six
         download_size=561_753_746,
         transposed=True,
@@ -240,10 +237,7 @@ DATASETS: dict[str, PublishedDataset] = {
     "emnist_byclass": _emnist("byclass", "All that were collected, 62 classes.", ALPHANUMERIC, 697_932, 116_323),
     "emnist_bymerge": _emnist("bymerge", "Letters alike in both cases merged, 47 classes.", MERGED, 697_932, 116_323),
     "emnist_balanced": _emnist("balanced", "47 classes, equally many records each.", MERGED, 112_800, 18_800),
-    # The labels in the files start at 1. As in torchvision, class 0 is "N/A".
-    "emnist_letters": _emnist(
-        "letters", "Letters, both cases merged.", ("N/A", *string.ascii_lowercase), 124_800, 20_800
-    ),
+    "emnist_letters": _emnist("letters", "Letters, both cases merged.", LETTERS, 124_800, 20_800),
     "emnist_digits": _emnist("digits", "Digits, equally many records each.", DIGITS, 240_000, 40_000),
     "emnist_mnist": _emnist("mnist", "Digits, as many as in MNIST.", DIGITS, 60_000, 10_000),
 }

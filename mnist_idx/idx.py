@@ -10,7 +10,9 @@ Source: Yann LeCun's page of the MNIST database, http://yann.lecun.com/exdb/mnis
 import io
 import math
 import struct
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +56,15 @@ class Stream(io.RawIOBase):
 
     def expect_end(self, position: int) -> None:
         """Hint that nothing from `position` on is read soon."""
+
+
+@contextmanager
+def closed_on_error(file: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
 
 
 class Header(NamedTuple):
@@ -113,26 +124,50 @@ def read_header(stream: Stream, name: str) -> Header:
     return header
 
 
-def read_records(stream: Stream, header: Header, name: str, start: int, stop: int) -> np.ndarray:
-    """Read the records `start` to `stop` as an array `(stop - start, *record_shape)` in native byte order."""
-    position = header.offset_of(start)
-    if stream.tell() != position:
-        stream.seek(position)
-    data = read_fully(stream, (stop - start) * header.record_size)
-    if len(data) < (stop - start) * header.record_size:
-        check_size(header, position + len(data), name)
-    if stop == header.num_records and stream.read(1):
-        check_size(header, header.offset_of(stop) + 1, name)
-    big_endian = np.frombuffer(data, header.dtype.newbyteorder(">"))
-    return big_endian.astype(header.dtype, copy=False).reshape(stop - start, *header.record_shape)
+class IdxFile:
+    """An open IDX file: its header, and any range of its records. `title` is used in error messages."""
 
+    def __init__(self, stream: Stream, title: str) -> None:
+        self.title = title
+        self.stream = stream
+        with closed_on_error(stream):
+            self.header = read_header(stream, title)
+            if stream.size is not None:
+                self._check_size(stream.size)
 
-def check_size(header: Header, size: int, name: str) -> None:
-    """Compare the size that a header announces with the bytes that are there."""
-    expected = header.offset_of(header.num_records)
-    if size != expected:
-        found = f"the data ends after {size:,}. It is cut short" if size < expected else "more data follows"
-        raise IdxError(f"{name}: the header {header.shape} announces {expected:,} bytes, but {found}. Fetch it again.")
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The records `start` to `stop`, `(stop - start, *record_shape)`, in native byte order."""
+        stream, header = self.stream, self.header
+        if start == 0:  # checksums cover the header, too
+            stream.seek(0)
+            read_header(stream, self.title)
+        position = header.offset_of(start)
+        if stream.tell() != position:
+            stream.seek(position)
+        data = read_fully(stream, (stop - start) * header.record_size)
+        if len(data) < (stop - start) * header.record_size:
+            self._check_size(position + len(data))
+        if stop == header.num_records and stream.read(1):
+            self._check_size(header.offset_of(stop) + 1)
+        big_endian = np.frombuffer(data, header.dtype.newbyteorder(">"))
+        return big_endian.astype(header.dtype, copy=False).reshape(stop - start, *header.record_shape)
+
+    def batches(self, start: int = 0, stop: int | None = None, size: int = 0, first: int = 0) -> Iterator[np.ndarray]:
+        """Read the records `start` to `stop` in at least one batch of `size` records, the first of at most `first`."""
+        stop = self.header.num_records if stop is None else stop
+        size = size or self.header.batch_size
+        position = min(stop, start + min(size, first or size))
+        yield self.read(start, position)
+        for begin in range(position, stop, size):
+            yield self.read(begin, min(begin + size, stop))
+
+    def _check_size(self, size: int) -> None:
+        """Compare the size that the header announces with the bytes that are there."""
+        expected = self.header.offset_of(self.header.num_records)
+        if size != expected:
+            announced = f"{self.title}: the header {self.header.shape} announces {expected:,} bytes"
+            found = f"the data ends after {size:,}. It is cut short" if size < expected else "more data follows"
+            raise IdxError(f"{announced}, but {found}. Fetch it again.")
 
 
 def read_fully(stream: Stream, size: int) -> bytes | bytearray:

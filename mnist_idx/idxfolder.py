@@ -13,8 +13,8 @@ from .archive import list_archive, list_folder
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
 from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
-from .idx import Header, IdxError
-from .records import IdxFile, SplitReader
+from .idx import Header, IdxError, IdxFile
+from .records import SplitReader
 from .remote import download, evict, is_remote
 from .storage import Member, SplitFiles, verify_member
 

@@ -33,9 +33,8 @@ class Mirrors:
         streaming = dl_manager is None or dl_manager.is_streaming
         for number, source in enumerate(self.sources[first:], first):
             try:
-                if streaming:
-                    return self._match(self._urls(number), number, failures)
-                return self._download(dl_manager, number, failures)
+                splits = self._match(self._urls(source), source) if streaming else self._download(dl_manager, source)
+                return {name: files._replace(source=number, failures=failures) for name, files in splits.items()}
             except IdxError as error:
                 failures = self._add_failure(failures, number, error)
             except OSError as error:  # of the local disk: no other source would help
@@ -60,14 +59,12 @@ class Mirrors:
             logger.warning(f"{failure} Trying {self.sources[number + 1]} next.")
         return (*failures, failure)
 
-    def _download(
-        self, dl_manager: Any, number: int, failures: tuple[str, ...], is_retry: bool = False
-    ) -> dict[str, SplitFiles]:
+    def _download(self, dl_manager: Any, source: str, is_retry: bool = False) -> dict[str, SplitFiles]:
         """Download and verify a source. An invalid file that was downloaded earlier is downloaded once more."""
-        urls = self._urls(number)
-        paths = download(dl_manager, urls, self.sources[number])
+        urls = self._urls(source)
+        paths = download(dl_manager, urls, source)
         try:
-            splits = self._match(paths, number, failures)
+            splits = self._match(paths, source)
             for name, files in splits.items():
                 labels = files.labels and verify_member(files.labels)
                 splits[name] = files._replace(images=verify_member(files.images), labels=labels)
@@ -78,17 +75,16 @@ class Mirrors:
             evict(downloads, error)
             if is_retry or not downloads:
                 raise
-        return self._download(dl_manager, number, failures, is_retry=True)
+        return self._download(dl_manager, source, is_retry=True)
 
-    def _urls(self, number: int) -> dict[str, str]:
+    def _urls(self, source: str) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or "" for an archive."""
-        source = self.sources[number]
         if not (is_remote(source) and source.endswith("/")):
             return {"": source}
         files = [file for split in self.dataset.splits.values() for file in (split.images, split.labels)]
         return {file.name: f"{source}{file.name}.gz" for file in files}
 
-    def _match(self, paths: dict[str, str], number: int, failures: tuple[str, ...]) -> dict[str, SplitFiles]:
+    def _match(self, paths: dict[str, str], source: str) -> dict[str, SplitFiles]:
         members = [Member(path, name) for name, path in paths.items()]
         if "" in paths:
             members = list_members(paths[""], self.download_config)
@@ -97,13 +93,13 @@ class Mirrors:
             found = [member for member in members if is_same_name(member.name, file.name)]
             if not found:
                 names = ", ".join(sorted(base_name(member.name) for member in members[:20])) or "nothing"
-                raise IdxError(f"{self.sources[number]}: found {names}, expected {file.name} of {self.title}.")
+                raise IdxError(f"{source}: found {names}, expected {file.name} of {self.title}.")
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
             known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)
             return known._replace(size=size, published_size=file.size)
 
         return {
-            name: SplitFiles(find(split.images), find(split.labels), split.num_records, number, failures)
+            name: SplitFiles(find(split.images), find(split.labels), split.num_records)
             for name, split in self.dataset.splits.items()
         }

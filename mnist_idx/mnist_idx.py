@@ -26,7 +26,7 @@ from .remote import is_remote
 from .storage import SplitFiles
 
 _patched_for_streaming = True  # as in `builder`
-VERSION = "1.0.0"  # of the data, not of the package
+VERSION = datasets.Version("1.0.0")  # of the data, not of the package
 OPTIONS: dict[str, dict[str, Any]] = {"subset": {"num_samples": 100, "seed": 1}}
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {}).'
 
@@ -34,6 +34,8 @@ OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {}).'
 @dataclass
 class MnistIdxConfig(IdxConfig):
     """What to load. `data_dir` is a copy of the published files: a folder, a tar or a zip, local or remote."""
+
+    version: datasets.Version = VERSION
 
     def validate(self) -> None:
         super().validate()
@@ -45,12 +47,9 @@ class MnistIdxConfig(IdxConfig):
 class MnistIdx(IdxBuilder):
     """MNIST, a subset, a miniature, and its relatives."""
 
-    VERSION = datasets.Version(VERSION)
     BUILDER_CONFIG_CLASS = MnistIdxConfig
     BUILDER_CONFIGS = [
-        MnistIdxConfig(
-            name=name, version=VERSION, description=data.description, transpose=data.transposed, **OPTIONS.get(name, {})
-        )
+        MnistIdxConfig(name=name, description=data.description, transpose=data.transposed, **OPTIONS.get(name, {}))
         for name, data in DATASETS.items()
     ]
     DEFAULT_CONFIG_NAME = "mnist"
@@ -59,9 +58,8 @@ class MnistIdx(IdxBuilder):
         config, data = self.config, DATASETS[self.config.name]
         counts = count_selected(config.num_samples, {name: s.num_records for name, s in data.splits.items()})
         splits = datasets.SplitDict(dataset_name=self.dataset_name)
-        for name, split in data.splits.items():
-            num_bytes = split.num_bytes * counts[name] // split.num_records
-            splits.add(datasets.SplitInfo(name, num_bytes, counts[name], dataset_name=self.dataset_name))
+        for name, count in counts.items():
+            splits.add(datasets.SplitInfo(name, num_examples=count, dataset_name=self.dataset_name))
         return datasets.DatasetInfo(
             description=data.description,
             citation=data.citation,
@@ -70,7 +68,6 @@ class MnistIdx(IdxBuilder):
             features=make_features(config.name, (28, 28), "uint8", data.class_names, data.label_parts, config.as_array),
             splits=splits,
             download_size=data.download_size,
-            dataset_size=sum(split.num_bytes for split in splits.values()),
         )
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .compression import SeekPoints
-from .idx import IdxError, Stream, check_size, read_header, read_records
-from .storage import LEVELS, SplitFiles, closed_on_error, open_member
+from .idx import IdxError, IdxFile, closed_on_error
+from .storage import LEVELS, SplitFiles, open_member
 
 T = TypeVar("T")
 
@@ -22,41 +22,13 @@ MAX_GAP_BYTES = 256 << 10  # of records between two selected ones: read and drop
 MAX_PARKED = 4
 PREFETCH_DEPTH = 4
 DEFAULT_SEED = 1
-# A selection takes memory for each record. A longer file must prove first that it has as many as its header announces.
+# Memory for more records than these is not taken before the file has proven that it holds what its header announces.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
 
 class Batch(NamedTuple):
     images: np.ndarray  # (k, *record_shape), in the element type of the file
     labels: np.ndarray | None = None  # integers (k,), or (k, parts) if a label has several parts
-
-
-class IdxFile:
-    """An open IDX file: its header, and any range of its records. `title` is used in error messages."""
-
-    def __init__(self, stream: Stream, title: str) -> None:
-        self.title = title
-        self.stream = stream
-        with closed_on_error(stream):
-            self.header = read_header(stream, title)
-            if stream.size is not None:
-                check_size(self.header, stream.size, title)
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """The records `start` to `stop`, `(stop - start, *record_shape)`."""
-        if start == 0:  # checksums cover the header, too
-            self.stream.seek(0)
-            read_header(self.stream, self.title)
-        return read_records(self.stream, self.header, self.title, start, stop)
-
-    def batches(self, start: int = 0, stop: int | None = None, size: int = 0, first: int = 0) -> Iterator[np.ndarray]:
-        """Read the records `start` to `stop` in at least one batch of `size` records, the first of at most `first`."""
-        stop = self.header.num_records if stop is None else stop
-        size = size or self.header.batch_size
-        position = min(stop, start + min(size, first or size))
-        yield self.read(start, position)
-        for begin in range(position, stop, size):
-            yield self.read(begin, min(begin + size, stop))
 
 
 class SplitReader:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zlib_ng import zlib_ng
 
 from .compression import CHUNK_BYTES, DecompressedFile, SeekPoints, WrappedFile, detect_compression
-from .idx import IdxError, Stream, TransferError
+from .idx import IdxError, Stream, TransferError, closed_on_error
 from .remote import MAX_REQUEST, RemoteFile, is_remote
 
 LEVELS = ("member", "zip", "container")  # what may be compressed: a member, its part of a zip, the tar as a whole
@@ -49,15 +49,6 @@ class SplitFiles(NamedTuple):
     num_records: int = 0  # that the split must have, where known
     source: int = 0  # number of the mirror in which they were found
     failures: tuple[str, ...] = ()  # why the mirrors before it cannot be used
-
-
-@contextmanager
-def closed_on_error(file: Any) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        file.close()
-        raise
 
 
 def open_member(member: Member, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxError, read_fully, read_header, read_records
+from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxError, IdxFile, read_fully
 
 # From the description of the format, not from the code: the byte for each element type.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -28,16 +28,19 @@ def idx_files(draw: st.DrawFn) -> tuple[bytes, np.ndarray]:
     return header(code, *shape) + array.tobytes(), array
 
 
+class Content(io.BytesIO):
+    size = None
+
+
 def read(content: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:
-    stream = io.BytesIO(content)
-    found = read_header(stream, "file.idx")
-    return read_records(stream, found, "file.idx", start, found.num_records if stop is None else stop)
+    file = IdxFile(Content(content), "file.idx")
+    return file.read(start, file.header.num_records if stop is None else stop)
 
 
 @given(idx_files(), st.data(), st.binary(min_size=1, max_size=9))
 def test_files_of_all_types_and_shapes(file: tuple[bytes, np.ndarray], data: st.DataObject, more: bytes) -> None:
     content, array = file
-    found = read_header(io.BytesIO(content), "file.idx")
+    found = IdxFile(Content(content), "file.idx").header
     assert found == Header(array.dtype.newbyteorder("="), array.shape)
     assert found.dtype.isnative
     assert found.pack() == content[: found.offset_of(0)]

@@ -7,11 +7,8 @@ import numpy as np
 
 from ..builder import IdxBuilder
 from ..idx import IdxError
-from ..records import count_selected, too_large
+from ..records import MAX_UNPROVEN_RECORDS, count_selected, too_large
 from ..storage import SplitFiles
-
-# Arrays longer than this grow with the records that are read, not by what a header announces.
-MAX_UNPROVEN_RECORDS = 1 << 17
 
 
 def load_arrays(
@@ -71,7 +68,7 @@ def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: 
             for name, values in batch._asdict().items():
                 if values is None:
                     continue
-                if name not in arrays:
+                if name not in arrays:  # Longer arrays grow with the records that are read.
                     arrays[name] = np.empty((min(count, MAX_UNPROVEN_RECORDS), *values.shape[1:]), values.dtype)
                 if done + len(values) > len(arrays[name]):
                     arrays[name].resize((min(count, 2 * len(arrays[name])), *values.shape[1:]), refcheck=False)

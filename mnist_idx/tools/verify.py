@@ -6,10 +6,9 @@ from typing import NamedTuple
 from ..archive import list_members
 from ..catalog import DATASETS
 from ..filenames import base_name, find_prefixes, find_splits, parse_filename
-from ..idx import CHUNK_BYTES, IdxError, TransferError
+from ..idx import CHUNK_BYTES, IdxError, IdxFile, TransferError
 from ..idxfolder import read_metadata
 from ..mnist_idx import published_mirrors
-from ..records import IdxFile
 from ..storage import HashedFile, Member, SplitFiles, open_content, open_stored
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import oracle
 
-from mnist_idx import IdxError, archive, filenames, records, storage
+from mnist_idx import IdxError, archive, filenames, idx, records, storage
 
 
 @contextmanager
@@ -39,6 +39,6 @@ def check(path: Path) -> None:
 def check_member(member: storage.Member, contents: list[bytes | None]) -> None:
     """A member is read to its end as one of those that the oracle has by that name."""
     with storage.open_member(member) as stream:
-        file = records.IdxFile(stream, member.title)
+        file = idx.IdxFile(stream, member.title)
         data = b"".join(batch.astype(batch.dtype.newbyteorder(">")).tobytes() for batch in file.batches())
     assert file.header.pack() + data in contents, f"{member.name} is not what the standard library reads"
