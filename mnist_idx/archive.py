@@ -105,16 +105,14 @@ def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None
     tar = tarfile.TarFile(fileobj=directory)
     members: list[Member] = []
     targets: dict[str, Member] = {}  # of hard links, by name
-    skipped = 0
     for count, info in enumerate(tar):
         if info.size < 0:
             raise tarfile.ReadError(f"the member {info.name!r} has {info.size} bytes")
-        skipped += info.size if compression else 0
         if count >= MAX_MEMBERS:
             raise IdxError(f"{path}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
-        if skipped > MAX_SKIPPED_BYTES:
-            found = f"{skipped:,} bytes up to {info.name!r}, expected at most {MAX_SKIPPED_BYTES:,}"
-            raise IdxError(f"{path}: found {found} in a compressed tar. Decompress it.")
+        if compression and info.offset_data + info.size > MAX_SKIPPED_BYTES:
+            found = f"{info.name!r} beyond the first {MAX_SKIPPED_BYTES:,} bytes of a compressed tar"
+            raise IdxError(f"{path}: found {found}. Decompress it.")
         if info.isdir():
             continue
         member = Member(path, info.name, info.offset_data, info.size, file_size, compression)

@@ -1,15 +1,23 @@
-"""Batches of records → columns of Arrow tables, and the features that describe them."""
+"""Batches of records → columns of Arrow tables, images as PNG files or arrays, and the features that describe them."""
 
 import math
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
+from zlib_ng import zlib_ng
 
 from .idx import IdxError
 
 ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D, 5: datasets.Array5D}
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LEVEL = 1  # costs a third of the time of level 2 for 5 % more bytes
+SMALL_WINDOW = 10
+LARGE_WINDOW = 15
+STORED_BYTES = (1 << 16) - 1  # most that deflate stores in one block
 
 
 def make_features(
@@ -34,15 +42,15 @@ def make_features(
     return datasets.Features(features)
 
 
-def png_column(files: list[bytes] | np.ndarray) -> pa.Array:
-    """PNG files as a column of `Image`; uint8 `(k, length)` is not copied."""
-    if isinstance(files, np.ndarray):
-        count, length = files.shape
-        offsets = np.arange(count + 1, dtype=np.int32) * np.int32(length)
-        content = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(files)])
-    else:
-        content = pa.array(files, pa.binary())
-    return pa.StructArray.from_arrays([content, pa.nulls(len(files), pa.string())], ["bytes", "path"])
+def png_column(images: np.ndarray, compress: bool) -> pa.Array:
+    """Images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)`, as a column of `Image`."""
+    if compress:
+        content = pa.array(encode_png(images), pa.binary())
+    else:  # not copied
+        files = store_png(images)
+        offsets = np.arange(len(files) + 1, dtype=np.int32) * np.int32(files.shape[1])
+        content = pa.Array.from_buffers(pa.binary(), len(files), [None, pa.py_buffer(offsets), pa.py_buffer(files)])
+    return pa.StructArray.from_arrays([content, pa.nulls(len(content), pa.string())], ["bytes", "path"])
 
 
 def array_column(images: np.ndarray) -> pa.Array:
@@ -74,3 +82,60 @@ def label_columns(labels: np.ndarray) -> dict[str, pa.Array]:
         rest = pa.array(np.stack(details, axis=1).reshape(-1))
         columns["label_details"] = pa.FixedSizeListArray.from_arrays(rest, len(details))
     return columns
+
+
+def encode_png(images: np.ndarray) -> list[bytes]:
+    """Encode images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)` without empty dimensions, as PNG files."""
+    start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
+    # Setting up a window costs more than filling it with a small image.
+    window = SMALL_WINDOW if lines.shape[1] <= 1 << SMALL_WINDOW else LARGE_WINDOW
+    compress, crc32, pack = zlib_ng.compress, zlib_ng.crc32, struct.Struct(">I").pack
+    files = []
+    for line in lines:
+        data = b"IDAT" + compress(line, LEVEL, window)
+        files.append(b"".join((start, pack(len(data) - 4), data, pack(crc32(data)), end)))
+    return files
+
+
+def store_png(images: np.ndarray) -> np.ndarray:
+    """Encode images as PNG files without compression, uint8 `(k, length)`. It takes a seventh of the time."""
+    start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
+    count, size = lines.shape
+    num_blocks = math.ceil(size / STORED_BYTES)
+    head = start + struct.pack(">I4s2s", 2 + 5 * num_blocks + size + 4, b"IDAT", b"\x78\x01")
+    columns = [_repeat(head, count)]
+    for first in range(0, size, STORED_BYTES):
+        block = lines[:, first : first + STORED_BYTES]
+        length = block.shape[1]
+        columns += [_repeat(struct.pack("<BHH", first + length == size, length, length ^ 0xFFFF), count), block]
+    columns += [_checksums(zlib_ng.adler32, lines), _repeat(bytes(4) + end, count)]
+    files = np.hstack(columns)
+    files[:, -16:-12] = _checksums(zlib_ng.crc32, files[:, len(start) + 4 : -16])
+    return files
+
+
+def _repeat(content: bytes, count: int) -> np.ndarray:
+    return np.broadcast_to(np.frombuffer(content, np.uint8), (count, len(content)))
+
+
+def _checksums(function: Callable[[Any], int], rows: np.ndarray) -> np.ndarray:
+    """The checksum of each row, big-endian, uint8 `(k, 4)`."""
+    return np.array([function(row) for row in rows], ">u4").view(np.uint8).reshape(len(rows), 4)
+
+
+def _start(images: np.ndarray) -> bytes:
+    """What comes before the pixels."""
+    rows, columns = images.shape[1:3]
+    color_type = 0 if images.ndim == 3 else 2  # gray or RGB
+    return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0))
+
+
+def _lines(images: np.ndarray) -> np.ndarray:
+    """The pixels as PNG has them, `(k, bytes of an image)`: each row after a byte that names its filter, 0 for none."""
+    count, rows, *rest = images.shape
+    lines = np.pad(images.reshape(count, rows, math.prod(rest)), ((0, 0), (0, 0), (1, 0)))
+    return lines.reshape(count, rows * lines.shape[2])
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib_ng.crc32(kind + content))

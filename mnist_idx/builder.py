@@ -16,7 +16,6 @@ import pyarrow as pa
 from .archive import list_folder
 from .arrow import array_column, check_classes, label_columns, png_column
 from .idx import IdxError, TransferError
-from .png import encode_png, store_png
 from .records import Batch, ReaderPool, SplitReader, count_selected, prefetch, select
 from .remote import MAKE_ROOM, evict, is_remote
 from .storage import SplitFiles
@@ -121,12 +120,11 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
                             position += len(batch.images)
                     break
                 except IdxError as error:
-                    failure = error
-                # A checksum fails at the end of a file, after its records: no other source can take them back.
-                if files in self._used and not isinstance(failure, TransferError):
-                    evict(self._downloads, failure)
-                    raise failure
-                files = self.next_source(split, files, failure)
+                    # A checksum fails at the end of a file, after its records: no other source can take them back.
+                    if files in self._used and not isinstance(error, TransferError):
+                        evict(self._downloads, error)
+                        raise
+                    files = self.next_source(split, files, error)
 
     def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int) -> Iterator[Batch]:
         config = self.config
@@ -144,8 +142,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         """The download manager that `load_dataset` gives to this builder."""
         config = self.download_config.copy()
         config.use_etag, config.cache_dir = False, self._cache_downloaded_dir
-        mode = datasets.DownloadMode(download_mode or datasets.DownloadMode.REUSE_DATASET_IF_EXISTS)
-        config.force_download = mode is datasets.DownloadMode.FORCE_REDOWNLOAD
+        config.force_download = download_mode in ("force_redownload", datasets.DownloadMode.FORCE_REDOWNLOAD)
         manager = datasets.StreamingDownloadManager if streaming else datasets.DownloadManager
         return manager(dataset_name=self.dataset_name, download_config=config)
 
@@ -166,10 +163,8 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else 0)
         for start, batch in prefetch(batches):
             columns = {} if batch.labels is None else label_columns(batch.labels)
-            if self.config.as_array:
-                image = array_column(batch.images)
-            else:  # Streamed images are decoded at once: compressing them costs more than it saves.
-                image = png_column(store_png(batch.images) if streaming else encode_png(batch.images))
+            # Streamed images are decoded at once: compressing them costs more than it saves.
+            image = array_column(batch.images) if self.config.as_array else png_column(batch.images, not streaming)
             yield start, pa.table({"image": image, **columns})
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -31,7 +31,6 @@ class PublishedDataset(NamedTuple):
     class_names: tuple[str, ...]
     splits: dict[str, Split]
     sources: tuple[str, ...]  # URLs of archives, or, with a final slash, of folders of single files. Paths start here
-    download_size: int  # bytes of the first source
     label_parts: int = 1  # numbers per label; the first is the class
     transposed: bool = False  # rows and columns are exchanged in the files
 
@@ -133,14 +132,12 @@ MNIST = PublishedDataset(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
-    download_size=11_601_920,
 )
 
 TINY = MNIST._replace(
     description="A miniature of the MNIST database: its first 1,000 train and first 200 test records.",
     splits=_splits("tiny", ("train", 1_000), ("t10k", 200)),
     sources=("data/mnist_tiny.tar",),
-    download_size=204_800,
 )
 
 FASHION_MNIST = PublishedDataset(
@@ -160,7 +157,6 @@ FASHION_MNIST = PublishedDataset(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
-    download_size=30_878_645,
 )
 
 KMNIST = PublishedDataset(
@@ -182,7 +178,6 @@ KMNIST = PublishedDataset(
     class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     splits=_splits("kmnist", ("train", 60_000), ("t10k", 10_000)),
     sources=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/", "https://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
-    download_size=21_240_888,
 )
 
 # The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class, NIST HSF series,
@@ -201,7 +196,6 @@ QMNIST = PublishedDataset(
     class_names=DIGITS,
     splits=_splits("qmnist", ("qmnist-train", 60_000), ("qmnist-test", 60_000), labels="labels-idx2-int"),
     sources=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
-    download_size=20_436_162,
     label_parts=8,
 )
 
@@ -222,7 +216,6 @@ def _emnist(name: str, description: str, class_names: tuple[str, ...], train: in
         class_names=class_names,
         splits=_splits("emnist", (f"emnist-{name}-train", train), (f"emnist-{name}-test", test)),
         sources=("https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",),  # holds all six
-        download_size=561_753_746,
         transposed=True,
     )
 

@@ -99,7 +99,5 @@ class Mirrors:
             known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)
             return known._replace(size=size, published_size=file.size)
 
-        return {
-            name: SplitFiles(find(split.images), find(split.labels), split.num_records)
-            for name, split in self.dataset.splits.items()
-        }
+        splits = self.dataset.splits.items()
+        return {name: SplitFiles(find(split.images), find(split.labels), split.num_records) for name, split in splits}

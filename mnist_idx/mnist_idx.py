@@ -20,7 +20,6 @@ from .compression import detect_compression as detect_compression
 from .filenames import is_same_name as is_same_name
 from .idx import IdxError
 from .mirrors import MIRROR_VARIABLE, Mirrors
-from .png import encode_png as encode_png
 from .records import count_selected
 from .remote import is_remote
 from .storage import SplitFiles
@@ -57,9 +56,7 @@ class MnistIdx(IdxBuilder):
     def _info(self) -> datasets.DatasetInfo:
         config, data = self.config, DATASETS[self.config.name]
         counts = count_selected(config.num_samples, {name: s.num_records for name, s in data.splits.items()})
-        splits = datasets.SplitDict(dataset_name=self.dataset_name)
-        for name, count in counts.items():
-            splits.add(datasets.SplitInfo(name, num_examples=count, dataset_name=self.dataset_name))
+        splits = [{"name": n, "num_examples": c, "dataset_name": self.dataset_name} for n, c in counts.items()]
         return datasets.DatasetInfo(
             description=data.description,
             citation=data.citation,
@@ -67,7 +64,6 @@ class MnistIdx(IdxBuilder):
             license=data.license,
             features=make_features(config.name, (28, 28), "uint8", data.class_names, data.label_parts, config.as_array),
             splits=splits,
-            download_size=data.download_size,
         )
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:

@@ -135,13 +135,11 @@ def count_selected(num_samples: int | None, split_sizes: dict[str, int]) -> dict
 def select(
     num_records: int, num_samples: int | None = None, seed: int | None = None, sampling: str = "first"
 ) -> Sequence[int]:
-    """Select records of a split by their numbers: all of them, in the order of the file, unless told otherwise.
+    """Select records of a split by their numbers.
 
     "first" takes the first `num_samples` and shuffles them, in the order of `random.seed(seed)` and `random.shuffle`;
     "uniform" draws them from the whole split without replacement. Every machine selects the same records.
     """
-    if num_samples is None and seed is None and sampling == "first":
-        return range(num_records)
     count = num_records if num_samples is None else min(int(num_samples), num_records)
     generator = random.Random(DEFAULT_SEED if seed is None else int(seed))
     if sampling == "uniform":

@@ -18,7 +18,7 @@ BUILDERS = {"mnist_idx": MnistIdx, "idxfolder": IdxFolder}
 
 
 def register() -> None:
-    """Teach `datasets` both names. A second call does nothing."""
+    """Teach `datasets` both names."""
     try:
         resolve = datasets.load.dataset_module_factory
         for name in BUILDERS:
@@ -28,14 +28,11 @@ def register() -> None:
         code = "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
         # Not an error: the builder could not be imported then.
         return warnings.warn(f"{found}. Use `{code}`, or install another version of datasets.", stacklevel=2)
-    if getattr(resolve, "knows_mnist_idx", False):
-        return
 
     @functools.wraps(resolve)
     def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
         return _module(path) if path in BUILDERS else resolve(path, *args, **kwargs)
 
-    dataset_module_factory.knows_mnist_idx = True  # type: ignore[attr-defined]
     for module in (datasets.load, datasets.inspect):  # each holds its own reference
         module.dataset_module_factory = dataset_module_factory
 

@@ -46,7 +46,6 @@ def test_facts(name: str) -> None:
         assert {len(bytes.fromhex(digest)) for digest in file[2:] if digest} == {32}
         # Labels are compressed to at most 8 bytes each, images to more than that.
         assert records // 200 < file.size < 10 * records if "labels" in file.name else file.size > 100 * records
-    assert not known.sources[0].endswith("/") or known.download_size == sum(file.size for file in files)
 
 
 def test_digests_differ_and_one_archive_holds_all_of_emnist() -> None:
@@ -55,9 +54,6 @@ def test_digests_differ_and_one_archive_holds_all_of_emnist() -> None:
     assert len(set(digests)) == len(digests)
     files = {file for name in EMNIST for file in files_of(name)}
     assert len(files) == 24
-    (size,) = {DATASETS[name].download_size for name in EMNIST}
-    # Stored or deflated: compressed files do not shrink further. The mappings are in there, too.
-    assert 0 <= size - sum(file.size for file in files) < 1_000_000
 
 
 def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
@@ -85,6 +81,6 @@ def test_every_dataset_is_a_config(name: str) -> None:
     assert [info.splits[split].num_examples for split in ("train", "test")] == counts
     for fact in ("license", "citation", "homepage", "description"):
         assert getattr(info, fact) == getattr(known, fact) != ""
-    assert (info.download_size, str(info.version)) == (known.download_size, "1.0.0")
+    assert str(info.version) == "1.0.0"
     details = datasets.Sequence(datasets.Value("int64"), length=7) if name == "qmnist" else None
     assert info.features.get("label_details") == details

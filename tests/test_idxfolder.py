@@ -168,6 +168,15 @@ result = [[labels.tolist() for _, labels in arrays.values()] for arrays in found
 """
 
 
+@each_mode
+def test_an_invalid_file_is_fetched_again(mode: str, tmp_path: Path, serve: Callable[..., Server]) -> None:
+    server = serve({"/images": to_idx(TRAIN[0])[:-1]})
+    options = {"splits": ["train"], "data_files": {"train": [server.url("/images")]}, "cache_dir": str(tmp_path)}
+    assert "the data ends after" in refusal(mode, "idxfolder", **options)
+    server.put("/images", to_idx(TRAIN[0]))
+    assert_same(read_all(mode, "idxfolder", **options), {"train": (TRAIN[0], None)})
+
+
 def test_the_hub(tmp_path: Path, hf_home: Path) -> None:
     for form in ("files", "set.tar"):
         write_archive(tmp_path / "repo" / form, FOUR)

@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from idx_files import random_images
 from PIL import Image
 
-from mnist_idx.png import encode_png, store_png
+from mnist_idx.arrow import encode_png, store_png
 
 SHAPES = st.tuples(st.integers(0, 4), st.integers(1, 60), st.integers(1, 60), st.sampled_from([None, 3]))
 Encode = Callable[[np.ndarray], list[bytes]]

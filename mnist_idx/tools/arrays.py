@@ -35,8 +35,6 @@ def load_arrays(
     """
     if path not in ("mnist_idx", "idxfolder"):
         raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
-    if not isinstance(split, str):
-        raise IdxError(f"split={split!r}: expected the name of a split.")
     builder = datasets.load_dataset_builder(path, name, **{"as_array": True, **options})
     if builder.info.splits is not None:  # wrong arguments are found before the network is touched
         _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})

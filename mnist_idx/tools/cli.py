@@ -1,6 +1,7 @@
 """The command line, `mnist-idx`. Commands import what they need, so that `--help` answers at once."""
 
 import argparse
+import importlib
 import inspect
 import os
 import re
@@ -53,10 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def explain(error: BaseException, options: Mapping[str, Any]) -> str:
     """The message of an error in the words of the command line: `overwrite=True` is `--overwrite`."""
-    from ..idx import IdxError
-
-    if not isinstance(error, IdxError) and isinstance(error.__cause__, IdxError):  # `datasets` has wrapped it
-        error = error.__cause__
     message = str(error) or type(error).__name__
     for python, words in PHRASES.items():
         message = re.sub(python, words, message)
@@ -127,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = start(push, configs)
     add("repo_id", metavar="REPOSITORY", help="name, user/name or organization/name; created if missing")
     add("--private", action=argparse.BooleanOptionalAction, help="visibility of the repository (default: its owner's)")
-    add("--token", help="access token, instead of the stored one")
+    add("--token", help="access token (default: HF_TOKEN, or that of `hf auth login`)")
     add("--revision", metavar="BRANCH", help="branch to publish on, created if missing (default: main)")
     add("--commit-message", metavar="TEXT", help="first line of the commit message")
     add("--commit-description", metavar="TEXT", help="the rest of it")
@@ -250,8 +247,6 @@ def push(repo_id: str, **options: Any) -> None:
       mnist-idx push user/mnist_idx --config tiny --dry-run
       mnist-idx push mnist_idx                             publish as YOU/mnist_idx
       mnist-idx push other/mnist_idx --create-pr           propose it where you may not write
-
-    The token is that of --token, of the environment variable HF_TOKEN, or of `hf auth login`. HF_ENDPOINT is the Hub.
     """
     from .publish import push_to_hub
 
@@ -292,6 +287,7 @@ def run(program: str, arguments: list[str], is_module: bool) -> None:
     if not (is_module or os.path.exists(program)):
         raise ValueError(f"{program}: no such program. Name a Python file, or a module with -m.")
     sys.argv = [program, *arguments]
+    importlib.reload(sys.modules["mnist_idx"])  # It left out its names for the command line.
     if not getattr(sys.flags, "safe_path", False):  # python -P, from 3.11 on
         sys.path[0] = os.getcwd() if is_module else str(Path(program).resolve().parent)
     try:

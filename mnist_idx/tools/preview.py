@@ -4,18 +4,18 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import datasets
 import numpy as np
-from datasets import ClassLabel, Dataset, IterableDataset
-from datasets import Image as ImageFeature
-from PIL import Image, ImageDraw, ImageFont
 
 from ..idx import IdxError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
-FONT_SIZES = (16, 14, 12, 10)
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
 SHADES = " .:-=+*#%@"  # from the background to the middle of a stroke
 MAX_TEXT_COLUMNS = 80
@@ -29,7 +29,7 @@ def contact_sheet(
     columns: int | None = None,
     cell: int = 112,
     num: int | None = None,
-) -> Image.Image:
+) -> "Image.Image":
     """Draw images side by side, each with its label under it. Returns an RGB image.
 
     Small images are enlarged by a whole factor, so that every pixel is a sharp square; images larger than `cell` are
@@ -48,6 +48,8 @@ def contact_sheet(
     Raises:
         IdxError: the images cannot be drawn, or there is not one label for each.
     """
+    from PIL import Image, ImageDraw, ImageFont  # takes long to import
+
     for option, value in (("cell", cell), ("columns", columns), ("num", num)):
         if value is not None and not (isinstance(value, int | np.integer) and value > 0):
             raise IdxError(f"{option}={value!r}: expected an integer, at least 1.")
@@ -62,7 +64,7 @@ def contact_sheet(
     rows = math.ceil(len(pixels) / columns)
     sheet = Image.new("RGB", (2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]), PAPER)
     draw = ImageDraw.Draw(sheet)
-    fonts = [ImageFont.load_default(size) for size in FONT_SIZES]
+    font = ImageFont.load_default(min(max(10, cell // 6), 16))
     for index, image in enumerate(pixels):
         left = MARGIN + index % columns * pitch[0] + (pitch[0] - GAP - width) // 2
         top = MARGIN + index // columns * pitch[1]
@@ -72,8 +74,6 @@ def contact_sheet(
         sheet.paste(Image.fromarray(image).resize((width, height), resampling), (left, top))
         if captions:
             text, room = captions[index], pitch[0] - 4
-            # The largest font in which the text fits. If there is none, the text is shortened.
-            font = next((font for font in fonts if font.getlength(text) <= room), fonts[-1])
             while font.getlength(text) > room:
                 text = text[:-2] + "…"
             draw.text((left + width / 2, top + height + 5), text, fill=INK, font=font, anchor="ma")
@@ -93,7 +93,7 @@ def text_sheet(source: Any, num: int) -> str:
     return "\n\n".join(drawn) or "no records"
 
 
-def summarize(splits: Mapping[str, Dataset], width: int) -> str:
+def summarize(splits: Mapping[str, datasets.Dataset], width: int) -> str:
     """The description of a dataset, and of each split its size and its classes, in lines of at most `width`."""
     lines = [next(iter(splits.values())).info.description]
     for split, dataset in splits.items():
@@ -120,8 +120,6 @@ def displayable(images: np.ndarray) -> np.ndarray:
     values = images.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if images.dtype.kind in "bf" and 0 <= low and high <= 1:
-        low, high = 0.0, 1.0  # the usual range of floats
     # Halved: the difference of two numbers can overflow. A single value is black.
     scaled = np.interp(values / 2, (low / 2, max(high / 2, np.nextafter(low / 2, np.inf))), (0, 255))
     return np.nan_to_num(scaled).round().astype(np.uint8)
@@ -131,21 +129,20 @@ def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None
     """Pixels as uint8, and a caption for each image; no captions without labels."""
     if isinstance(source, Mapping):
         raise IdxError(f'Expected one split, found {", ".join(source)}. Pick one: dataset["{next(iter(source), "")}"].')
-    if isinstance(source, Dataset | IterableDataset):
+    if isinstance(source, datasets.Dataset | datasets.IterableDataset):
         features = source.features or {}
-        column = next((name for name, feature in features.items() if isinstance(feature, ImageFeature)), "image")
-        classes = next((name for name, feature in features.items() if isinstance(feature, ClassLabel)), "label")
+        column = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), "image")
+        classes = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), "label")
         names = getattr(features.get(classes), "names", None) if names is None else names
         rows = list(islice(source.with_format(None), 25 if num is None else num))
         if labels is None and rows and classes in rows[0]:
             labels = [row[classes] for row in rows]
         images = [row.get(column) for row in rows]
-        if images and isinstance(images[0], Image.Image):
+        dtype = getattr(features.get(column), "dtype", None)
+        if images and hasattr(images[0], "convert"):
             # Gray, floats ("F") and integers ("I", "I;16") are drawn as they are.
             images = [image if image.mode in "LF" or "I" in image.mode else image.convert("RGB") for image in images]
             dtype = None
-        else:
-            dtype = getattr(features.get(column), "dtype", None)
         try:
             source = np.stack([np.asarray(image, dtype) for image in images]) if images else np.zeros((0, 1, 1))
         except ValueError as error:

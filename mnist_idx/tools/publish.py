@@ -55,7 +55,6 @@ def export(folder: str | os.PathLike[str], configs: Configs = ("mnist", "subset"
     `load_dataset(folder)` loads it without this package. The folder appears whole or not at all.
 
     Args:
-        folder: the folder to create.
         configs: names of configs of one dataset, or a mapping of them to their options:
             `{"subset": {"num_samples": 750}}`. The default config is `mnist`, else the first.
         overwrite: replace an earlier export. A folder that holds anything else is never replaced.
@@ -128,9 +127,8 @@ def push_to_hub(
             for addition in changes:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
                 api.preupload_lfs_files(repo_id, [addition], free_memory=False, **place)
             changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
-            texts: dict[str, Any] = {"commit_message": commit_message or f"Publish {', '.join(builders)}"}
-            texts["commit_description"] = commit_description
-            commit = api.create_commit(repo_id, changes, parent_commit=head, **texts, **place)
+            place |= {"commit_message": commit_message or f"Publish {', '.join(builders)}", "parent_commit": head}
+            commit = api.create_commit(repo_id, changes, commit_description=commit_description, **place)
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
 
 

@@ -12,10 +12,8 @@ from gzip import GzipFile
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
-from datasets import ClassLabel, Dataset, IterableDataset
-from datasets import Image as ImageFeature
-from PIL import Image
 
 from ..idx import CHUNK_BYTES, TYPE_CODES, Header, IdxError
 from .staged import staged
@@ -80,7 +78,7 @@ def write_idx(
         for name, source in splits.items():
             title, prefix = f"split {name!r}", FILE_PREFIXES.get(name, name)
             labels: list[np.ndarray] = []  # filled while the images are read
-            if isinstance(source, Dataset | IterableDataset):
+            if isinstance(source, datasets.Dataset | datasets.IterableDataset):
                 images = _read_dataset(source, image_column, label_column, convert, labels, title)
             else:
                 images = _read_arrays(source, convert, labels, title)
@@ -105,14 +103,14 @@ def write_idx(
 def class_names(dataset: Any, column: str | None = None) -> list[str] | None:
     """The names of the classes that `write_idx` writes; None if they are plain numbers."""
     features = (next(iter(dataset.values())) if isinstance(dataset, Mapping) else dataset).features or {}
-    classes = [f for name, f in features.items() if isinstance(f, ClassLabel) and column in (None, name)]
+    classes = [f for name, f in features.items() if isinstance(f, datasets.ClassLabel) and column in (None, name)]
     names = classes[0].names if len(classes) == 1 else []
     return None if names == [str(number) for number in range(len(names))] else names
 
 
 def _name_splits(dataset: Any, split: str | None) -> dict[str, Any]:
     if not isinstance(dataset, Mapping):
-        own = dataset.split if isinstance(dataset, Dataset | IterableDataset) else None
+        own = dataset.split if isinstance(dataset, datasets.Dataset | datasets.IterableDataset) else None
         # A part of a split, "test[:50]", is named after the split.
         dataset = {split or re.sub(r"\[[^]]*]$", "", str(own or "train")): dataset}
     elif split is not None:
@@ -138,36 +136,34 @@ def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str
         images = images.view(np.uint8)
     if values is not None:
         labels.append(_to_labels(values, 0, title))
-    step = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
-    for start in range(0, max(1, len(images)), step):
-        yield images[start : start + step]
+    yield images
 
 
 def _read_dataset(
     dataset: Any, image_column: str | None, label_column: Any, convert: Any, labels: list[np.ndarray], title: str
 ) -> Iterator[np.ndarray]:
+    from PIL import Image  # takes long to import
+
     dataset = dataset.with_format(None)
     features = dataset.features
     if features is None:  # a stream that does not declare its columns
-        types = {name: type(value) for name, value in next(iter(dataset), {}).items()}
-        features = {n: ImageFeature() if issubclass(t, Image.Image | np.ndarray) else None for n, t in types.items()}
-    pictures = [name for name, feature in features.items() if isinstance(feature, ImageFeature)]
+        first: dict[str, Any] = next(iter(dataset), {})
+        features = {n: datasets.Image() if isinstance(v, Image.Image | np.ndarray) else None for n, v in first.items()}
+    pictures = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     arrays = [name for name, feature in features.items() if type(feature).__name__.startswith("Array")]  # Array2D, …
-    classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    classes = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     images = [image_column] if image_column else pictures or arrays
     chosen = [label_column] if isinstance(label_column, str) else list(label_column or ())
     columns = chosen or classes or [name for name in ("label", "labels") if name in features]
     if len(images) != 1 or (len(columns) > 1 and not chosen) or not {*images, *columns} <= set(features):
-        raise IdxError(
-            f"{title}: expected one column of images and at most one of classes, found the columns "
-            f"{', '.join(features) or '(none)'}. Name them with image_column=… and label_column=…."
-        )
+        expected = "one column of images and at most one of classes. Name them with image_column=… and label_column=…."
+        raise IdxError(f"{title}: found the columns {', '.join(features) or '(none)'}, expected {expected}")
     (column,) = images
-    is_picture = isinstance(features[column], ImageFeature)
+    is_picture = isinstance(features[column], datasets.Image)
     dtype = None if is_picture else getattr(features[column], "dtype", None)
     if is_picture and dataset.features is not None:
         # Decoded one by one: an error names the record.
-        dataset = dataset.cast_column(column, ImageFeature(decode=False))
+        dataset = dataset.cast_column(column, datasets.Image(decode=False))
     position = 0
     for batch in dataset.select_columns([column, *columns]).iter(batch_size=BATCH_SIZE):
         parts = [_to_labels(batch[name], position, title) for name in columns]
@@ -183,11 +179,13 @@ def _read_dataset(
 
 def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype: Any, title: str) -> np.ndarray:
     """An image of a dataset as an array. Pictures are uint8 of shape (rows, cols) or (rows, cols, 3)."""
+    from PIL import Image
+
     if value is None:
         raise IdxError(f"{title} has no image. Filter such records out.")
     if isinstance(value, dict):
         try:
-            value = ImageFeature().decode_example(value)
+            value = datasets.Image().decode_example(value)
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
             path = f" ({value['path']})" if value.get("path") else ""
             raise IdxError(f"{title}{path} cannot be read as an image: {error}") from error
@@ -196,10 +194,8 @@ def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype:
             raise IdxError(f"{title} is an array; mode= and size= are for pictures. Convert the arrays first.")
         return np.asarray(value, dtype)
     if value.mode != (mode or "L") and (mode is None or value.mode.startswith(("I", "F"))):
-        raise IdxError(
-            f'{title} is an image of mode "{value.mode}", expected "{mode or "L"}". Convert all with mode="L" or '
-            'mode="RGB". Values that do not fit 8 bits are not converted: scale them first.'
-        )
+        way_out = 'Convert all with mode="L" or mode="RGB". Scale those whose values do not fit 8 bits first.'
+        raise IdxError(f'{title} is an image of mode "{value.mode}", expected "{mode or "L"}". {way_out}')
     value = value.convert(mode or "L")
     return np.asarray(value.resize(size[::-1], Image.Resampling.LANCZOS) if size else value)
 
@@ -214,10 +210,9 @@ def _to_labels(values: Any, position: int, title: str) -> np.ndarray:
     if len(values) > 1:  # The error names the record.
         for number in range(len(values)):
             _to_labels(values[number : number + 1], position + number, title)
-    raise IdxError(
-        f"{title}, record {position} has the label {values[0]}, expected integers of at most 32 bits, as many as other "
-        "records have. Filter records without a label out; class_encode_column(…) numbers names."
-    )
+    expected = "integers of at most 32 bits, as many as other records have"
+    way_out = "Filter records without a label out; class_encode_column(…) numbers names."
+    raise IdxError(f"{title}, record {position} has the label {values[0]}, expected {expected}. {way_out}")
 
 
 def _write_file(
@@ -231,10 +226,9 @@ def _write_file(
         file.write(header.pack())
         for batch in itertools.chain([first], batches):
             if batch.shape[1:] != header.record_shape or batch.dtype.newbyteorder("=") != header.dtype:
-                raise IdxError(
-                    f"{title}, record {num_records} is {batch.dtype} {batch.shape[1:]}, the first record is "
-                    f"{header.dtype} {header.record_shape}, expected images of one size. Resize all with size=…."
-                )
+                found = f"{title}, record {num_records} is {batch.dtype} {batch.shape[1:]}"
+                expected = f"{header.dtype} {header.record_shape} as the first record"
+                raise IdxError(f"{found}, expected {expected}. Resize all with size=….")
             file.write(np.ascontiguousarray(batch, header.dtype.newbyteorder(">")).data)
             num_records += len(batch)
         header = header._replace(shape=(num_records, *header.record_shape))
