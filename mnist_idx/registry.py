@@ -18,7 +18,6 @@ BUILDERS = {"mnist_idx": MnistIdx, "idxfolder": IdxFolder}
 
 
 def register() -> None:
-    """Teach `datasets` both names."""
     try:
         resolve = datasets.load.dataset_module_factory
         for name in BUILDERS:

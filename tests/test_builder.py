@@ -4,7 +4,8 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mnist_idx import IdxError, MnistIdxConfig, load_arrays
 from mnist_idx.records import select

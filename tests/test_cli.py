@@ -246,6 +246,12 @@ def test_run_a_program_that_never_imports_the_package(form: list[str], tmp_path:
     assert done.returncode == 3
 
 
+def test_a_program_finds_all_public_names(tmp_path: Path) -> None:
+    program = b"import mnist_idx\nfrom mnist_idx import *\nprint(mnist_idx.write_idx is write_idx, IdxFolder.__name__)"
+    write_archive(tmp_path, {"program.py": program})
+    assert run_program(tmp_path, "program.py").stdout == "True IdxFolder\n"
+
+
 def test_run_in_this_process(workplace: Path, monkeypatch: Patch, capsys: Capsys) -> None:
     program = b"import sys, helper\nprint(helper.value, sys.argv)\n"
     write_archive(workplace / "folder", {"helper.py": b"value = 5\n", "main.py": program})

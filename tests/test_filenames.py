@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mnist_idx.filenames import ParsedName, find_prefixes, find_splits, is_same_name, parse_filename, split_files
 from mnist_idx.idx import IdxError

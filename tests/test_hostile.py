@@ -8,7 +8,8 @@ import crafted
 import pytest
 from checks import check
 from clients import traced_memory
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from idx_files import random_images, to_idx, write_archive
 from loading import MODES, refusal
 

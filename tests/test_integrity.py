@@ -20,7 +20,8 @@ import numpy as np
 import oracle
 import pytest
 from clients import run_client, traced_memory
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from idx_files import ARCHIVES, PACKINGS, make_tar, random_images, random_labels, to_idx, write_archive
 from loading import MODES, assert_same, read_all, refusal
 

@@ -14,7 +14,9 @@ from clients import ROOT
 from conftest import MEMBERS
 from http_server import Server
 from idx_files import random_labels, to_idx, write_archive
-from test_idxfolder import FOUR as FILES, IMAGES as TRAIN_IMAGES, LABELS as TRAIN_LABELS
+from test_idxfolder import FOUR as FILES
+from test_idxfolder import IMAGES as TRAIN_IMAGES
+from test_idxfolder import LABELS as TRAIN_LABELS
 
 from mnist_idx import IdxError, catalog
 from mnist_idx.tools.cli import main

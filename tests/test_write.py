@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from clients import traced_memory
 from conftest import Arrays
-from datasets import Array2D, ClassLabel, Dataset, Features, Image as ImageFeature, IterableDataset, Value
-from hypothesis import given, settings, strategies as st
+from datasets import Array2D, ClassLabel, Dataset, Features, IterableDataset, Value
+from datasets import Image as ImageFeature
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from idx_files import CODES, from_idx, random_images, write_archive
 from PIL import Image

@@ -20,7 +20,6 @@ def load_arrays(
     >>> images, labels = load_arrays("idxfolder", data_dir="my_idx", split="test[:100]")
 
     Args:
-        path: "mnist_idx" or "idxfolder".
         name: of the config, for example "tiny".
         split: for example "train", "test[:10%]" or "train+test".
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download is kept and reused.

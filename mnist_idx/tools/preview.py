@@ -64,7 +64,7 @@ def contact_sheet(
     rows = math.ceil(len(pixels) / columns)
     sheet = Image.new("RGB", (2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]), PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(min(max(10, cell // 6), 16))
+    font = ImageFont.load_default(min(max(10, cell // 5), 16))
     for index, image in enumerate(pixels):
         left = MARGIN + index % columns * pitch[0] + (pitch[0] - GAP - width) // 2
         top = MARGIN + index // columns * pitch[1]
