@@ -20,7 +20,7 @@ from .records import Batch, ReaderPool, SplitReader, count_selected, prefetch, s
 from .remote import MAKE_ROOM, evict, is_remote
 from .storage import SplitFiles
 
-# Builders that open files by `open` have it replaced, and for that all of scipy imported. Ours need neither.
+# `datasets` patches `open` and others in the module of a builder, and imports SciPy for that. Ours uses none of them.
 _patched_for_streaming = True
 
 Ranges = Sequence[tuple[int, int]]  # each from a first record to the one to stop before

@@ -25,7 +25,7 @@ NAME = re.compile(
 )
 # Folders that say nothing about the dataset: train, raw, data, train-images-idx3-ubyte.
 COMMON_FOLDER = re.compile(rf"({_SPLIT}|{_ROLE}|{_TYPE}|data|raw|-)*")
-# Names that look like those of IDX files although `NAME` does not match: copies, other archives, partial downloads.
+# Names of what may have been an IDX file, though `NAME` does not match: copies, archives, partial downloads.
 UNUSABLE = re.compile(
     rf"(^|.*-)({_ROLE})-idx\d.*|(^|.*-)({_SPLIT})-({_ROLE})\b.*(\(\d+\)|copy|-(zip|zst|zstd|7z|rar|lz4|lzma|z|br|part|tmp|bak|crdownload))"
 )

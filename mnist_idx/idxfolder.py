@@ -20,7 +20,7 @@ from .storage import Member, SplitFiles, verify_member
 
 _patched_for_streaming = True  # as in `builder`
 MAX_CLASSES = 100_000  # each gets a name
-# Of each split: the header of its images, numbers per label (0: no labels), the largest class (-1: not needed).
+# By split: the header of its images, the numbers per label (0: no labels), the largest class (-1: not needed).
 Metadata = dict[str, tuple[Header, int, int]]
 ONE_BY_ONE = 'Load the splits one by one: data_files={"train": …}.'
 

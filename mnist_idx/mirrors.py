@@ -29,7 +29,7 @@ class Mirrors:
     way_out: str = ""  # what error messages advise when no source works
 
     def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
-        """Locate the splits in the first usable source from `first` on. Verify them, except when streaming."""
+        """Locate the splits in the first usable source from `first` on, and verify them unless streamed."""
         streaming = dl_manager is None or dl_manager.is_streaming
         for number, source in enumerate(self.sources[first:], first):
             try:

@@ -74,7 +74,7 @@ class MnistIdx(IdxBuilder):
 
     @functools.cached_property
     def _mirrors(self) -> Mirrors:
-        """The same in all processes, whatever their environment: files have the number of their source."""
+        """Pickled with the builder: `SplitFiles.source` is an index into its sources in every process."""
         return published_mirrors(self.config.name, self.config.data_dir, self.download_config, self.base_path)
 
 

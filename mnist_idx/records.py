@@ -22,7 +22,7 @@ MAX_GAP_BYTES = 256 << 10  # of records between two selected ones: read and drop
 MAX_PARKED = 4
 PREFETCH_DEPTH = 4
 DEFAULT_SEED = 1
-# Memory for more records than these is not taken before the file has proven that it holds what its header announces.
+# A file of more records must prove that it has as many as its header announces, before they take memory.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
 
@@ -109,7 +109,7 @@ class SplitReader:
         if self.labels is None:
             return
         labels, found = self.labels.header, f"{self.labels.title}: found {self.labels.header.dtype}"
-        if labels.dtype.kind not in "iu" or len(labels.shape) not in (1, 2):
+        if labels.dtype.kind not in "iu" or len(labels.shape) not in (1, 2) or 0 in labels.record_shape:
             expected = "integers (records,) or (records, parts)"
             raise IdxError(f"{found} {labels.shape}, expected {expected}. Are these the images?")
         if labels.num_records != shape[0]:

@@ -37,7 +37,7 @@ class Member(NamedTuple):
         return self.path if self.name == self.path else f"{self.name} in {self.path}"
 
     def has_known_sha256(self, size: int | None) -> bool:
-        """Whether a stored member of this size must have `sha256`. If not, `content_sha256` identifies it."""
+        """Whether `sha256` must match: the size is the published one, or no digest of the content is known."""
         return bool(self.sha256) and (size == self.published_size or not self.content_sha256)
 
 

@@ -101,6 +101,7 @@ def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
         (IMAGES, to_idx(IMAGES), r"labels: .*uint8 \(50, 6, 5\), expected integers"),
         (IMAGES, to_idx(np.zeros(COUNT, np.float32)), "labels: .*float32.*expected integers"),
         (IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)"),
+        (IMAGES[:0], to_idx(np.zeros((0, 0), np.uint8)), r"labels: .*uint8 \(0, 0\), expected integers"),
         (IMAGES, to_idx(LABELS)[:-1], "labels: .*ends after 57"),
         (IMAGES, to_idx(LABELS) + b"x", "labels: .*more data follows"),
         (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected \(records, rows"),

@@ -65,7 +65,7 @@ def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: 
             for name, values in batch._asdict().items():
                 if values is None:
                     continue
-                if name not in arrays:  # Longer arrays grow with the records that are read.
+                if name not in arrays:  # A longer array grows as records arrive.
                     arrays[name] = np.empty((min(count, MAX_UNPROVEN_RECORDS), *values.shape[1:]), values.dtype)
                 if done + len(values) > len(arrays[name]):
                     arrays[name].resize((min(count, 2 * len(arrays[name])), *values.shape[1:]), refcheck=False)
