@@ -111,8 +111,8 @@ def _list_tar(stream: Stream, path: str, compression: str, file_size: int | None
         if count >= MAX_MEMBERS:
             raise IdxError(f"{path}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
         if compression and info.offset_data + info.size > MAX_SKIPPED_BYTES:
-            found = f"{info.name!r} beyond the first {MAX_SKIPPED_BYTES:,} bytes of a compressed tar"
-            raise IdxError(f"{path}: found {found}. Decompress it.")
+            found = f"{info.name!r} of a compressed tar to end at byte {info.offset_data + info.size:,}"
+            raise IdxError(f"{path}: found {found}, expected at most {MAX_SKIPPED_BYTES:,}. Decompress it.")
         if info.isdir():
             continue
         member = Member(path, info.name, info.offset_data, info.size, file_size, compression)

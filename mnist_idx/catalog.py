@@ -99,7 +99,7 @@ FILES = {
 
 
 def _splits(dataset: str, *splits: tuple[str, int], labels: str = "labels-idx1-ubyte") -> dict[str, Split]:
-    """The splits "train" and "test", of which each has a prefix of its file names and a number of records."""
+    """The splits "train" and "test", each from the prefix of its file names and its number of records."""
     return {
         name: Split(FILES[f"{dataset}/{prefix}-images-idx3-ubyte"], FILES[f"{dataset}/{prefix}-{labels}"], num_records)
         for name, (prefix, num_records) in zip(("train", "test"), splits, strict=True)

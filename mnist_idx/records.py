@@ -22,7 +22,7 @@ MAX_GAP_BYTES = 256 << 10  # of records between two selected ones: read and drop
 MAX_PARKED = 4
 PREFETCH_DEPTH = 4
 DEFAULT_SEED = 1
-# A file of more records must prove that it has as many as its header announces, before they take memory.
+# Before memory is taken for more records than this, the file must prove that it has as many as its header announces.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
 
@@ -132,9 +132,7 @@ def count_selected(num_samples: int | None, split_sizes: dict[str, int]) -> dict
     return {split: min(int(num_samples), size) for split, size in split_sizes.items()}
 
 
-def select(
-    num_records: int, num_samples: int | None = None, seed: int | None = None, sampling: str = "first"
-) -> Sequence[int]:
+def select(num_records: int, num_samples: int | None, seed: int | None, sampling: str) -> Sequence[int]:
     """Select records of a split by their numbers.
 
     "first" takes the first `num_samples` and shuffles them, in the order of `random.seed(seed)` and `random.shuffle`;

@@ -130,7 +130,7 @@ def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch:
         assert list(read_all(file)) == ["a", "b", "c"]
     long = make_tar({"a": b""}) + bytes(20_000)
     larger = make_tar({"a": bytes(500), "b": bytes(500), "c": b"1"})
-    for tar, message in ((larger, "'c' beyond the first 2,560 bytes"), (long, "more than 2,560 bytes follow")):
+    for tar, message in ((larger, "'c' .* byte 2,561, .*2,560"), (long, "more than 2,560 bytes follow")):
         file.write_bytes(gzip.compress(tar))
         with pytest.raises(IdxError, match=f"/file: .*{message}"):
             list_members(str(file))

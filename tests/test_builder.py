@@ -22,7 +22,7 @@ def test_first_is_the_procedure_of_epynn_and_uniform_the_sample_of_python(count:
 
 
 def test_defaults() -> None:
-    for shuffled in (select(50, seed=3), select(50, sampling="uniform"), select(50, num_samples=50)):
+    for shuffled in (select(50, None, 3, "first"), select(50, None, None, "uniform"), select(50, 50, None, "first")):
         assert sorted(shuffled) == list(range(50))
         assert list(shuffled) != list(range(50))
     for sampling in ("first", "uniform"):
@@ -32,7 +32,7 @@ def test_defaults() -> None:
 
 def test_what_is_accepted() -> None:
     MnistIdxConfig(num_samples=np.int64(5), seed=np.uint8(3)).validate()  # type: ignore[arg-type]
-    assert list(select(9, np.int64(5), np.uint8(3))) == list(select(9, 5, 3))
+    assert list(select(9, np.int64(5), np.uint8(3), "first")) == list(select(9, 5, 3, "first"))
     lengths = [len(load_arrays("mnist_idx", "tiny", split="test", num_samples=n)[0]) for n in (None, 1, 200, 1000)]
     assert lengths == [200, 1, 200, 200]  # a split may have fewer, if another one has as many
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..builder import IdxBuilder
 from ..idx import IdxError
-from ..records import MAX_UNPROVEN_RECORDS, count_selected, too_large
+from ..records import count_selected, too_large
 from ..storage import SplitFiles
 
 
@@ -66,7 +66,7 @@ def _read(builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: 
                 if values is None:
                     continue
                 if name not in arrays:  # A longer array grows as records arrive.
-                    arrays[name] = np.empty((min(count, MAX_UNPROVEN_RECORDS), *values.shape[1:]), values.dtype)
+                    arrays[name] = np.empty((min(count, 1 << 17), *values.shape[1:]), values.dtype)
                 if done + len(values) > len(arrays[name]):
                     arrays[name].resize((min(count, 2 * len(arrays[name])), *values.shape[1:]), refcheck=False)
                 arrays[name][done : done + len(values)] = values

@@ -287,7 +287,7 @@ def run(program: str, arguments: list[str], is_module: bool) -> None:
     if not (is_module or os.path.exists(program)):
         raise ValueError(f"{program}: no such program. Name a Python file, or a module with -m.")
     sys.argv = [program, *arguments]
-    importlib.reload(sys.modules["mnist_idx"])  # Now it imports its public names.
+    importlib.reload(sys.modules["mnist_idx"])  # Now that sys.argv has changed, it imports its public names.
     if not getattr(sys.flags, "safe_path", False):  # python -P, from 3.11 on
         sys.path[0] = os.getcwd() if is_module else str(Path(program).resolve().parent)
     try:

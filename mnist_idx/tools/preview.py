@@ -115,8 +115,8 @@ def displayable(images: np.ndarray) -> np.ndarray:
         raise IdxError(f"Expected images of shape (N, rows, cols) or (N, rows, cols, 3), found {images.shape}.")
     if images.dtype.kind not in "biuf" or (len(images) and not images.size):
         raise IdxError(f"Expected images with pixels that are numbers, found {images.dtype} {images.shape}.")
-    if images.dtype == np.uint8:
-        return images
+    if images.dtype in (np.uint8, bool):
+        return images.astype(np.uint8) * np.uint8(255 if images.dtype == bool else 1)
     values = images.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)

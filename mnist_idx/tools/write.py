@@ -136,7 +136,9 @@ def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str
         images = images.view(np.uint8)
     if values is not None:
         labels.append(_to_labels(values, 0, title))
-    yield images
+    step = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, max(1, len(images)), step):
+        yield images[start : start + step]
 
 
 def _read_dataset(
@@ -227,8 +229,8 @@ def _write_file(
         for batch in itertools.chain([first], batches):
             if batch.shape[1:] != header.record_shape or batch.dtype.newbyteorder("=") != header.dtype:
                 found = f"{title}, record {num_records} is {batch.dtype} {batch.shape[1:]}"
-                expected = f"{header.dtype} {header.record_shape} as the first record"
-                raise IdxError(f"{found}, expected {expected}. Resize all with size=….")
+                expected = f"{header.dtype} {header.record_shape}, like the first record"
+                raise IdxError(f"{found}, expected {expected}. Resize pictures with size=….")
             file.write(np.ascontiguousarray(batch, header.dtype.newbyteorder(">")).data)
             num_records += len(batch)
         header = header._replace(shape=(num_records, *header.record_shape))
