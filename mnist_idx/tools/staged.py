@@ -28,7 +28,7 @@ def staged(
     _check_target(target, overwrite, own_files, is_folder)
     # Beside the target: a rename is atomic only within one file system.
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    new, old = staging / target.name, staging / "replaced"
+    new, old = staging / "new", staging / "old"
     try:
         staging.mkdir(parents=True)
         yield new
