@@ -13,8 +13,8 @@ from zlib_ng import zlib_ng
 from .idx import IdxError
 
 ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D, 5: datasets.Array5D}
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LEVEL = 1  # costs a third of the time of level 2 for 5 % more bytes
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_LEVEL = 1  # costs a third of the time of level 2 for 5 % more bytes
 SMALL_WINDOW = 10
 LARGE_WINDOW = 15
 STORED_BYTES = (1 << 16) - 1  # most that deflate stores in one block
@@ -86,20 +86,20 @@ def label_columns(labels: np.ndarray) -> dict[str, pa.Array]:
 
 def encode_png(images: np.ndarray) -> list[bytes]:
     """Encode images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)` without empty dimensions, as PNG files."""
-    start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
+    start, lines, end = _png_start(images), _png_lines(images), _png_chunk(b"IEND", b"")
     # Setting up a window costs more than filling it with a small image.
     window = SMALL_WINDOW if lines.shape[1] <= 1 << SMALL_WINDOW else LARGE_WINDOW
     compress, crc32, pack = zlib_ng.compress, zlib_ng.crc32, struct.Struct(">I").pack
     files = []
     for line in lines:
-        data = b"IDAT" + compress(line, LEVEL, window)
+        data = b"IDAT" + compress(line, PNG_LEVEL, window)
         files.append(b"".join((start, pack(len(data) - 4), data, pack(crc32(data)), end)))
     return files
 
 
 def store_png(images: np.ndarray) -> np.ndarray:
     """Encode images as PNG files without compression, uint8 `(k, length)`. It takes a seventh of the time."""
-    start, lines, end = _start(images), _lines(images), _chunk(b"IEND", b"")
+    start, lines, end = _png_start(images), _png_lines(images), _png_chunk(b"IEND", b"")
     count, size = lines.shape
     num_blocks = math.ceil(size / STORED_BYTES)
     head = start + struct.pack(">I4s2s", 2 + 5 * num_blocks + size + 4, b"IDAT", b"\x78\x01")
@@ -123,19 +123,19 @@ def _checksums(function: Callable[[Any], int], rows: np.ndarray) -> np.ndarray:
     return np.array([function(row) for row in rows], ">u4").view(np.uint8).reshape(len(rows), 4)
 
 
-def _start(images: np.ndarray) -> bytes:
+def _png_start(images: np.ndarray) -> bytes:
     """What comes before the pixels."""
     rows, columns = images.shape[1:3]
     color_type = 0 if images.ndim == 3 else 2  # gray or RGB
-    return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0))
+    return PNG_SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0))
 
 
-def _lines(images: np.ndarray) -> np.ndarray:
+def _png_lines(images: np.ndarray) -> np.ndarray:
     """The pixels as PNG has them, `(k, bytes of an image)`: each row after a byte that names its filter, 0 for none."""
     count, rows, *rest = images.shape
     lines = np.pad(images.reshape(count, rows, math.prod(rest)), ((0, 0), (0, 0), (1, 0)))
     return lines.reshape(count, rows * lines.shape[2])
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib_ng.crc32(kind + content))

@@ -107,7 +107,7 @@ def test_datasets_and_pairs() -> None:
 
 
 SCALED: list[tuple[Any, str, list[int]]] = [
-    ([0.0, 0.5], "float64", [0, 255]),
+    ([0.0, 0.5], "float64", [0, 128]),
     ([0, 5, 10], "int32", [0, 128, 255]),
     ([-1.0, 0.0, 1.0], "float32", [0, 128, 255]),
     ([False, True, True], "bool", [0, 255, 255]),

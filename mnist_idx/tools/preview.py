@@ -18,7 +18,6 @@ PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
 SHADES = " .:-=+*#%@"  # from the background to the middle of a stroke
-MAX_TEXT_COLUMNS = 80
 
 
 def contact_sheet(
@@ -38,7 +37,7 @@ def contact_sheet(
     Args:
         source: a `Dataset` or `IterableDataset`, of which only the first records are read; a pair of arrays
             `(images, labels)`; or images alone, (N, rows, cols) of gray or (N, rows, cols, 3) of RGB. `uint8` is drawn
-            as it is, other types are scaled from their smallest to their largest value.
+            as it is, other types from their smallest to their largest value, or from 0 to 1 if they are within.
         labels: N class numbers, or (N, parts) of which the first part is the class.
         names: of the classes, by default those of the dataset. A class without a name in ASCII is drawn as its number.
         columns: images per row; by default the sheet is about square.
@@ -85,7 +84,7 @@ def text_sheet(source: Any, num: int) -> str:
     pixels, captions = _read(source, None, None, num)
     if pixels.ndim == 4:
         pixels = pixels.mean(axis=3).astype(np.uint8)
-    step = math.ceil(pixels.shape[2] / MAX_TEXT_COLUMNS)
+    step = math.ceil(pixels.shape[2] / 80)  # columns of a terminal
     drawn = []
     for image, caption in zip(pixels[:, ::step, ::step].tolist(), captions or [""] * len(pixels), strict=True):
         lines = ["".join(SHADES[pixel // 26] for pixel in row).rstrip() for row in image]
@@ -115,11 +114,13 @@ def displayable(images: np.ndarray) -> np.ndarray:
         raise IdxError(f"Expected images of shape (N, rows, cols) or (N, rows, cols, 3), found {images.shape}.")
     if images.dtype.kind not in "biuf" or (len(images) and not images.size):
         raise IdxError(f"Expected images with pixels that are numbers, found {images.dtype} {images.shape}.")
-    if images.dtype in (np.uint8, bool):
-        return images.astype(np.uint8) * np.uint8(255 if images.dtype == bool else 1)
+    if images.dtype == np.uint8:
+        return images
     values = images.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if images.dtype.kind in "bf" and 0 <= low and high <= 1:
+        low, high = 0.0, 1.0  # the usual range of floats
     # Halved: the difference of two numbers can overflow. A single value is black.
     scaled = np.interp(values / 2, (low / 2, max(high / 2, np.nextafter(low / 2, np.inf))), (0, 255))
     return np.nan_to_num(scaled).round().astype(np.uint8)

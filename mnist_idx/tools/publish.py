@@ -27,7 +27,6 @@ README, PREVIEW = "README.md", "preview.png"
 # Row groups of this size: the first records of a stream arrive soon, and all of them take few requests. No image occurs
 # twice: a dictionary of them would save nothing.
 PARQUET_OPTIONS = {"row_group_size": 1000, "use_dictionary": ["label"], "write_page_index": True}
-CARD_WIDTH = 100  # characters
 # The Parquet files of this package, whichever push they are from.
 OWN_FILE = rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet"
 # The bases of the client's own error include that of its HTTP library, which differs between versions.
@@ -179,7 +178,7 @@ def _card(prepared: Mapping[str, DatasetDict]) -> str:
         card = (paths[0] if paths[0].is_file() else paths[1]).read_text(encoding="utf-8")
         return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
     template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
-    summaries = [f"## {name}\n\n```text\n{summarize(splits, CARD_WIDTH)}\n```\n\n" for name, splits in prepared.items()]
+    summaries = [f"## {name}\n\n```text\n{summarize(splits, 100)}\n```\n\n" for name, splits in prepared.items()]
     title = info.description.partition(":")[0]
     return template.format(**vars(info), title=title, first=first, summaries="".join(summaries))
 
