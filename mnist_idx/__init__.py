@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 __version__ = "2.0.0"
-__all__ = ["IdxError", "IdxFolder", "IdxFolderConfig", "MnistIdx", "MnistIdxConfig"]
+__all__ = ["IdxError", "IdxFolder", "IdxFolderConfig", "MnistIdx", "MnistIdxConfig", "TransferError"]
 __all__ += ["contact_sheet", "export", "load_arrays", "push_to_hub", "write_idx"]
 
 # The command line imports only what a command needs: `mnist-idx --help` answers at once.
 if TYPE_CHECKING or Path(sys.argv[0] if sys.argv else "").name not in ("mnist-idx", "mnist-idx.exe"):
-    from .idx import IdxError
+    from .errors import IdxError, TransferError
     from .idxfolder import IdxFolder, IdxFolderConfig
     from .mnist_idx import MnistIdx, MnistIdxConfig
     from .registry import register

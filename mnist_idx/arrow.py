@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from zlib_ng import zlib_ng
 
-from .idx import IdxError
+from .errors import IdxError
+from .records import Batch
 
 ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D, 5: datasets.Array5D}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -40,6 +41,47 @@ def make_features(
     if class_names is not None and label_parts > 1:
         features["label_details"] = datasets.Sequence(datasets.Value("int64"), length=label_parts - 1)
     return datasets.Features(features)
+
+
+def check_features(given: datasets.Features, found: datasets.Features, title: str) -> None:
+    """Check that features which the user gives fit those that were found in the files.
+
+    The names and the type of labels may differ, as may how images are decoded.
+    """
+    way_out = "Leave out features=, or correct them."
+    if set(given) != set(found):
+        columns = ", ".join(given), ", ".join(found)
+        raise IdxError(f"{title}: features= has the columns {columns[0]}, expected {columns[1]}. {way_out}")
+    for name, feature in found.items():
+        is_label = name == "label" and isinstance(given[name], datasets.ClassLabel | datasets.Value)
+        is_picture = isinstance(feature, datasets.Image) and isinstance(given[name], datasets.Image)
+        if not (is_label or is_picture or given[name] == feature):
+            length = getattr(feature, "length", -1)
+            shape = f", of shape ({length},)" if length > 0 else ""
+            raise IdxError(f"{title}: features= has {given[name]} as {name!r}, expected {feature}{shape}. {way_out}")
+
+
+def make_table(batch: Batch, features: datasets.Features, compress: bool, title: str) -> pa.Table:
+    """A batch as a table of exactly these features, whose metadata `datasets` needs to know them again.
+
+    Args:
+        compress: whether images are compressed, where they are `Image`.
+        title: what error messages call the images.
+    """
+    is_picture = isinstance(features["image"], datasets.Image)
+    columns = {"image": png_column(batch.images, compress) if is_picture else array_column(batch.images)}
+    if batch.labels is not None:
+        columns |= label_columns(batch.labels)
+    schema = features.arrow_schema
+    try:
+        arrays = [_cast(columns[field.name], field.type) for field in schema]
+    except pa.ArrowInvalid as error:
+        raise IdxError(f"{title}: the labels do not fit the features: {error}. Correct features=.") from error
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type == kind else column.cast(kind)
 
 
 def png_column(images: np.ndarray, compress: bool) -> pa.Array:
@@ -76,11 +118,12 @@ def check_classes(labels: np.ndarray, feature: object, title: str, start: int) -
 
 def label_columns(labels: np.ndarray) -> dict[str, pa.Array]:
     """Labels `(k,)` or `(k, parts)` as columns."""
-    classes, *details = labels.astype(np.int64).reshape(len(labels), math.prod(labels.shape[1:])).T
-    columns = {"label": pa.array(classes)}
-    if details:
-        rest = pa.array(np.stack(details, axis=1).reshape(-1))
-        columns["label_details"] = pa.FixedSizeListArray.from_arrays(rest, len(details))
+    parts = labels.astype(np.int64).reshape(len(labels), math.prod(labels.shape[1:]))
+    columns = {"label": pa.array(parts[:, 0])}
+    num_details = parts.shape[1] - 1
+    if num_details > 0:
+        details = pa.array(parts[:, 1:].reshape(-1))
+        columns["label_details"] = pa.FixedSizeListArray.from_arrays(details, num_details)
     return columns
 
 

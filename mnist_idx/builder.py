@@ -4,21 +4,23 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa
 
 from .archive import list_folder
-from .arrow import array_column, check_classes, label_columns, png_column
-from .idx import IdxError, TransferError
-from .records import Batch, ReaderPool, SplitReader, count_selected, prefetch, select
-from .remote import MAKE_ROOM, evict, is_remote
-from .storage import SplitFiles
+from .arrow import check_classes, check_features, make_table
+from .errors import IdxError, TransferError
+from .prefetch import prefetch
+from .records import Batch, ReaderPool, SplitReader
+from .remote import MAKE_ROOM, absolute_path, clean_token, is_remote, place_hash
+from .selection import Selection
+from .sources import YieldedRecords
+from .storage import Access, SplitFiles
 
 # `datasets` patches `open` and others in the module of a builder, and imports SciPy for that. Ours uses none of them.
 _patched_for_streaming = True
@@ -27,6 +29,9 @@ Ranges = Sequence[tuple[int, int]]  # each from a first record to the one to sto
 NumberedBatches = Generator[tuple[int, Batch], None, None]
 RESHARD_RANGES = 64  # into which `IterableDataset.reshard()` splits each range
 FIRST_STREAMED_BATCH = 100  # records: small, so that the first arrives sooner
+# `datasets` writes rows in groups of 100 or 1,000. Of records larger than this, it writes groups of so many bytes.
+LARGE_RECORD_BYTES = 64 << 10
+WRITER_BYTES = 16 << 20
 
 
 def is_integer(value: object, least: float = -math.inf) -> bool:
@@ -67,33 +72,64 @@ class IdxConfig(datasets.BuilderConfig):
             if not is_valid:
                 raise IdxError(f"{name}={getattr(self, name)!r}: expected {expected}.")
 
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.num_samples, self.seed, self.sampling)
+
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """The options are set by now, so validate them. The cache key covers sizes and times of local files."""
+        """The options are set by now, so validate them. The cache key covers the state of local files."""
         self.validate()
-        if self.data_dir is not None and not is_remote(self.data_dir):
-            paths = [member.path for member in list_folder(self.data_dir) or []] or [self.data_dir]
-            stats = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
-            config_kwargs = {**config_kwargs, "files": [(path, s.st_size, s.st_mtime_ns) for path, s in stats]}
+        if self.data_dir is not None or self.data_files is not None:
+            config_kwargs = {**config_kwargs, "files": [_stamp(path) for path in self._local_files()]}
         return super().create_config_id(config_kwargs, custom_features)
+
+    def _local_files(self) -> list[str]:
+        """The local files that may take part."""
+        if self.data_dir is not None and self.data_files is None:
+            paths = [self.data_dir] if is_remote(self.data_dir) else _files_in(self.data_dir)
+        else:
+            paths = [str(path) for paths in (self.data_files or {}).values() for path in paths]
+        return [path for path in paths if not is_remote(path) and os.path.exists(path)]
+
+
+def _files_in(place: str) -> list[str]:
+    members = list_folder(place, Access())
+    return [place] if members is None else [member.path for member in members]
+
+
+def _stamp(path: str) -> tuple[str, int, int, int, int]:
+    """What changes when another file takes the place of this one, or it is written to, even if it looks the same."""
+    facts = os.stat(path)
+    return path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
 
 
 class IdxBuilder(datasets.GeneratorBasedBuilder):
     """A `GeneratorBasedBuilder` that makes its examples in batches: `_generate_examples` is a view of them by rows."""
 
+    found_features: datasets.Features  # as the files have them, once they are located
+    _writer_batch_size: int | None  # rows that `datasets` writes at once; None for its own default
+
     def __init__(self, *args: Any, hash: str | None = None, data_dir: Any = None, **kwargs: Any) -> None:
         if data_dir is not None:
-            data_dir = os.path.expanduser(os.fspath(data_dir).removeprefix("file://"))
+            data_dir = absolute_path(data_dir)
             kwargs.setdefault("base_path", data_dir)  # As for `imagefolder`, `data_files` are relative to the folder.
+        if kwargs.get("token") is not None:
+            kwargs["token"] = clean_token(kwargs["token"])
+        hash = (hash or code_hash()) + place_hash(kwargs.get("storage_options"))
         try:
-            super().__init__(*args, hash=hash or code_hash(), data_dir=data_dir, **kwargs)
+            super().__init__(*args, hash=hash, data_dir=data_dir, **kwargs)
         except OSError as error:
             if error.filename is None:  # not of the cache folder
                 raise
             raise IdxError(f"{error.filename}: cannot be created: {error.strerror}. {MAKE_ROOM}") from error
-        self.download_config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
-        self._pool = ReaderPool(self.download_config)
-        self._used: set[SplitFiles] = set()  # of which records were yielded
-        self._downloads: dict[str, str] = {}  # the URL of each downloaded path, to evict invalid ones
+        except ValueError as error:
+            if "IPv6" not in str(error):
+                raise
+            way_out = "`datasets` takes it for a chain of URLs. Use the name of the host, or data_dir=."
+            raise IdxError(f"data_files={kwargs.get('data_files')}: found an IPv6 address. {way_out}") from error
+        self.access = Access(datasets.DownloadConfig(token=self.token, storage_options=self.storage_options))
+        self._pool = ReaderPool(self.access)
+        self._yielded: dict[str, YieldedRecords] = {}  # by split
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
         """Find the files of each split, downloaded unless `dl_manager` is a streaming one."""
@@ -101,46 +137,77 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the source after the one that failed with `error`."""
-        evict(self._downloads, error)
         raise error
 
-    def read_batches(self, split: str, files: SplitFiles, ranges: Ranges, first_batch: int = 0) -> NumberedBatches:
-        """Read ranges of the selected records of a split: each batch with the number of its first record."""
+    def has_next_source(self, files: SplitFiles) -> bool:
+        """Whether there is another source, so that what `files` yield must be remembered."""
+        return False
+
+    def read_batches(
+        self, split: str, files: SplitFiles, ranges: Ranges, first_batch: int | None = None
+    ) -> NumberedBatches:
+        """Read ranges of the selected records of a split: each batch with the place of its first record."""
+        yielded = self._yielded.setdefault(split, YieldedRecords())
         for start, stop in ranges:
-            position = start
-            while True:
+            place = start
+            is_done = False
+            while not is_done:
+                stretch = yielded.begin(place)
                 try:
                     with self._pool.borrow(files) as reader:
-                        for batch in self._read_range(reader, position, stop, first_batch):
-                            if batch.labels is not None:
-                                title = (files.labels or files.images).title
-                                check_classes(batch.labels, self.info.features.get("label"), title, position)
-                            self._used.add(files)
-                            yield position, batch
-                            position += len(batch.images)
-                    break
+                        for batch in self._read_range(reader, place, stop, first_batch):
+                            self._check_labels(batch, files, place)
+                            if self.has_next_source(files):
+                                stretch.add(batch)
+                            yielded.has_any = True
+                            yield place, batch
+                            place += len(batch.images)
+                    is_done = True
                 except IdxError as error:
-                    # A checksum fails at the end of a file, after its records: no other source can take them back.
-                    if files in self._used and not isinstance(error, TransferError):
-                        evict(self._downloads, error)
+                    # Too late to switch sources: the bad records were already yielded.
+                    if yielded.has_any and not isinstance(error, TransferError):
                         raise
-                    files = self.next_source(split, files, error)
+                    files = self._next_confirmed_source(split, files, error)
 
-    def _read_range(self, reader: SplitReader, start: int, stop: int, first_batch: int) -> Iterator[Batch]:
-        config = self.config
-        if (config.num_samples, config.seed, config.sampling) == (None, None, "first"):
+    def _next_confirmed_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
+        """The files of the next source, once it has proven to hold the records that were yielded so far."""
+        while True:
+            failed = files
+            files = self.next_source(split, files, error)
+            try:
+                with self._pool.borrow(files) as reader:
+                    is_same = self._yielded[split].are_in(
+                        lambda start, stop: self._read_range(reader, start, stop, None)
+                    )
+            except IdxError as failure:
+                error = failure
+                continue
+            if not is_same:
+                found = f"{failed.images.title}: the transfer broke off, and {files.images.title} has other records"
+                raise IdxError(f"{found} than those read so far. One of the two is damaged. Load without streaming.")
+            return files
+
+    def _check_labels(self, batch: Batch, files: SplitFiles, place: int) -> None:
+        if batch.labels is not None:
+            title = (files.labels or files.images).title
+            check_classes(batch.labels, self.info.features.get("label"), title, place)
+
+    def _read_range(
+        self, reader: SplitReader, start: int, stop: int, first_batch: int | None = None
+    ) -> Iterator[Batch]:
+        selection = self.config.selection
+        if selection.is_everything:
             batches = reader.batches(start, stop, first_batch)
         else:
-            reader.check_selectable(config.num_samples)
-            indices = select(reader.num_records, config.num_samples, config.seed, config.sampling)
-            batches = reader.selected_batches(indices, start, stop)
+            reader.check_selectable(selection.count(reader.num_records))
+            batches = reader.selected_batches(selection.numbers(reader.num_records, reader.images.title), start, stop)
         for batch in batches:
-            swaps = config.transpose and batch.images.ndim > 2
+            swaps = self.config.transpose and batch.images.ndim > 2
             yield batch._replace(images=batch.images.swapaxes(1, 2)) if swaps else batch
 
     def download_manager(self, streaming: bool, download_mode: Any = None) -> Any:
         """The download manager that `load_dataset` gives to this builder."""
-        config = self.download_config.copy()
+        config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
         config.use_etag, config.cache_dir = False, self._cache_downloaded_dir
         config.force_download = download_mode in ("force_redownload", datasets.DownloadMode.FORCE_REDOWNLOAD)
         manager = datasets.StreamingDownloadManager if streaming else datasets.DownloadManager
@@ -151,7 +218,9 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any, num_proc: int | None = None) -> list[datasets.SplitGenerator]:
         splits = self.locate_splits(dl_manager)
-        counts = count_selected(self.config.num_samples, {name: files.num_records for name, files in splits.items()})
+        counts = self.config.selection.counts({name: files.num_records for name, files in splits.items()})
+        check_features(self.info.features, self.found_features, next(iter(splits.values())).images.title)
+        self._limit_writer(splits)
         generators = []
         for name, files in splits.items():
             ranges = shard_ranges(0, counts[name], max(self.config.num_shards, num_proc or 1))
@@ -159,13 +228,18 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
+    def _limit_writer(self, splits: Mapping[str, SplitFiles]) -> None:
+        """Let `datasets` keep few rows in memory before it writes them, where records are large."""
+        record_bytes = max((files.record_bytes for files in splits.values()), default=0)
+        if self._writer_batch_size is None and record_bytes > LARGE_RECORD_BYTES:
+            self._writer_batch_size = max(1, WRITER_BYTES // record_bytes)
+
     def _generate_tables(self, split: str, files: SplitFiles, ranges: Ranges, streaming: bool) -> Iterator[Any]:
-        batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else 0)
-        for start, batch in prefetch(batches):
-            columns = {} if batch.labels is None else label_columns(batch.labels)
+        batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else None)
+        features, title = self.info.features, (files.labels or files.images).title
+        for place, batch in prefetch(batches, lambda item: item[1].num_bytes):
             # Streamed images are decoded at once: compressing them costs more than it saves.
-            image = array_column(batch.images) if self.config.as_array else png_column(batch.images, not streaming)
-            yield start, pa.table({"image": image, **columns})
+            yield place, make_table(batch, features, not streaming, title)
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         yield from enumerate(row for _, table in self._generate_tables(**gen_kwargs) for row in table.to_pylist())

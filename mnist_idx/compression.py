@@ -2,19 +2,25 @@
 
 import bz2
 import lzma
+import os
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from zlib_ng import zlib_ng
 
-from .idx import IdxError, Stream, read_fully
+from .errors import DamagedError
+from .idx import Stream, read_fully
 
 CHUNK_BYTES = 1 << 18
 # Seek points are at least this many bytes apart, and at most this many are kept.
 SEEK_POINT_BYTES = 1 << 18
 MAX_SEEK_POINTS = 64
 SPARE_BYTES = 16 << 10  # requested beyond what the average ratio predicts for a range
+# The content of a file that cannot be read backwards is kept, in memory up to the first size, on disk up to the second.
+SPOOL_MEMORY_BYTES = 64 << 20
+SPOOL_BYTES = 1 << 30
 XZ_MEMORY_LIMIT = 128 << 20
 MAGIC_NUMBERS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 # What decompressors raise on damaged data.
@@ -82,6 +88,11 @@ class WrappedFile(Stream):
     def __init__(self, file: Stream) -> None:
         self._file = file
         self.size = file.size
+        self.seek_cost = file.seek_cost
+
+    @property
+    def identity(self) -> str:
+        return self._file.identity
 
     def read(self, size: int = -1, /) -> bytes:
         return self._file.read(size) or b""
@@ -94,6 +105,9 @@ class WrappedFile(Stream):
 
     def expect_end(self, position: int) -> None:
         self._file.expect_end(position)
+
+    def check_unchanged(self) -> None:
+        self._file.check_unchanged()
 
     def close(self) -> None:
         self._file.close()
@@ -110,6 +124,7 @@ class DecompressedFile(WrappedFile):
     def __init__(self, compressed: Stream, compression: str, name: str, seek_points: SeekPoints | None = None) -> None:
         super().__init__(compressed)
         self.size = None
+        self.seek_cost = Stream.seek_cost
         self._compression = compression
         self._name = name
         self._position = 0
@@ -157,9 +172,10 @@ class DecompressedFile(WrappedFile):
             raise self._damaged("it ends too early")
         return data
 
-    def _damaged(self, reason: object) -> IdxError:
+    def _damaged(self, reason: object) -> DamagedError:
         place = f"after {self._position:,} decompressed bytes"
-        return IdxError(f"{self._name}: the {self._compression} data is damaged {place} ({reason}). Fetch it again.")
+        found = f"the {self._compression} data is damaged {place} ({reason})"
+        return DamagedError(f"{self._name}: {found}. Fetch it again.")
 
     def _start_next_stream(self) -> bool:
         """Go on to the next of several concatenated streams. False at the end of the file."""
@@ -172,3 +188,95 @@ class DecompressedFile(WrappedFile):
         self._file.seek(self._file.tell() - len(rest.lstrip(b"\0")))
         self._decompressor = DECOMPRESSORS[self._compression]()
         return True
+
+
+def can_go_back(compression: str) -> bool:
+    """Whether decompression can start at a seek point. Otherwise going back starts again from the beginning."""
+    return hasattr(DECOMPRESSORS[compression](), "copy")
+
+
+class Spool:
+    """The content of a stream, kept as far as it was read, for any number of readers in one process."""
+
+    def __init__(self, open_stream: Callable[[], Stream]) -> None:
+        self.stream = open_stream()
+        self._open_stream = open_stream
+        self._process = os.getpid()
+        self._kept = tempfile.SpooledTemporaryFile(SPOOL_MEMORY_BYTES)
+        self._length = 0
+        self._has_ended = False
+        self._lock = threading.Lock()
+
+    def read_at(self, position: int, size: int) -> bytes | None:
+        """Bytes from `position` on, none at the end. None if they are not kept."""
+        with self._lock:
+            while self._length <= position and not self._has_ended:
+                if self._length >= SPOOL_BYTES:
+                    return None
+                self._extend()
+            self._kept.seek(position)
+            return self._kept.read(size)
+
+    def _extend(self) -> None:
+        try:
+            if self.stream.closed:
+                self.stream = self._open_stream()
+            self.stream.seek(self._length)
+            data = self.stream.read(CHUNK_BYTES)
+        except BaseException:
+            self.stream.close()
+            raise
+        self._kept.seek(self._length)
+        self._kept.write(data or b"")
+        self._length += len(data or b"")
+        self._has_ended = not data
+
+    def __del__(self) -> None:
+        if self._process == os.getpid():
+            self.stream.close()
+            self._kept.close()
+
+
+class SpooledFile(Stream):
+    """A reader of a spool. Behind what the spool keeps, it has a stream of its own."""
+
+    def __init__(self, spool: Spool, open_stream: Callable[[], Stream]) -> None:
+        self._spool = spool
+        self._open_stream = open_stream
+        self._own: Stream | None = None
+        self._position = 0
+
+    @property
+    def identity(self) -> str:
+        return self._spool.stream.identity
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return self.readall()
+        data = self._spool.read_at(self._position, size)
+        if data is None:
+            if self._own is None:
+                self._own = self._open_stream()
+            if self._own.tell() != self._position:
+                self._own.seek(self._position)
+            data = self._own.read(size) or b""
+        self._position += len(data)
+        return data
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        """Go to a position. One behind the end is the end, as in other decompressed streams."""
+        while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
+            pass
+        self._position = min(self._position, position)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def check_unchanged(self) -> None:
+        self._spool.stream.check_unchanged()
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
+        super().close()

@@ -1,5 +1,6 @@
 """Infer dataset, split and role (images or labels) from file names."""
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from datasets.data_files import SPLIT_KEYWORDS
 
-from .idx import IdxError
+from .errors import IdxError
 from .storage import Member, SplitFiles
 
 COMPRESSION_SUFFIX = re.compile(r"\.(gz|gzip|bz2|xz)$", re.IGNORECASE)
@@ -16,20 +17,19 @@ SPLIT_ORDER = [*map(str, SPLIT_KEYWORDS)]  # "train" first
 MAX_LISTED = 20
 NAME_THEM = 'Name the files of each split: data_files={"train": [IMAGES, LABELS], "test": [IMAGES, LABELS]}.'
 
-_SPLIT = "|".join(SPLITS)
-_ROLE = "images?|imgs?|labels?"
-_TYPE = r"idx\d*|u?byte|u?int\d*|short|long|float\d*|double"
-# my-letters-train-images-idx3-ubyte, images-train.idx3, train_labels.idx, images-idx3-ubyte
-NAME = re.compile(
-    rf"((?P<prefix>.+?)-)??((?P<split>{_SPLIT})-)?(images?-)?(?P<role>{_ROLE})(-(?P<late_split>{_SPLIT}))?(-({_TYPE}))*"
-)
-# Folders that say nothing about the dataset: train, raw, data, train-images-idx3-ubyte.
-COMMON_FOLDER = re.compile(rf"({_SPLIT}|{_ROLE}|{_TYPE}|data|raw|-)*")
-# Names of what may have been an IDX file, though `NAME` does not match: copies, archives, partial downloads.
-UNUSABLE = re.compile(
-    rf"(^|.*-)({_ROLE})-idx\d.*|(^|.*-)({_SPLIT})-({_ROLE})\b.*(\(\d+\)|copy|-(zip|zst|zstd|7z|rar|lz4|lzma|z|br|part|tmp|bak|crdownload))"
-)
-OTHER_FILE = re.compile(r".*-(md5|sha\d+|sha\d+sum|asc|sig|txt|md|json|csv|html?|ya?ml|npy|npz|png|jpe?g|gif|pdf|log)")
+IMAGE_WORDS = {"image", "images", "img", "imgs"}
+LABEL_WORDS = {"label", "labels"}
+ROLE_WORDS = IMAGE_WORDS | LABEL_WORDS
+TYPE_WORDS = {"ubyte", "byte", "short", "long", "double"}
+NUMBERED_TYPE_WORDS = {"idx", "int", "uint", "float"}  # idx3, int32
+# Folders of these words say nothing about the dataset.
+COMMON_WORDS = {"", "data", "raw", "rawdata", "traindata", "testdata", *SPLITS, *ROLE_WORDS, *TYPE_WORDS}
+# Last words of what may have been an IDX file: archives, partial downloads.
+LEFTOVER_WORDS = {"zip", "zst", "zstd", "7z", "rar", "lz4", "lzma", "z", "br", "part", "tmp", "bak", "crdownload"}
+# Last words of what stands beside an IDX file: checksums, descriptions, pictures.
+OTHER_WORDS = {"md5", "asc", "sig", "txt", "md", "json", "csv", "htm", "html", "yml", "yaml"}
+OTHER_WORDS |= {"npy", "npz", "png", "jpg", "jpeg", "gif", "pdf", "log"}
+OTHER_WORDS |= {f"sha{bits}{end}" for bits in (1, 224, 256, 384, 512) for end in ("", "sum")}
 
 
 class ParsedName(NamedTuple):
@@ -60,19 +60,70 @@ def parse_filename(name: str) -> ParsedName | None:
     """
     *folders, file = re.split(r"[/\\]", name)
     file = base_name(file)
-    match = NAME.fullmatch(_normalized(file))
-    if match is None or _is_hidden(name):
+    found = _parse_words(_normalized(file).split("-"))
+    if found is None or _is_hidden(name):
         return None
-    prefix = file[: match.end("prefix")] if match["prefix"] else ""
-    splits = {match["split"], match["late_split"], *re.split("-", _normalized(prefix))} & SPLITS.keys()
+    prefix = file[: len("-".join(found.prefix))]
+    if found.prefix and not prefix:
+        return None
+    splits = {*found.splits, *_normalized(prefix).split("-")} & SPLITS.keys()
     # The file name tells the split, or the folder nearest to it.
     for folder in reversed(folders):
-        splits = splits or set(re.split("-", _normalized(folder))) & SPLITS.keys()
+        splits = splits or set(_normalized(folder).split("-")) & SPLITS.keys()
     if len({SPLITS[split] for split in splits}) > 1:
         return None
-    places = [folder for folder in folders if not COMMON_FOLDER.fullmatch(_normalized(folder))]
-    role = "labels" if match["role"].startswith("label") else "images"
-    return ParsedName("/".join([*places, prefix] if prefix else places), SPLITS[splits.pop()] if splits else "", role)
+    places = [folder for folder in folders if not _is_common(folder)]
+    split = SPLITS[splits.pop()] if splits else ""
+    return ParsedName("/".join([*places, prefix] if prefix else places), split, found.role)
+
+
+class _Words(NamedTuple):
+    prefix: list[str]
+    splits: list[str]
+    role: str
+
+
+def _parse_words(words: list[str]) -> _Words | None:
+    """Parse the words of a name, such as my-letters-train-images-idx3-ubyte or images-train.idx3, from its end."""
+    rest = list(words)
+    splits = []
+    while rest and _is_type(rest[-1]):
+        rest.pop()
+    if rest and rest[-1] in SPLITS:
+        splits.append(rest.pop())
+    if not rest or rest[-1] not in ROLE_WORDS:
+        return None
+    role = "labels" if rest.pop() in LABEL_WORDS else "images"
+    if rest and rest[-1] in ("image", "images"):  # "images-labels" are the labels of images
+        rest.pop()
+    if rest and rest[-1] in SPLITS:
+        splits.append(rest.pop())
+    return _Words(rest, splits, role)
+
+
+def _is_type(word: str) -> bool:
+    return word in TYPE_WORDS or word.rstrip("0123456789") in NUMBERED_TYPE_WORDS
+
+
+def _is_common(folder: str) -> bool:
+    """Whether the name of a folder says nothing about the dataset: train, raw, data, train-images-idx3-ubyte."""
+    return all(word in COMMON_WORDS or _is_type(word) for word in _normalized(folder).split("-"))
+
+
+def _looks_like_idx(file: str) -> bool:
+    """Whether a name is that of an IDX file, a copy of one, or of what has become of one."""
+    words = _normalized(file).split("-")
+    last = words[-1]
+    if _parse_words(words) is not None:
+        return True
+    if last in OTHER_WORDS:
+        return False
+    pairs = list(itertools.pairwise(words))
+    if any(role in ROLE_WORDS and kind[:3] == "idx" and kind[3:4].isdigit() for role, kind in pairs):
+        return True
+    has_role = any(split in SPLITS and role.partition("(")[0] in ROLE_WORDS for split, role in pairs)
+    is_copy = last.endswith(("copy", ")"))
+    return has_role and (is_copy or last in LEFTOVER_WORDS)
 
 
 def _is_hidden(name: str) -> bool:
@@ -80,50 +131,83 @@ def _is_hidden(name: str) -> bool:
     return any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in re.split(r"[/\\]", name))
 
 
-def find_prefixes(members: Sequence[Member], root: str = "") -> list[str]:
-    return sorted({parsed.prefix for parsed, _ in _parse_members(members, root)})
+# By split, "" if names do not tell it, and by role: the members that may be meant.
+Candidates = dict[str, dict[str, list[Member]]]
+
+
+class FoundFiles:
+    """The members of one place, by what their names say.
+
+    Args:
+        root: the folder that they are in, which is not part of their names.
+    """
+
+    def __init__(self, members: Sequence[Member], root: str = "") -> None:
+        self._members = members
+        self._root = root
+        self._place = root or (members[0].url or members[0].path if members else "")
+        self._candidates: dict[str, Candidates] = {}  # by prefix
+        self._unusable: list[tuple[str, Member]] = []  # which look like IDX files, by their lower-case names
+        for parsed, member in _parse_members(members, root):
+            splits = self._candidates.setdefault(parsed.prefix, {})
+            splits.setdefault(parsed.split, {}).setdefault(parsed.role, []).append(member)
+        for member in members:
+            name = _relative_name(member, root)
+            if parse_filename(name) is None and not _is_hidden(name) and _looks_like_idx(base_name(name)):
+                self._unusable.append((name.lower(), member))
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Which datasets there are, by the start of the names of their files."""
+        return sorted(self._candidates)
+
+    def splits(self, prefix: str | None = None) -> dict[str, SplitFiles]:
+        """The images and the labels of each split of a dataset, "train" first.
+
+        Raises:
+            IdxError: there is not one such dataset, or a file that looks like an IDX file cannot be used.
+        """
+        chosen = self._choose_prefix(prefix)
+        for name, member in self._unusable:
+            if (prefix or "").lower() in name:
+                found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
+                raise IdxError(f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz.")
+        candidates = self._candidates[chosen]
+        if "" in candidates and len(candidates) > 1:
+            raise self._ambiguous()
+        splits = {}
+        for split in sorted(candidates, key=lambda split: SPLIT_ORDER.index(split) if split else 0):
+            splits[split or "train"] = self._choose_files(candidates[split])
+        return splits
+
+    def _choose_prefix(self, prefix: str | None) -> str:
+        if not self._candidates:
+            raise self._ambiguous()
+        wanted = (prefix or "").lower()
+        same = [name for name in self.prefixes if name.lower() == wanted and prefix is not None]
+        chosen = same or [name for name in self.prefixes if name.lower().startswith(wanted)]
+        if len(chosen) == 1:
+            return chosen[0]
+        expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
+        found, example = ", ".join(map(repr, self.prefixes)), next(filter(None, chosen or self.prefixes), "")
+        raise IdxError(f'{self._place}: found {found}, expected {expected}. Choose one: prefix="{example}".')
+
+    def _choose_files(self, candidates: dict[str, list[Member]]) -> SplitFiles:
+        chosen = {role: _choose(members) for role, members in candidates.items()}
+        if None in chosen.values():
+            raise self._ambiguous()
+        images, labels = chosen.get("images"), chosen.get("labels")
+        if images is None:
+            raise IdxError(f"{labels and labels.title}: found labels, but no images beside them. {NAME_THEM}")
+        return SplitFiles(images, labels)
+
+    def _ambiguous(self) -> IdxError:
+        return IdxError(f"{self._place}: cannot tell which file is which: {_listed(self._members)}. {NAME_THEM}")
 
 
 def find_splits(members: Sequence[Member], prefix: str | None = None, root: str = "") -> dict[str, SplitFiles]:
-    """Find the images and the labels of each split by their names, "train" first.
-
-    `prefix` is the start of the names in one of several datasets; `root`, a folder, is not part of the names. A file
-    that looks like an IDX file but cannot be used is an error.
-    """
-    place = root or (members[0].path if members else "")
-    ambiguous = IdxError(f"{place}: cannot tell which file is which: {_listed(members)}. {NAME_THEM}")
-    prefixes, wanted = find_prefixes(members, root), (prefix or "").lower()
-    chosen = [name for name in prefixes if name.lower() == wanted and prefix is not None]
-    chosen = chosen or [name for name in prefixes if name.lower().startswith(wanted)]
-    if not prefixes:
-        raise ambiguous
-    if len(chosen) != 1:
-        expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
-        found, example = ", ".join(map(repr, prefixes)), next(filter(None, chosen or prefixes), "")
-        raise IdxError(f'{place}: found {found}, expected {expected}. Choose one: prefix="{example}".')
-    for member in members:
-        name = _relative_name(member, root)
-        file = _normalized(base_name(name))
-        is_like_idx = NAME.fullmatch(file) or (UNUSABLE.fullmatch(file) and not OTHER_FILE.fullmatch(file))
-        if is_like_idx and wanted in name.lower() and parse_filename(name) is None and not _is_hidden(name):
-            found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
-            raise IdxError(f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz.")
-    roles: dict[str, dict[str, list[Member]]] = {}
-    for parsed, member in _parse_members(members, root):
-        if parsed.prefix == chosen[0]:
-            roles.setdefault(parsed.split, {}).setdefault(parsed.role, []).append(member)
-    if "" in roles and len(roles) > 1:
-        raise ambiguous
-    splits = {}
-    for split in sorted(roles, key=lambda split: SPLIT_ORDER.index(split) if split else 0):
-        found_members = {role: _choose(candidates) for role, candidates in roles[split].items()}
-        if None in found_members.values():
-            raise ambiguous
-        images, labels = found_members.get("images"), found_members.get("labels")
-        if images is None:
-            raise IdxError(f"{labels and labels.title}: found labels, but no images beside them. {NAME_THEM}")
-        splits[split or "train"] = SplitFiles(images, labels)
-    return splits
+    """Find the images and the labels of each split by their names, as `FoundFiles` does."""
+    return FoundFiles(members, root).splits(prefix)
 
 
 def split_files(members: Sequence[Member]) -> SplitFiles:

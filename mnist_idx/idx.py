@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .errors import DamagedError, IdxError
+
 TYPE_NAMES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 ELEMENT_TYPES: dict[int, np.dtype] = {code: np.dtype(name) for code, name in TYPE_NAMES.items()}
 TYPE_CODES = {dtype: code for code, dtype in ELEMENT_TYPES.items()}
@@ -29,24 +31,23 @@ MAX_DIMENSIONS = 32  # what every version of NumPy can hold
 CHUNK_BYTES = 1 << 20
 
 
-class IdxError(ValueError):
-    """Invalid or unavailable data. The message names the file, what was found, what was expected and what to do.
-
-    It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data file".
-    """
-
-
-class TransferError(IdxError):
-    """A file cannot be reached, or its transfer broke off and cannot be resumed."""
-
-
 class Stream(io.RawIOBase):
     """Base of the package's seekable, read-only binary streams.
 
     A subclass implements `read`, which returns at least one byte unless the stream has ended, `seek` and `tell`.
+
+    Attributes:
+        size: of the stream in bytes; None as long as it is unknown.
+        seek_cost: how many bytes can be read in the time that going to another position takes.
+        identity: what tells the file from another one that takes its place; "" if unknown.
     """
 
-    size: int | None = None  # bytes, where known
+    size: int | None = None
+    seek_cost: int = 256 << 10
+
+    @property
+    def identity(self) -> str:
+        return ""
 
     def readable(self) -> bool:
         return True
@@ -56,6 +57,9 @@ class Stream(io.RawIOBase):
 
     def expect_end(self, position: int) -> None:
         """Hint that nothing from `position` on is read soon."""
+
+    def check_unchanged(self) -> None:
+        """Raise a `TransferError` if the file is not the one that was opened."""
 
 
 @contextmanager
@@ -108,19 +112,19 @@ def read_header(stream: Stream, name: str) -> Header:
     """Read the header, and leave the stream positioned after it. `name` is used in error messages."""
     magic = bytes(read_fully(stream, 4))
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise IdxError(f"{name}: found {magic!r} at its start, expected two zero bytes. It is not an IDX file.")
+        raise DamagedError(f"{name}: found {magic!r} at its start, expected two zero bytes. It is not an IDX file.")
     code, dimensions = magic[2:]
     sizes = read_fully(stream, 4 * dimensions)
     if code not in ELEMENT_TYPES:
-        raise IdxError(f"{name}: found the element type 0x{code:02X}, expected {KNOWN_TYPES}. Is the file damaged?")
+        raise DamagedError(f"{name}: found the element type 0x{code:02X}, expected {KNOWN_TYPES}. Is the file damaged?")
     if len(sizes) < 4 * dimensions:
-        raise IdxError(f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again.")
+        raise DamagedError(f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again.")
     header = Header(ELEMENT_TYPES[code], struct.unpack(f">{dimensions}I", sizes))
     largest = math.prod(max(1, size) for size in header.record_shape) * header.dtype.itemsize
     is_empty = header.record_size == 0 < header.num_records
     if dimensions > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES or is_empty:
         expected = f"at most {MAX_DIMENSIONS} dimensions and 1 to {MAX_RECORD_BYTES:,} bytes per record"
-        raise IdxError(f"{name}: the header announces {header.shape}, expected {expected}. Is the file damaged?")
+        raise DamagedError(f"{name}: the header announces {header.shape}, expected {expected}. Is the file damaged?")
     return header
 
 
@@ -167,7 +171,7 @@ class IdxFile:
         if size != expected:
             announced = f"{self.title}: the header {self.header.shape} announces {expected:,} bytes"
             found = f"the data ends after {size:,}. It is cut short" if size < expected else "more data follows"
-            raise IdxError(f"{announced}, but {found}. Fetch it again.")
+            raise DamagedError(f"{announced}, but {found}. Fetch it again.")
 
 
 def read_fully(stream: Stream, size: int) -> bytes | bytearray:

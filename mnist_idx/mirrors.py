@@ -1,21 +1,28 @@
 """Published files → members, from the first source that works."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import datasets
 
-from .archive import list_members
+from .archive import Place, list_members
 from .catalog import File, PublishedDataset
+from .errors import IdxError, TransferError, printable
 from .filenames import base_name, is_same_name
-from .idx import IdxError
 from .records import SplitReader
-from .remote import MAKE_ROOM, download, evict, is_remote
-from .storage import Member, SplitFiles, verify_member
+from .remote import MAKE_ROOM, download, is_remote
+from .storage import Access, Member, SplitFiles, verify_member
 
 logger = datasets.utils.logging.get_logger(__name__)
 
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
+
+
+class Source(NamedTuple):
+    """A place that has the files of a published dataset."""
+
+    url: str  # or path, of an archive or a folder; the URL of a folder of single files ends in "/"
+    is_named: bool  # whether the user named it: options and tokens are meant for it, and for no other
 
 
 @dataclass
@@ -24,8 +31,8 @@ class Mirrors:
 
     title: str  # what error messages call the dataset
     dataset: PublishedDataset
-    sources: list[str]
-    download_config: datasets.DownloadConfig | None = None
+    sources: list[Source]
+    access: Access = field(default_factory=Access)
     way_out: str = ""  # what error messages advise when no source works
 
     def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
@@ -39,13 +46,17 @@ class Mirrors:
                 failures = self._add_failure(failures, number, error)
             except OSError as error:  # of the local disk: no other source would help
                 if streaming:
-                    raise IdxError(f"{source}: cannot be read: {error}.") from error
+                    raise IdxError(f"{source.url}: cannot be read: {error}.") from error
                 folder = dl_manager.download_config.cache_dir
-                raise IdxError(f"{folder}: cannot write {source} there: {error}. {MAKE_ROOM}") from error
+                raise IdxError(f"{folder}: cannot write {source.url} there: {error}. {MAKE_ROOM}") from error
         if len(self.sources) == 1:
             raise IdxError(f"{failures[0]} {self.way_out}")
-        listed = "\n".join(f"- {failure}" for failure in failures)
-        raise IdxError(f"None of the sources of {self.title} can be used:\n{listed}\n{self.way_out}")
+        listed = [f"- {failure}" for failure in failures]
+        raise IdxError(f"None of the sources of {self.title} can be used:", *listed, self.way_out)
+
+    def has_next(self, files: SplitFiles) -> bool:
+        """Whether there is a source after that of `files`."""
+        return files.source + 1 < len(self.sources)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """Locate a split in the next source, after `error` in the one of `files`."""
@@ -53,51 +64,57 @@ class Mirrors:
         return self.locate(None, files.source + 1, failures)[split]
 
     def _add_failure(self, failures: tuple[str, ...], number: int, error: IdxError) -> tuple[str, ...]:
-        url = self.sources[number]
+        url = printable(self.sources[number].url)
         failure = str(error) if url in str(error) else f"{url}: {error}"
         if number + 1 < len(self.sources):
-            logger.warning(f"{failure} Trying {self.sources[number + 1]} next.")
+            logger.warning(f"{failure} Trying {printable(self.sources[number + 1].url)} next.")
         return (*failures, failure)
 
-    def _download(self, dl_manager: Any, source: str, is_retry: bool = False) -> dict[str, SplitFiles]:
+    def _download(self, dl_manager: Any, source: Source) -> dict[str, SplitFiles]:
         """Download and verify a source. An invalid file that was downloaded earlier is downloaded once more."""
-        urls = self._urls(source)
-        paths = download(dl_manager, urls, source)
         try:
-            splits = self._match(paths, source)
-            for name, files in splits.items():
-                labels = files.labels and verify_member(files.labels)
-                splits[name] = files._replace(images=verify_member(files.images), labels=labels)
-                SplitReader(splits[name]).close()
-            return splits
-        except IdxError as error:
-            downloads = {path: urls[name] for name, path in paths.items() if path != urls[name]}
-            evict(downloads, error)
-            if is_retry or not downloads:
+            return self._fetch(dl_manager, source, force=False)
+        except TransferError:
+            raise
+        except IdxError:
+            if not is_remote(source.url):
                 raise
-        return self._download(dl_manager, source, is_retry=True)
+        return self._fetch(dl_manager, source, force=True)
 
-    def _urls(self, source: str) -> dict[str, str]:
+    def _fetch(self, dl_manager: Any, source: Source, force: bool) -> dict[str, SplitFiles]:
+        urls = self._urls(source)
+        paths = download(dl_manager, urls, source.url, source.is_named, force)
+        splits = self._match(paths, source)
+        for name, files in splits.items():
+            labels = files.labels and verify_member(files.labels, self.access)
+            splits[name] = files._replace(images=verify_member(files.images, self.access), labels=labels)
+            SplitReader(splits[name], self.access).close()
+        return splits
+
+    def _urls(self, source: Source) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or "" for an archive."""
-        if not (is_remote(source) and source.endswith("/")):
-            return {"": source}
+        if not (is_remote(source.url) and source.url.endswith("/")):
+            return {"": source.url}
         files = [file for split in self.dataset.splits.values() for file in (split.images, split.labels)]
-        return {file.name: f"{source}{file.name}.gz" for file in files}
+        return {file.name: f"{source.url}{file.name}.gz" for file in files}
 
-    def _match(self, paths: dict[str, str], source: str) -> dict[str, SplitFiles]:
-        members = [Member(path, name) for name, path in paths.items()]
+    def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
+        """Find the published files in what was fetched from a source, or is to be streamed from it."""
+        urls = self._urls(source)
         if "" in paths:
-            members = list_members(paths[""], self.download_config)
+            members = list_members(Place(paths[""], urls[""], source.is_named), self.access)
+        else:
+            members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
 
         def find(file: File) -> Member:
             found = [member for member in members if is_same_name(member.name, file.name)]
             if not found:
                 names = ", ".join(sorted(base_name(member.name) for member in members[:20])) or "nothing"
-                raise IdxError(f"{source}: found {names}, expected {file.name} of {self.title}.")
+                raise IdxError(f"{source.url}: found {names}, expected {file.name} of {self.title}.")
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
             known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)
-            return known._replace(size=size, published_size=file.size)
+            return known._replace(size=size, published_size=file.size, is_named=source.is_named)
 
         splits = self.dataset.splits.items()
         return {name: SplitFiles(find(split.images), find(split.labels), split.num_records) for name, split in splits}

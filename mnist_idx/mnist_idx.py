@@ -17,12 +17,18 @@ from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
 from .catalog import DATASETS
 from .compression import detect_compression as detect_compression
+from .errors import IdxError
 from .filenames import is_same_name as is_same_name
-from .idx import IdxError
-from .mirrors import MIRROR_VARIABLE, Mirrors
-from .records import count_selected
-from .remote import is_remote
-from .storage import SplitFiles
+from .http_ranges import make_session as make_session
+from .idx import read_header as read_header
+from .mirrors import MIRROR_VARIABLE, Mirrors, Source
+from .prefetch import prefetch as prefetch
+from .ranges import Version as Version
+from .records import SplitReader as SplitReader
+from .remote import absolute_path, is_remote
+from .selection import Selection as Selection
+from .sources import YieldedRecords as YieldedRecords
+from .storage import Access, SplitFiles
 
 _patched_for_streaming = True  # as in `builder`
 VERSION = datasets.Version("1.0.0")  # of the data, not of the package
@@ -55,7 +61,7 @@ class MnistIdx(IdxBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         config, data = self.config, DATASETS[self.config.name]
-        counts = count_selected(config.num_samples, {name: s.num_records for name, s in data.splits.items()})
+        counts = config.selection.counts({name: split.num_records for name, split in data.splits.items()})
         splits = [{"name": n, "num_examples": c, "dataset_name": self.dataset_name} for n, c in counts.items()]
         return datasets.DatasetInfo(
             description=data.description,
@@ -67,33 +73,43 @@ class MnistIdx(IdxBuilder):
         )
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
+        self.found_features = self._info().features
         return self._mirrors.locate(dl_manager)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         return self._mirrors.next_source(split, files, error)
 
+    def has_next_source(self, files: SplitFiles) -> bool:
+        is_verified = not (files.images.sha256 or files.images.content_sha256)
+        return not is_verified and self._mirrors.has_next(files)
+
     @functools.cached_property
     def _mirrors(self) -> Mirrors:
         """Pickled with the builder: `SplitFiles.source` is an index into its sources in every process."""
-        return published_mirrors(self.config.name, self.config.data_dir, self.download_config, self.base_path)
+        return published_mirrors(self.config.name, self.access, self.config.data_dir, self.base_path)
 
 
-def published_mirrors(name: str, data_dir: str | None = None, config: Any = None, base_path: Any = None) -> Mirrors:
+def published_mirrors(
+    name: str, access: Access | None = None, data_dir: str | None = None, base_path: str | None = None
+) -> Mirrors:
     """The sources of a published dataset, or a copy of its files in `data_dir`. Relative paths are in `base_path`."""
     dataset = DATASETS[name]
+    access = access or Access()
     title = f"mnist_idx/{name}"
     if data_dir is not None:
         way_out = f"Expected a copy of {title}. " + OWN_FILES.format(f'data_dir="{data_dir}"')
-        return Mirrors(title, dataset, [data_dir], config, way_out)
+        return Mirrors(title, dataset, [Source(absolute_path(data_dir), True)], access, way_out)
     root = os.path.dirname(__file__)
     # A script of `datasets` 3.x runs from a copy of the code, without its data files.
     if base_path is not None and not os.path.exists(os.path.join(root, "data")):
         root = base_path if is_remote(base_path) else os.path.abspath(base_path)
-    sources = [url if is_remote(url) else os.path.join(root, url) for url in dataset.sources]
+    # The user has named the folder of a script, and nothing else of this.
+    own_files = [Source(os.path.join(root, url), is_remote(root)) for url in dataset.sources if not is_remote(url)]
+    sources = own_files + [Source(url, False) for url in dataset.sources if is_remote(url)]
     ways_out = ["pass data_dir= with a copy of the files", 'load the miniature "tiny", which needs no network']
     if dataset.sources is DATASETS["mnist"].sources:
         if mirror := os.environ.get(MIRROR_VARIABLE):
-            sources.insert(0, mirror.removeprefix("file://"))
+            sources.insert(0, Source(absolute_path(mirror), True))
         else:
             ways_out.insert(0, f"set {MIRROR_VARIABLE} to a URL or path of the archive")
-    return Mirrors(title, dataset, sources, config, f"Ways out: {', or '.join(ways_out)}.")
+    return Mirrors(title, dataset, sources, access, f"Ways out: {', or '.join(ways_out)}.")

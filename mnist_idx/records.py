@@ -1,27 +1,24 @@
-"""The records of a split: any range of them, or a selection, in batches."""
+"""The records of a split: any range of them, or a selection, in batches.
 
-import itertools
+A *record* is the number of a record in the file, a *place* its position in a selection.
+"""
+
 import os
-import random
 import weakref
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .compression import SeekPoints
-from .idx import IdxError, IdxFile, closed_on_error
-from .storage import LEVELS, SplitFiles, open_member
+from .errors import IdxError, TransferError
+from .idx import IdxFile, closed_on_error
+from .storage import LEVELS, Access, SplitFiles, open_member
 
-T = TypeVar("T")
-
-MAX_GAP_BYTES = 256 << 10  # of records between two selected ones: read and dropped; a larger gap is skipped
 MAX_PARKED = 4
-PREFETCH_DEPTH = 4
-DEFAULT_SEED = 1
+# The selected records that are read in one pass, and kept until they have been yielded.
+WINDOW_BYTES = 96 << 20
 # Before memory is taken for more records than this, the file must prove that it has as many as its header announces.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
@@ -30,28 +27,51 @@ class Batch(NamedTuple):
     images: np.ndarray  # (k, *record_shape), in the element type of the file
     labels: np.ndarray | None = None  # integers (k,), or (k, parts) if a label has several parts
 
+    @property
+    def num_bytes(self) -> int:
+        return self.images.nbytes + (0 if self.labels is None else self.labels.nbytes)
+
+
+class _Window(NamedTuple):
+    """A part of a selection that has been read."""
+
+    numbers: np.ndarray  # of all selected records
+    first: int  # place of the first record of the window
+    batch: Batch
+
 
 class SplitReader:
     """Reads the records of one split. Sequential ranges continue without refetching."""
 
-    def __init__(self, files: SplitFiles, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> None:
+    def __init__(self, files: SplitFiles, access: Access, seek_points: Mapping[str, SeekPoints] = {}) -> None:
         self._reached = -1
-        self._selected: tuple[Sequence[int], Batch] | None = None
-        self.images = IdxFile(open_member(files.images, config, seek_points), files.images.title)
+        self._window: _Window | None = None
+        self.images = IdxFile(open_member(files.images, access, seek_points), files.images.title)
         self.labels: IdxFile | None = None
         self._files = [self.images]
         with closed_on_error(self):
             if files.labels is not None:
-                self.labels = IdxFile(open_member(files.labels, config), files.labels.title)
+                self.labels = IdxFile(open_member(files.labels, access), files.labels.title)
                 self._files.append(self.labels)
             self._check_headers(files.num_records)
         self.num_records = self.images.header.num_records
+        self.batch_size = min(file.header.batch_size for file in self._files)
+
+    @property
+    def identities(self) -> list[str]:
+        """What tells the files from others that take their places."""
+        return [file.stream.identity for file in self._files]
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of an image and its label."""
+        return sum(file.header.record_size for file in self._files)
 
     def close(self) -> None:
         for file in self._files:
             file.stream.close()
 
-    def batches(self, start: int = 0, stop: int | None = None, first: int = 0) -> Iterator[Batch]:
+    def batches(self, start: int = 0, stop: int | None = None, first: int | None = None) -> Iterator[Batch]:
         """Read the records `start` to `stop`, in at least one batch, the first of at most `first` records."""
         stop = self.num_records if stop is None else stop
         # A read that continues the last one probably continues to the end.
@@ -59,46 +79,80 @@ class SplitReader:
         self._reached = stop
         for file in self._files:
             file.stream.expect_end(file.header.offset_of(expected))
-        yield from map(Batch, *(f.batches(start, stop, self.images.header.batch_size, first) for f in self._files))
+        size = min(self.batch_size, first or self.batch_size)
+        record = start
+        while True:
+            end = min(record + size, stop)
+            batch = Batch(self.images.read(record, end), self._read_labels(record, end))
+            if end == stop:  # before the last records are out of reach
+                for file in self._files:
+                    file.stream.check_unchanged()
+            yield batch
+            record, size = end, self.batch_size
+            if record >= stop:
+                return
 
-    def selected_batches(self, indices: Sequence[int], start: int, stop: int) -> Iterator[Batch]:
-        """Read the records with the given numbers, in the given order: of these, positions `start` to `stop`.
-
-        All of them are read in one pass and kept in memory, as long as not all are requested at once.
-        """
-        if self._selected is None or self._selected[0] != indices:
-            self._selected = (indices, self._select(indices))
-        images, labels = self._selected[1]
-        if start == 0 and stop == len(indices):
-            self._selected = None
-        size = self.images.header.batch_size
-        for first in range(start, max(stop, start + 1), size):
-            part = slice(first, min(stop, first + size))
+    def selected_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
+        """Read the records with the given numbers, in this order: of these, the places `start` to `stop`."""
+        window_size = max(self.batch_size, WINDOW_BYTES // max(1, self.record_bytes))
+        place = start
+        while True:
+            window = self._read_window(numbers, place - place % window_size, window_size)
+            end = min(place + self.batch_size, stop, window.first + window_size)
+            part = slice(place - window.first, end - window.first)
+            images, labels = window.batch
             yield Batch(images[part], None if labels is None else labels[part])
+            place = end
+            if place >= stop:
+                return
 
-    def check_selectable(self, num_samples: int | None) -> None:
-        """Prove that the file is as long as its header announces, before a selection of its records takes memory."""
-        if min(num_samples or self.num_records, self.num_records) > MAX_UNPROVEN_RECORDS:
+    def check_selectable(self, count: int) -> None:
+        """Prove that the file is as long as its header announces, before `count` of its records take memory."""
+        if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
-    def _select(self, indices: Sequence[int]) -> Batch:
-        numbers = np.asarray(indices, dtype=np.int64)
-        order = np.argsort(numbers)
-        gap = max(1, MAX_GAP_BYTES // max(1, self.images.header.record_size))
-        try:
-            selected = Batch(*(np.empty((len(numbers), *f.header.record_shape), f.header.dtype) for f in self._files))
-        except (MemoryError, ValueError) as error:
-            raise too_large(self.images.title, len(numbers)) from error
-        for run in np.split(order, np.flatnonzero(np.diff(numbers[order]) > gap) + 1) if indices else []:
-            ascending = numbers[run]
-            start = int(ascending[0])
-            for batch in self.batches(start, int(ascending[-1]) + 1):
-                inside = slice(*np.searchsorted(ascending, (start, start + len(batch.images))))
-                for target, source in zip(selected, batch, strict=True):
-                    if target is not None and source is not None:
-                        target[run[inside]] = source[ascending[inside] - start]
-                start += len(batch.images)
-        return selected
+    def _read_labels(self, start: int, stop: int) -> np.ndarray | None:
+        if self.labels is None:
+            return None
+        labels = self.labels.read(start, stop)
+        is_column = labels.shape[1:] == (1,)
+        return labels[:, 0] if is_column else labels
+
+    def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
+        """Read the places `first` to `first + size` of a selection, or return them as they were read last."""
+        window = self._window
+        if window is not None and window.first == first and window.numbers is numbers:
+            return window
+        self._window = window = None  # before memory is taken for the next one
+        self._window = _Window(numbers, first, self._gather(numbers[first : first + size]))
+        return self._window
+
+    def _gather(self, numbers: np.ndarray) -> Batch:
+        """Read the records with the given numbers in ascending order, and put each at its place."""
+        images = np.empty((len(numbers), *self.images.header.record_shape), self.images.header.dtype)
+        labels = self._empty_labels(len(numbers))
+        places = np.argsort(numbers, kind="stable")
+        ascending = numbers[places]
+        # Records between two selected ones are read and dropped, unless going to the next one costs less.
+        max_gap = max(1, self.images.stream.seek_cost // max(1, self.images.header.record_size))
+        breaks = np.flatnonzero(np.diff(ascending) > max_gap) + 1
+        for run in np.split(np.arange(len(ascending)), breaks) if len(ascending) else []:
+            record = int(ascending[run[0]])
+            for batch in self.batches(record, int(ascending[run[-1]]) + 1):
+                low, high = np.searchsorted(ascending, (record, record + len(batch.images)))
+                targets, sources = places[low:high], ascending[low:high] - record
+                images[targets] = batch.images[sources]
+                if labels is not None and batch.labels is not None:
+                    labels[targets] = batch.labels[sources]
+                record += len(batch.images)
+        return Batch(images, labels)
+
+    def _empty_labels(self, count: int) -> np.ndarray | None:
+        if self.labels is None:
+            return None
+        header = self.labels.header
+        record_shape = () if header.record_shape == (1,) else header.record_shape
+        return np.empty((count, *record_shape), header.dtype)
 
     def _check_headers(self, num_records: int) -> None:
         shape, title = self.images.header.shape, self.images.title
@@ -117,34 +171,13 @@ class SplitReader:
             raise IdxError(f"{found} {labels.shape}, expected {expected}. The files do not belong together.")
 
 
-def too_large(title: str, count: int) -> IdxError:
-    way_out = "Set num_samples= to fewer, or stream them with streaming=True, without num_samples= and seed=."
-    return IdxError(f"{title}: {count:,} records do not fit into memory. {way_out}")
+class _Parked:
+    """The readers of a split that are open, but not in use."""
 
-
-def count_selected(num_samples: int | None, split_sizes: dict[str, int]) -> dict[str, int]:
-    """How many records of each split are selected. At least one split must have `num_samples` records."""
-    if num_samples is None:
-        return split_sizes
-    if num_samples > max(split_sizes.values(), default=0):
-        sizes = ", ".join(f"{split} {size:,}" for split, size in split_sizes.items())
-        raise IdxError(f"num_samples={num_samples}: expected at most the records of the largest split: {sizes}.")
-    return {split: min(int(num_samples), size) for split, size in split_sizes.items()}
-
-
-def select(num_records: int, num_samples: int | None, seed: int | None, sampling: str) -> Sequence[int]:
-    """Select records of a split by their numbers.
-
-    "first" takes the first `num_samples` and shuffles them, in the order of `random.seed(seed)` and `random.shuffle`;
-    "uniform" draws them from the whole split without replacement. Every machine selects the same records.
-    """
-    count = num_records if num_samples is None else min(int(num_samples), num_records)
-    generator = random.Random(DEFAULT_SEED if seed is None else int(seed))
-    if sampling == "uniform":
-        return generator.sample(range(num_records), count)
-    order = list(range(count))
-    generator.shuffle(order)
-    return order
+    def __init__(self) -> None:
+        self.readers: list[SplitReader] = []
+        self.seek_points = {level: SeekPoints() for level in LEVELS}
+        self.identities: list[str] | None = None  # of the files that were opened first
 
 
 class ReaderPool:
@@ -154,50 +187,49 @@ class ReaderPool:
     the process that opened it: file handles, connections and locks survive neither. Threads can share a pool.
     """
 
-    def __init__(self, download_config: Any = None) -> None:
-        self._config = download_config
-        self._splits: dict[tuple[int, SplitFiles], tuple[list[SplitReader], Mapping[str, SeekPoints]]] = {}
-        weakref.finalize(self, _close_readers, self._splits)  # earlier than `__del__`, whose order in a cycle is open
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._splits: dict[tuple[int, SplitFiles], _Parked] = {}
+        # `__del__` would not do: its order is undefined in a reference cycle.
+        weakref.finalize(self, _close_readers, self._splits)
 
     def __reduce__(self) -> Any:
-        return ReaderPool, (self._config,)
+        return ReaderPool, (self._access,)
 
     @contextmanager
     def borrow(self, files: SplitFiles) -> Iterator[SplitReader]:
         """A reader of the split for one user at a time. One that fails is closed for good."""
-        parked, points = self._splits.setdefault((os.getpid(), files), ([], {level: SeekPoints() for level in LEVELS}))
+        key = (os.getpid(), files)
+        if key not in self._splits:
+            self._splits[key] = _Parked()
+        parked = self._splits[key]
         try:
-            reader = parked.pop()
+            reader = parked.readers.pop()
         except IndexError:
-            reader = SplitReader(files, self._config, points)
+            reader = self._open(files, parked)
         with closed_on_error(reader):
             yield reader
-        parked.append(reader)
-        while len(parked) > MAX_PARKED:
-            parked.pop(0).close()
+        parked.readers.append(reader)
+        while len(parked.readers) > MAX_PARKED:
+            parked.readers.pop(0).close()
 
-
-def _close_readers(splits: dict[tuple[int, SplitFiles], Any]) -> None:
-    for (process, _), (parked, _) in splits.items():
-        for reader in parked if process == os.getpid() else ():
+    def _open(self, files: SplitFiles, parked: _Parked) -> SplitReader:
+        reader = SplitReader(files, self._access, parked.seek_points)
+        if parked.identities is None:
+            parked.identities = reader.identities
+        if reader.identities != parked.identities:
             reader.close()
+            raise TransferError(f"{files.images.title}: the file has changed since it was first read. Load it again.")
+        return reader
 
 
-def prefetch(items: Generator[T, None, None], depth: int = PREFETCH_DEPTH) -> Iterator[T]:
-    """Iterate `items` in a background thread, up to `depth` items ahead, and close it at the end.
+def _close_readers(splits: dict[tuple[int, SplitFiles], _Parked]) -> None:
+    for (process, _), parked in splits.items():
+        if process == os.getpid():
+            for reader in parked.readers:
+                reader.close()
 
-    The depth grows from 1 with each item taken, so reading a single item prefetches little.
-    """
-    pending: deque[Future[T | None]] = deque()
-    thread = ThreadPoolExecutor(1, "mnist_idx-prefetch")
-    try:
-        for taken in itertools.count():
-            while len(pending) <= min(taken, depth):
-                pending.append(thread.submit(next, items, None))
-            item = pending.popleft().result()
-            if item is None:
-                return
-            yield item
-    finally:
-        thread.shutdown(wait=True, cancel_futures=True)
-        items.close()
+
+def too_large(title: str, count: int) -> IdxError:
+    way_out = "Set num_samples= to fewer, or stream them with streaming=True, without num_samples= and seed=."
+    return IdxError(f"{title}: {count:,} records do not fit into memory. {way_out}")

@@ -1,21 +1,29 @@
-"""Remote files over `fsspec`: byte ranges, with retries."""
+"""Remote files over `fsspec`: byte ranges, checked, with retries."""
 
+import contextlib
 import errno
+import hashlib
 import io
 import os
 import socket
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
+import datasets
 import fsspec
 import fsspec.asyn
 import huggingface_hub
 from datasets import DownloadConfig
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
-from .idx import IdxError, Stream, TransferError
+from .errors import IdxError, TransferError, hide_secrets, without_secrets
+from .http_ranges import HttpRanges, http_options
+from .idx import Stream
+from .prefetch import pause
+from .ranges import ByteRanges, UnexpectedAnswer, Version, stall_seconds
+
+T = TypeVar("T")
 
 # Too large a request wastes bandwidth, too small a one wastes round trips: start small, then double. In bytes.
 FIRST_REQUEST = 32 << 10
@@ -23,32 +31,112 @@ MAX_REQUEST = 1 << 20
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
 MAKE_ROOM = "Make room there, or set cache_dir= or the environment variable HF_HOME to another disk."
 LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
+PASSING_STATUS_CODES = {408, 425, 429}  # and those from 500 on
+# Parts of the names of storage options that hold secrets, or what is sent along with them.
+SECRET_WORDS = ("secret", "token", "key", "passw", "auth", "credential", "cookie", "header", "signature", "sas", "user")
+LOCAL_SCHEMES = ("file://", "local://")
+# What the file systems of `fsspec` tell of a file that changes when the file does.
+VALIDATORS: tuple[str, ...] = ("ETag", "etag", "generation", "version_id", "blob_id", "md5Hash", "checksum")
+VALIDATORS += ("Last-Modified", "LastModified", "last_modified", "updated", "modified", "mtime", "created", "size")
 
 # fsspec sends requests from a thread that a forked process lacks. Older versions wait for it forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
 
 
+def local_path(path: str) -> str:
+    """A path or URL, without the scheme and the host of a local file: `file:///a%20b` is `/a b`.
+
+    >>> local_path("file://localhost/data/a%20b.tar"), local_path("s3://bucket/a%20b.tar")
+    ('/data/a b.tar', 's3://bucket/a%20b.tar')
+    """
+    scheme = next((scheme for scheme in LOCAL_SCHEMES if path.startswith(scheme)), None)
+    if scheme is None or "::" in path:
+        return path
+    local = path.removeprefix(scheme).removeprefix("localhost")
+    return local if os.path.exists(local) else unquote(local)
+
+
 def is_remote(path: str) -> bool:
-    return "://" in path and not path.startswith("file://")
+    return "://" in path and (not path.startswith(LOCAL_SCHEMES) or "::" in path)
+
+
+def absolute_path(path: str | os.PathLike[str]) -> str:
+    """A path or URL that a user gives, as it stays valid when the working folder changes."""
+    path = local_path(os.fspath(path))
+    if is_remote(path) or not path:
+        return path
+    return os.path.realpath(os.path.expanduser(path))
+
+
+def is_http(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def clean_token(token: str | bool) -> str | bool:
+    """An access token without the line break that files and pipes put behind it.
+
+    Raises:
+        IdxError: there are others in it. A client would print the whole token in its own error.
+    """
+    if not isinstance(token, str):
+        return token
+    token = token.strip()
+    if not token.isprintable() or " " in token:
+        raise IdxError("token=: expected an access token, found line breaks or spaces inside. Copy it again.")
+    return token
+
+
+def place_hash(storage_options: Mapping[str, Any] | None) -> str:
+    """A hash of those storage options that decide which file a URL means, "" if there are none.
+
+    It is part of the cache key. Secrets are not: a new password does not mean new data.
+    """
+    places = _places(storage_options or {})
+    return hashlib.sha256(repr(places).encode()).hexdigest()[:16] if places else ""
+
+
+def _places(options: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    places: list[tuple[str, Any]] = []
+    for name, value in sorted(options.items()):
+        if any(word in name.lower() for word in SECRET_WORDS):
+            continue
+        if isinstance(value, Mapping):
+            inner = _places(value)
+            places += [(name, inner)] if inner else []
+        elif isinstance(value, str | int | float):
+            places.append((name, hide_secrets(value) if isinstance(value, str) else value))
+    return places
 
 
 class RemoteFile(Stream):
-    """A file behind any `fsspec` file system, read by ranges that grow as long as reading is sequential.
+    """A remote file, read by ranges that grow as long as reading is sequential."""
 
-    A server that ignores ranges is read from the start, without keeping the bytes before the range.
-    """
-
-    def __init__(self, path: str, config: Any, size: int | None = None, max_request: int = MAX_REQUEST) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: str,
+        config: DownloadConfig | None,
+        size: int | None = None,
+        version: Version | None = None,
+        max_request: int = MAX_REQUEST,
+    ) -> None:
         self._max_request = max_request
+        self._path = path
         self._request_size = self._position = self._buffer_start = 0
         self._expected_end = self._furthest_end = 0
         self._buffer = b""
-        self._handle: Any = None
-        self._fs, self._fs_path = file_system(path, config)
-        self.size = retry(lambda: self._fs.info(self._fs_path)["size"], path) if size is None else size
-        self._sequential = self.size is None
+        self._ranges = open_ranges(path, config, size, version)
+        self.size = size
+        if size is None:
+            self._fill()  # The first answer tells the size.
+
+    @property
+    def version(self) -> Version:
+        return self._ranges.version
+
+    @property
+    def identity(self) -> str:
+        return self._ranges.version.validator
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
@@ -62,12 +150,10 @@ class RemoteFile(Stream):
         return data
 
     def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
-        if whence == io.SEEK_END and self.size is None:  # the server does not tell it: read all once
-            self._position = 0
-            while self.read(MAX_REQUEST):
-                pass
-            self.size = self._position
-        self._position = max(0, (0, self._position, self.size or 0)[whence] + position)
+        if whence == io.SEEK_END and self.size is None:
+            self._find_size()
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size or 0}
+        self._position = max(0, bases[whence] + position)
         return self._position
 
     def tell(self) -> int:
@@ -77,147 +163,303 @@ class RemoteFile(Stream):
         self._expected_end = position
         self._furthest_end = max(self._furthest_end, position)
 
+    def check_unchanged(self) -> None:
+        retry(self._ranges.check_unchanged, self._path)
+
     def close(self) -> None:
-        self._close_handle()
+        self._ranges.close()
         super().close()
 
-    def _close_handle(self) -> None:
-        if self._handle is not None:
-            self._handle.close()
-        self._handle = None
+    def expect_whole(self) -> None:
+        """Hint that the file is read from here to its end: make the largest requests at once."""
+        self._max_request = self._request_size = MAX_REQUEST
+
+    def _find_size(self) -> None:
+        """Read to the end of a file whose server does not tell its size."""
+        self._position = 0
+        while self.read(MAX_REQUEST):
+            pass
+        self.size = self._position
 
     def _fill(self) -> None:
         """Fetch the bytes that follow the current position into the buffer."""
-        sequential = self._buffer and self._position == self._buffer_start + len(self._buffer)
-        self._request_size = min(2 * self._request_size if sequential else FIRST_REQUEST, self._max_request)
+        is_sequential = self._buffer and self._position == self._buffer_start + len(self._buffer)
+        self._request_size = min(2 * self._request_size if is_sequential else FIRST_REQUEST, self._max_request)
         ends = [end for end in (self._expected_end, self._furthest_end) if end > self._position]
         stop = min([self._position + self._request_size, *ends])
         if self.size is not None:
             stop = min(stop, self.size)
-        self._buffer_start, self._buffer = self._position, b""
-        if stop > self._position:
-            self._buffer = retry(lambda: self._request(self._position, stop), self._path)
+        start = self._position
+        self._buffer_start, self._buffer = start, b""
+        if stop > start:
+            self._buffer = retry(lambda: self._fetch(start, stop), self._path)
 
-    def _request(self, start: int, stop: int) -> bytes:
+    def _fetch(self, start: int, stop: int) -> bytes:
         try:
-            data = self._request_sequential(start, stop) if self._sequential else self._request_range(start, stop)
-        except Exception:
-            self._close_handle()
+            data = self._ranges.fetch(start, stop)
+            self.size = self._ranges.size
+            if not data and self.size is not None and start < self.size:
+                raise EOFError(f"the transfer ended after {start:,} of {self.size:,} bytes")
+        except BaseException:
+            self._ranges.close()
             raise
-        if not data and self.size is not None:
-            raise EOFError(f"the transfer ended after {start:,} of {self.size:,} bytes")
         return data
 
-    def _request_range(self, start: int, stop: int) -> bytes:
-        if self._handle is None:
-            options = {"block_size": stop - start, "cache_type": "none", "size": self.size}
-            self._handle = self._fs.open(self._fs_path, "rb", **options)
-        try:
-            self._handle.seek(start)
-            return self._handle.read(stop - start)[: stop - start]
-        except ValueError:  # fsspec raises it if the server ignores ranges
-            self._close_handle()
-            self._sequential = True
-            return self._request_sequential(start, stop)
 
-    def _request_sequential(self, start: int, stop: int) -> bytes:
-        if self._handle is not None and self._handle.tell() > start:
-            self._close_handle()
-        if self._handle is None:
-            self._handle = self._fs.open(self._fs_path, "rb", block_size=0, size=self.size)
-        while self._handle.tell() < start:
-            if not self._handle.read(min(start - self._handle.tell(), MAX_REQUEST)):
-                return b""
-        return self._handle.read(stop - start)
+class FsspecRanges:
+    """A file behind any file system of `fsspec` but HTTP."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, path: str, size: int | None, version: Version | None) -> None:
+        self.size = size
+        self.version = version or Version()
+        self._fs = fs
+        self._path = path
+        self._file: Any = None
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        if self._file is None:
+            self._open()
+        self._file.seek(start)
+        return bytes(self._file.read(stop - start)[: stop - start])
+
+    def check_unchanged(self) -> None:
+        if self._file is not None and ask(self._fs, self._path) != (self.size, self.version):
+            raise UnexpectedAnswer("the file has changed since it was opened")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _open(self) -> None:
+        size, version = ask(self._fs, self._path)
+        if self.size not in (None, size) or self.version.validator not in ("", version.validator):
+            raise UnexpectedAnswer("the file has changed since it was found")
+        self.size, self.version = size, version
+        self._file = self._fs.open(self._path, "rb", block_size=MAX_REQUEST, cache_type="none", size=size)
 
 
-def file_system(path: str, config: Any) -> tuple[Any, str]:
-    """The `fsspec` file system of a URL and the path in it, with the token and storage options that belong to it."""
+def ask(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int | None, Version]:
+    """What a file system says of a file: its size, and what tells it from another one."""
+    fs.invalidate_cache()  # of listings, which would tell what was there before
+    info = fs.info(path)
+    facts = [f"{name}={info[name]}" for name in VALIDATORS if info.get(name) is not None]
+    return info.get("size"), Version("\n".join(facts), has_ranges=True)
+
+
+def open_ranges(path: str, config: DownloadConfig | None, size: int | None, version: Version | None) -> ByteRanges:
+    fs, fs_path = file_system(path, config)
+    if is_http(fs_path):
+        return HttpRanges(fs, fs_path, size, version)
+    return FsspecRanges(fs, fs_path, size, version)
+
+
+def file_system(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The `fsspec` file system of a URL and the path in it, with the token and storage options that belong to it.
+
+    Raises:
+        TransferError: the URL cannot be understood, or its file system cannot be reached.
+    """
     if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(("http://", "https://", "hf://")):
-        raise TransferError(f"{path}: not fetched, because HF_HUB_OFFLINE is set.")
+        raise TransferError(f"{path}: not fetched, because HF_HUB_OFFLINE is set. Unset it to fetch the file.")
+    return retry(lambda: _connect(path, config), path)
+
+
+def _connect(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
-        url, options = _prepare_path_and_storage_options(path, _with_stall_limit(config))
-        return fsspec.core.url_to_fs(url, **options)
-    except (ImportError, ValueError) as error:
-        raise TransferError(f"{path}: cannot be opened: {error}.") from error
+        path.encode()  # A lone surrogate is part of no URL.
+        url, options = _prepare_path_and_storage_options(path, with_http_options(config))
+        if is_http(url) and "::" in url:  # an IPv6 address, no chain
+            protocol = url.partition("://")[0]
+            return fsspec.filesystem(protocol, **options[protocol]), url
+        fs, fs_path = fsspec.core.url_to_fs(url, **options)
+        return fs, fs_path
+    except (ImportError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(": .")
+        raise TransferError(f"{path}: cannot be opened: {reason}.") from without_secrets(error)
 
 
-def _with_stall_limit(config: DownloadConfig | None) -> DownloadConfig:
-    """A copy of `config` with a limit on how long HTTP may stand still, but none on how long a transfer takes."""
-    import aiohttp  # takes long to import, and local files do not need it
-
-    seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
+def with_http_options(config: DownloadConfig | None) -> DownloadConfig:
+    """A copy of `config` whose HTTP sessions neither wait for ever nor tell other hosts what they must not know."""
     config = config.copy() if config else DownloadConfig()
     given = config.storage_options  # by protocol, or for any
     for_any = {name: value for name, value in given.items() if name not in fsspec.available_protocols()}
     for protocol in ("http", "https"):
-        options = given.get(protocol, for_any)
-        given[protocol] = {**options, "client_kwargs": {"timeout": timeout, **options.get("client_kwargs", {})}}
+        given[protocol] = http_options(given.get(protocol, for_any))
     return config
 
 
-def download(dl_manager: Any, urls: dict[str, str], title: str) -> dict[str, str]:
-    """Download URLs by `datasets`' download manager, and return their local paths. Local paths stay as they are."""
+def without_options(config: DownloadConfig) -> DownloadConfig:
+    """A copy of `config` for a source that the user did not name: without token and storage options."""
+    config = config.copy()
+    config.token = None
+    config.storage_options = {}
+    return config
+
+
+def download(
+    dl_manager: Any, urls: dict[str, str], title: str, is_named: bool = True, force: bool = False
+) -> dict[str, str]:
+    """Download URLs by `datasets`' download manager, and return their local paths. Local paths stay as they are.
+
+    Args:
+        is_named: whether the user named the source. Other sources do not get the user's options.
+        force: download even what was downloaded earlier.
+    """
     if not any(map(is_remote, urls.values())):
         return urls
-    dl_manager.download_config = _with_stall_limit(dl_manager.download_config)
-    return retry(lambda: dl_manager.download(urls), title)
+    usual = dl_manager.download_config
+    config = with_http_options(usual if is_named else without_options(usual))
+    config.force_download = usual.force_download or force
+    dl_manager.download_config = config
+    try:
+        return retry(lambda: dl_manager.download(urls), title)
+    finally:
+        dl_manager.download_config = usual
 
 
-def evict(downloads: dict[str, str], error: IdxError) -> None:
-    """Remove invalid downloads, the URL of each path, which `datasets` would reuse forever. `error` gets the URLs."""
-    for path, url in downloads.items():
-        # Downloads from the Hub are links into its own cache.
-        for file in (os.path.realpath(path), path, f"{path}.json"):
-            Path(file).unlink(missing_ok=True)
-        error.args = (str(error).replace(path, url),)
+def download_together(
+    dl_manager: Any, urls: Mapping[str, str], config: DownloadConfig | None, force: bool
+) -> dict[str, str]:
+    """Download files that belong together, as `download` does. All are of the same time.
+
+    A file that was downloaded earlier does not go with one that is new: all are downloaded again then.
+
+    Raises:
+        TransferError: a file has been replaced while the others were downloaded.
+    """
+    remote = {name: url for name, url in urls.items() if is_remote(url)}
+    if len(remote) < 2:
+        return download(dl_manager, dict(urls), next(iter(remote.values()), ""), force=force)
+    title = next(iter(remote.values()))
+    folder = dl_manager.download_config.cache_dir
+    for must_download in (force, True):
+        before = {url: _ask_version(url, config) for url in remote.values()}
+        kept = _stamps(folder)
+        copies = download(dl_manager, dict(urls), title, force=must_download)
+        now = _stamps(folder)
+        are_new = [copies[name] not in kept or kept[copies[name]] != now.get(copies[name]) for name in remote]
+        if not any(are_new):
+            return copies
+        changed = [url for url, version in before.items() if _ask_version(url, config) != version]
+        if all(are_new) and not changed:
+            return copies
+    way_out = 'Load again with download_mode="force_redownload".'
+    raise TransferError(f"{(*changed, title)[0]}: the file was replaced while others were downloaded. {way_out}")
 
 
-def retry(action: Callable[[], Any], title: str) -> Any:
-    """Call `action`, again after a while if the failure may pass. Errors of the local disk are raised as they are."""
+def _stamps(folder: str | os.PathLike[str] | None) -> dict[str, tuple[int, int]]:
+    """What tells each file in the folder of downloads from one that takes its place."""
+    stamps = {}
+    with contextlib.suppress(OSError), os.scandir(folder or datasets.config.DOWNLOADED_DATASETS_PATH) as entries:
+        for entry in entries:
+            facts = entry.stat()
+            stamps[entry.path] = (facts.st_ino, facts.st_mtime_ns)
+    return stamps
+
+
+def _ask_version(url: str, config: DownloadConfig | None) -> str:
+    """What the server says of a file that tells it from another one; "" if it says nothing."""
+    try:
+        fs, path = file_system(url, config)
+        size, version = ask(fs, path)
+    except Exception as error:  # A download that was made earlier may do without the server.
+        if not isinstance(error, IdxError) and not is_transfer_failure(error):
+            raise
+        return ""
+    return f"{version.validator} {size}"
+
+
+def retry(action: Callable[[], T], title: str) -> T:
+    """Call `action`, again after a while if the failure may pass.
+
+    Errors of the local disk and of the program are raised as they are.
+
+    Raises:
+        TransferError: all attempts have failed. `title` is used in the message.
+    """
     for delay in (*RETRY_DELAYS, None):
         try:
             return action()
-        except Exception as error:  # each of fsspec's file systems raises the errors of its own client
-            if isinstance(error, IdxError) or is_local_failure(error):
+        except Exception as error:
+            if isinstance(error, IdxError) or is_local_failure(error) or not is_transfer_failure(error):
                 raise
             reason, may_pass = explain(error)
             if delay is None or not may_pass:
-                raise TransferError(f"{title}: {reason}.") from error
-            time.sleep(delay)
+                raise TransferError(f"{title}: {reason}.") from without_secrets(error)
+        pause(delay)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def is_local_failure(error: BaseException) -> bool:
     """Whether the local disk is the reason: full, read-only, no permission."""
-    is_forbidden = isinstance(error, PermissionError) and error.filename is not None
-    return is_forbidden or (isinstance(error, OSError) and error.errno in LOCAL_ERRORS)
+    if isinstance(error, PermissionError):
+        return error.filename is not None
+    return isinstance(error, OSError) and error.errno in LOCAL_ERRORS
+
+
+def is_transfer_failure(error: BaseException) -> bool:
+    """Whether a transfer has failed, rather than the program.
+
+    Each file system of `fsspec` raises the errors of its own client. Whatever is no exception of Python itself is one.
+    """
+    if isinstance(error, OSError | EOFError | ValueError | ImportError | NotImplementedError):
+        return True
+    return type(error).__module__ != "builtins"
 
 
 def explain(error: BaseException) -> tuple[str, bool]:
     """An error in words that a user can act on, and whether the same request may succeed a moment later."""
+    chain = _causes(error)
+    cause = chain[-1]
+    for one in chain:
+        if isinstance(one, UnexpectedAnswer):
+            return str(one), True
+        status = _status(one)
+        if status is not None:
+            reason = f"the server answered {status} {getattr(one, 'message', '')}".rstrip()
+            return reason, status >= 500 or status in PASSING_STATUS_CODES
+    # By name, since importing aiohttp takes long.
+    names = " ".join(type(one).__name__ for one in chain)
+    if isinstance(cause, TimeoutError) or "TimeoutError" in names:
+        return f"nothing arrived for {stall_seconds():.0f} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)", True
+    if "ClientPayloadError" in names:
+        return "the connection ended before all the announced bytes had come", True
+    if "InvalidUrl" in names or "InvalidURL" in names:
+        return "not a URL that can be fetched", False
+    words = _words_for(cause)
+    if words is not None:
+        return words, False
+    is_permanent = isinstance(
+        error, FileNotFoundError | PermissionError | ImportError | ValueError | NotImplementedError
+    )
+    reason = " ".join(f"{type(cause).__name__}: {cause}".rstrip(": .").split())
+    return reason, not is_permanent and "ClientConnector" not in names
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, its cause, the cause of that, …"""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
-    cause, names = chain[-1], " ".join(type(one).__name__ for one in chain)  # aiohttp may not be imported
-    for one in chain:
-        status = getattr(one, "status", None) or getattr(getattr(one, "response", None), "status_code", None)
-        if isinstance(status, int):
-            message = f"the server answered {status} {getattr(one, 'message', '')}".rstrip()
-            return message, status >= 500 or status in {408, 425, 429}
-    if isinstance(cause, TimeoutError) or "TimeoutError" in names:
-        seconds = huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT
-        return f"nothing arrived for {seconds} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)", True
-    if "ClientPayloadError" in names:
-        return "the connection ended before all the announced bytes had come", True
-    permanent: dict[type[BaseException], str] = {
-        huggingface_hub.errors.OfflineModeIsEnabled: "not fetched, because HF_HUB_OFFLINE is set",
-        socket.gaierror: "host not found",
-        ConnectionRefusedError: "connection refused",
-        FileNotFoundError: "not found",
-    }
-    for kind, words in permanent.items():
-        if isinstance(cause, kind) and not (kind is FileNotFoundError and cause.args[1:]):  # then it is a local error
-            return words, False
-    is_permanent = isinstance(error, FileNotFoundError | PermissionError | ImportError) or "ClientConnector" in names
-    return " ".join(f"{type(cause).__name__}: {cause}".rstrip(": .").split()), not is_permanent
+    return chain
+
+
+def _status(error: BaseException) -> int | None:
+    """The status code of the HTTP answer that an error is about."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _words_for(cause: BaseException) -> str | None:
+    """What to call a failure that does not pass."""
+    if isinstance(cause, huggingface_hub.errors.OfflineModeIsEnabled):
+        return "not fetched, because HF_HUB_OFFLINE is set"
+    if isinstance(cause, socket.gaierror):
+        return "host not found"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    # With more arguments it is an error of the local disk.
+    if isinstance(cause, FileNotFoundError) and not cause.args[1:]:
+        return "not found"
+    return None

@@ -2,14 +2,28 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from datasets import DownloadConfig
 from zlib_ng import zlib_ng
 
-from .compression import CHUNK_BYTES, DecompressedFile, SeekPoints, WrappedFile, detect_compression
-from .idx import IdxError, Stream, TransferError, closed_on_error
+from .compression import (
+    CHUNK_BYTES,
+    DecompressedFile,
+    SeekPoints,
+    Spool,
+    SpooledFile,
+    WrappedFile,
+    can_go_back,
+    detect_compression,
+)
+from .errors import DamagedError, IdxError, TransferError
+from .idx import Stream, closed_on_error
+from .ranges import Version
 from .remote import MAX_REQUEST, RemoteFile, is_remote
 
 LEVELS = ("member", "zip", "container")  # what may be compressed: a member, its part of a zip, the tar as a whole
@@ -30,11 +44,15 @@ class Member(NamedTuple):
     sha256: str = ""  # of the published, compressed file; checked if the member has that size
     content_sha256: str = ""  # of the decompressed content
     problem: str = ""  # why the member cannot be read
+    url: str = ""  # from where the file at `path` was downloaded
+    version: Version | None = None  # of a remote file, when it was listed
+    is_named: bool = True  # whether the user named the source, which then gets the storage options and the token
 
     @property
     def title(self) -> str:
         """What error messages call the member."""
-        return self.path if self.name == self.path else f"{self.name} in {self.path}"
+        place = self.url or self.path
+        return place if self.name in (place, self.path) else f"{self.name} in {place}"
 
     def has_known_sha256(self, size: int | None) -> bool:
         """Whether `sha256` must match: the size is the published one, or no digest of the content is known."""
@@ -47,29 +65,59 @@ class SplitFiles(NamedTuple):
     images: Member
     labels: Member | None = None
     num_records: int = 0  # that the split must have, where known
+    record_bytes: int = 0  # of an image and its label, where known
     source: int = 0  # number of the mirror in which they were found
     failures: tuple[str, ...] = ()  # why the mirrors before it cannot be used
 
+    @property
+    def members(self) -> list[Member]:
+        return [self.images] if self.labels is None else [self.images, self.labels]
 
-def open_member(member: Member, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
+
+class Access:
+    """How files are opened: with the token and the options of the user, and with what was already decompressed.
+
+    A pickled one has decompressed nothing.
+    """
+
+    def __init__(self, download_config: DownloadConfig | None = None) -> None:
+        self.download_config = download_config
+        self._spools: dict[tuple[int, str, str], Spool] = {}  # by process, path and compression
+
+    def __reduce__(self) -> Any:
+        return Access, (self.download_config,)
+
+    def open_container(self, path: str, compression: str, title: str, open_compressed: Callable[[], Stream]) -> Stream:
+        """The content of a compressed archive, which is decompressed once if it can only be read forwards."""
+
+        def open_stream() -> Stream:
+            compressed = open_compressed()
+            with closed_on_error(compressed):
+                return DecompressedFile(compressed, compression, title)
+
+        key = (os.getpid(), path, compression)
+        if key not in self._spools:
+            self._spools[key] = Spool(open_stream)
+        return SpooledFile(self._spools[key], open_stream)
+
+
+def open_member(member: Member, access: Access, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
     """Open the decompressed content of a member.
 
     The first bytes tell how a member is compressed, not its name. Checksums are checked at the end of a read that goes
     from start to end without a gap; a read of a part cannot check them. Readers of the same member share `seek_points`.
     """
-    stored = open_stored(member, config, seek_points)
+    stored = open_stored(member, access, seek_points)
     with closed_on_error(stored):
         return open_content(stored, member, seek_points)
 
 
-def open_stored(member: Member, config: Any = None, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
+def open_stored(member: Member, access: Access, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
     """Open a member as it was put into the archive, still compressed if it was."""
     if member.problem:
         raise IdxError(f"{member.title}: {member.problem}")
-    file = open_file(member.path, config, member.file_size)
+    file = open_container(member, access, seek_points)
     with closed_on_error(file):
-        if member.compression:
-            file = DecompressedFile(file, member.compression, member.path, seek_points.get("container"))
         stored: Stream = FileSlice(file, member.offset, member.size, member.title)
         if member.inflated_size is not None:
             stored = DecompressedFile(stored, "deflate", member.title, seek_points.get("zip"))
@@ -79,6 +127,23 @@ def open_stored(member: Member, config: Any = None, seek_points: Mapping[str, Se
         if member.has_known_sha256(stored.size):
             stored = HashedFile(stored, "sha256", member.sha256, member.title)
         return stored
+
+
+def open_container(member: Member, access: Access, seek_points: Mapping[str, SeekPoints]) -> Stream:
+    """Open the file that holds a member, decompressed if it is compressed as a whole."""
+    config = access.download_config if member.is_named else None
+
+    def open_compressed() -> Stream:
+        return open_file(member.path, config, member.file_size, member.version)
+
+    if not member.compression:
+        return open_compressed()
+    title = member.url or member.path
+    if not can_go_back(member.compression):
+        return access.open_container(member.path, member.compression, title, open_compressed)
+    compressed = open_compressed()
+    with closed_on_error(compressed):
+        return DecompressedFile(compressed, member.compression, title, seek_points.get("container"))
 
 
 def open_content(stored: Stream, member: Member, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
@@ -91,29 +156,61 @@ def open_content(stored: Stream, member: Member, seek_points: Mapping[str, SeekP
     return content
 
 
-def verify_member(member: Member) -> Member:
+def verify_member(member: Member, access: Access) -> Member:
     """Check the checksums of a whole member. Reading the returned one checks only those that a zip has."""
-    with open_stored(member) as stored:
+    with open_stored(member, access) as stored:
         content = stored if member.has_known_sha256(stored.size) else open_content(stored, member)
         while content.read(CHUNK_BYTES):
             pass
     return member._replace(sha256="", content_sha256="")
 
 
-def open_file(path: str, config: Any = None, size: int | None = None, max_request: int = MAX_REQUEST) -> Stream:
-    return RemoteFile(path, config, size, max_request) if is_remote(path) else LocalFile(path)
+def open_file(
+    path: str,
+    config: Any = None,
+    size: int | None = None,
+    version: Version | None = None,
+    max_request: int = MAX_REQUEST,
+) -> Stream:
+    if is_remote(path):
+        return RemoteFile(path, config, size, version, max_request)
+    return LocalFile(path)
 
 
 class LocalFile(io.FileIO, Stream):
+    """A regular file of the local disk. Pipes and devices, which may never end, are refused."""
+
+    seek_cost = 4 << 10
+
     def __init__(self, path: str) -> None:
         with translated(path):
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise IdxError(f"{path}: found {_kind_of(path)}, expected a file.")
             super().__init__(path)
             self.size = self.seek(0, io.SEEK_END)
             self.seek(0)
+            self._opened_as = self._stamp()
 
     def read(self, size: int | None = -1, /) -> bytes:
         with translated(self.name):
             return super().read(size) or b""
+
+    @property
+    def identity(self) -> str:
+        return self._opened_as
+
+    def check_unchanged(self) -> None:
+        if self._stamp() != self._opened_as:
+            raise TransferError(f"{self.name}: the file has changed while it was read. Load it again.")
+
+    def _stamp(self) -> str:
+        """What changes when the file is written to."""
+        facts = os.fstat(self.fileno())
+        return f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+
+
+def _kind_of(path: str) -> str:
+    return "a folder" if os.path.isdir(path) else "a pipe or a device"
 
 
 @contextmanager
@@ -122,6 +219,8 @@ def translated(path: Any) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # raised by a signal handler of the program, such as a time limit
+            raise
         raise TransferError(f"{error.filename or path}: cannot be read: {error.strerror}.") from error
 
 
@@ -134,7 +233,9 @@ class FileSlice(WrappedFile):
         available = size if file.size is None else max(0, file.size - offset)
         self.size = available if size is None else size
         if available is not None and size is not None and (size > available or (offset == 0 and size < available)):
-            raise IdxError(f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}. Fetch it again.")
+            raise DamagedError(
+                f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}. Fetch it again."
+            )
         self.seek(0)
         if self.size is not None:
             self.expect_end(self.size)
@@ -191,7 +292,9 @@ class HashedFile(WrappedFile):
                 kind, found, expected = "a size of", f"{self._hashed_bytes:,} bytes", f"{self.size:,}"
             if found != expected:
                 verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
-                raise IdxError(f"{self._name}: found {kind} {found}, expected {expected}. {verdict}: fetch it again.")
+                raise DamagedError(
+                    f"{self._name}: found {kind} {found}, expected {expected}. {verdict}: fetch it again."
+                )
         return data
 
     def seek(self, position: int, whence: int = 0, /) -> int:

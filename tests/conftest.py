@@ -71,7 +71,7 @@ def mnist_tar(pytestconfig: pytest.Config) -> Path:
 def _download_archive(target: Path) -> None:
     """Let the package download and verify the published files, and keep them as a tar."""
     from mnist_idx import IdxError, MnistIdx
-    from mnist_idx.storage import open_stored
+    from mnist_idx.storage import Access, open_stored
 
     builder = MnistIdx()
     try:
@@ -83,7 +83,7 @@ def _download_archive(target: Path) -> None:
     files = {}
     for split, names in MEMBERS.items():
         for name, member in zip(names, splits[split][:2], strict=True):
-            with open_stored(member) as stored:
+            with open_stored(member, Access()) as stored:
                 files[name] = stored.readall()
     target.with_suffix(".part").write_bytes(make_tar(files))
     target.with_suffix(".part").replace(target)

@@ -16,10 +16,10 @@ from conftest import ARCHIVE, MEMBERS, Arrays
 from http_server import Server
 from idx_files import write_archive
 from loading import MODES, read_all
+from selections import selected
 
 import mnist_idx
 from mnist_idx import builder, registry
-from mnist_idx.records import select
 
 COUNTS = {"train": 60000, "test": 10000}
 TINY = {"train": 1000, "test": 200}
@@ -33,7 +33,7 @@ def head(arrays: Arrays, split: str, stop: int) -> list[Any]:
 
 def subset(arrays: Arrays, split: str, num_samples: int = 100, seed: int = 1, sampling: str = "first") -> list[Any]:
     """The digest of a subset."""
-    indices = select(len(arrays[split][1]), num_samples, seed, sampling)
+    indices = selected(len(arrays[split][1]), num_samples, seed, sampling)
     return digest_arrays(*(part[indices] for part in arrays[split]))
 
 

@@ -17,9 +17,10 @@ from http_server import Server
 from idx_files import make_tar, random_images, to_idx, write_archive
 
 from mnist_idx import archive
-from mnist_idx.archive import list_archive, list_folder, list_members
-from mnist_idx.idx import IdxError, TransferError, read_fully
-from mnist_idx.storage import Member, open_member
+from mnist_idx.archive import Place, list_folder, list_members
+from mnist_idx.errors import IdxError, TransferError
+from mnist_idx.idx import read_fully
+from mnist_idx.storage import Access, Member, open_member
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 CONTENT = {IMAGES: to_idx(random_images(30, 20, 20)), f"data/{LABELS}": b"\0\0\x08\x01\0\0\0\x02\1\2", "empty": b""}
@@ -32,17 +33,17 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "file"
 
 
-def read_all(file: Path, name: str | None = None) -> dict[str, bytes]:
+def read_all(file: Path, name: str = "") -> dict[str, bytes]:
     contents = {}
-    for member in list_archive(str(file), name=name) if name else list_members(str(file)):
-        with open_member(member) as stream:
+    for member in list_members(Place(str(file), url=name), Access()):
+        with open_member(member, Access()) as stream:
             contents[member.name] = bytes(read_fully(stream, 1 << 20))
     return contents
 
 
 def test_single_files(file: Path) -> None:
     file.write_bytes(CONTENT[IMAGES])
-    assert list_members(str(file)) == [Member(str(file), str(file), file_size=len(CONTENT[IMAGES]))]
+    assert list_members(Place(str(file)), Access()) == [Member(str(file), str(file), file_size=len(CONTENT[IMAGES]))]
     file.write_bytes(gzip.compress(CONTENT[IMAGES]))
     assert read_all(file, name="other") == {"other": CONTENT[IMAGES]}
 
@@ -52,13 +53,13 @@ def test_folders(tmp_path: Path, monkeypatch: Patch) -> None:
     fsspec.filesystem("memory").pipe({"/a_folder/x": b"", "/a_folder/b/y": b""})
     folders = {str(tmp_path): ["a", "b/c/y", "b/x"], "memory:///a_folder": ["b/y", "x"]}
     for folder, names in folders.items():
-        assert [member.name for member in list_folder(folder)] == [f"{folder}/{name}" for name in names]
+        assert [member.name for member in list_folder(folder, Access())] == [f"{folder}/{name}" for name in names]
     for other in (f"{tmp_path}/a", f"{tmp_path}/nowhere", "memory:///a_folder/x", "http://127.0.0.1/folder/"):
-        assert list_folder(other) is None
+        assert list_folder(other, Access()) is None
     denied = PermissionError(13, "Permission denied", str(tmp_path))
     monkeypatch.setattr(os, "scandir", mock.Mock(side_effect=denied))
     with pytest.raises(TransferError, match=f"{tmp_path}: cannot be read: Permission denied"):
-        list_folder(str(tmp_path))
+        list_folder(str(tmp_path), Access())
 
 
 def test_names_are_never_used_as_paths(tmp_path: Path, monkeypatch: Patch) -> None:
@@ -104,28 +105,34 @@ def make_zip(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, buffer: 
 @pytest.mark.parametrize(("form", "count"), [("tar", 1_001), ("tar", 70_000), ("tar.gz", 70_000), ("zip", 1_001)])
 def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, serve: Serve) -> None:
     file.write_bytes(many_members(form, archive.MAX_MEMBERS))
-    assert {member.name for member in list_members(str(file))} >= ({"0", "999"} if form == "zip" else {"a"})
+    assert {member.name for member in list_members(Place(str(file)), Access())} >= (
+        {"0", "999"} if form == "zip" else {"a"}
+    )
     file.write_bytes(many_members(form, count))
     server = serve({"/file": file})
     with traced_memory(60 << 20):
         for path in (str(file), server.url("/file")):
             with pytest.raises(IdxError, match=r"/file: .*members"):
-                list_members(path)
+                list_members(Place(path), Access())
     assert server.sent() < 6 << 20
 
 
 @pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
 def test_the_size_of_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Patch) -> None:
+    assert len(list_members(Place(str(write_archive(tmp_path / form, {"a" * 3_500: b""}))), Access())) == 1
+    for length in (5_000, 20_000):
+        with pytest.raises(IdxError, match=rf"/{form}: .* at most (4,096|16,384)"):
+            list_members(Place(str(write_archive(tmp_path / form, {"a" * length: b""}))), Access())
     monkeypatch.setattr(archive, "MAX_DIRECTORY_BYTES", 20_000)
-    assert len(list_members(str(write_archive(tmp_path / form, {"a" * 8_000: b""})))) == 1
+    many = {f"{number}{'a' * 3_500}": b"" for number in range(9)}
     with pytest.raises(IdxError, match=rf"/{form}: .* 20,000 bytes"):
-        list_members(str(write_archive(tmp_path / form, {"a" * 20_000: b""})))
+        list_members(Place(str(write_archive(tmp_path / form, many))), Access())
 
 
 def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(archive, "MAX_SKIPPED_BYTES", 2560)
     small = make_tar({"a": bytes(500), "b": bytes(500), "c": b""})[:3584]  # without what fills it up to 10 kB
-    for content in (THREE, gzip.compress(small)):
+    for content in (small, gzip.compress(small)):
         file.write_bytes(content)
         assert list(read_all(file)) == ["a", "b", "c"]
     long = make_tar({"a": b""}) + bytes(20_000)
@@ -133,7 +140,7 @@ def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch:
     for tar, message in ((larger, "'c' .* byte 2,561, .*2,560"), (long, "more than 2,560 bytes follow")):
         file.write_bytes(gzip.compress(tar))
         with pytest.raises(IdxError, match=f"/file: .*{message}"):
-            list_members(str(file))
+            list_members(Place(str(file)), Access())
 
 
 # Crafted tars and zips

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnist_idx.arrow import check_classes, label_columns, make_features
-from mnist_idx.idx import IdxError
+from mnist_idx.errors import IdxError
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])

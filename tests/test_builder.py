@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_idx import IdxError, MnistIdxConfig, load_arrays
-from mnist_idx.records import select
+from mnist_idx.selection import Selection
+
+
+def select(count: int, num_samples: int | None, seed: int | None, sampling: str) -> list[int]:
+    return Selection(num_samples, seed, sampling).numbers(count, "title").tolist()
 
 
 @given(st.integers(1, 500), st.integers(1, 600), st.integers())

@@ -8,7 +8,7 @@ from idx_files import from_idx
 import mnist_idx.mnist_idx
 from mnist_idx.catalog import DATASETS, File
 from mnist_idx.mnist_idx import published_mirrors
-from mnist_idx.storage import open_member, verify_member
+from mnist_idx.storage import Access, open_member, verify_member
 
 EMNIST = [name for name in DATASETS if name.startswith("emnist")]
 # From the publications of each: (train, test, classes).
@@ -59,8 +59,8 @@ def test_digests_differ_and_one_archive_holds_all_of_emnist() -> None:
 def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
     for split, files in published_mirrors("tiny").locate().items():
         for member, array in zip((files.images, files.labels), mnist_arrays[split], strict=True):
-            verify_member(member._replace(sha256=""))  # the digest of the content
-            with open_member(member) as stream:
+            verify_member(member._replace(sha256=""), Access())  # the digest of the content
+            with open_member(member, Access()) as stream:
                 assert (from_idx(stream.readall()) == array[: files.num_records]).all()
 
 
@@ -68,8 +68,10 @@ def test_a_script_that_runs_from_a_copy_reads_the_data_of_the_original(monkeypat
     assert published_mirrors("tiny", base_path="/script").sources == published_mirrors("tiny").sources
     monkeypatch.setattr(mnist_idx.mnist_idx, "__file__", "/copy/mnist_idx.py")
     for base_path in ("/script", "https://host/script"):
-        assert published_mirrors("tiny", base_path=base_path).sources == [f"{base_path}/data/mnist_tiny.tar"]
-    assert published_mirrors("tiny").sources == ["/copy/data/mnist_tiny.tar"]
+        assert published_mirrors("tiny", base_path=base_path).sources == [
+            (f"{base_path}/data/mnist_tiny.tar", "://" in base_path)
+        ]
+    assert published_mirrors("tiny").sources == [("/copy/data/mnist_tiny.tar", False)]
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -23,7 +23,7 @@ from test_write import contents, pictures, read
 
 import mnist_idx
 from mnist_idx import catalog
-from mnist_idx.idx import IdxError
+from mnist_idx.errors import IdxError
 from mnist_idx.tools import cli
 from mnist_idx.tools.cli import explain, main
 
@@ -160,7 +160,7 @@ SAID = [
     ("or leave out private=False.", "or leave out --no-private."),
     ('Convert with mode="L" or mode="RGB".', "Convert with --mode L or --mode RGB."),
     ("num_samples=3: expected at most 2.", "num_samples=3: expected at most 2."),
-    ("https://a/b?split=train is gone", "https://a/b?split=train is gone"),
+    ("https://a/b?split=train is gone", "https://a/b?*** is gone"),
     ("Set cache_dir= or the environment variable HF_HOME.", "Set the environment variable HF_HOME."),
 ]
 

@@ -13,7 +13,8 @@ from clients import traced_memory
 
 from mnist_idx import compression
 from mnist_idx.compression import DecompressedFile, SeekPoints
-from mnist_idx.idx import IdxError, read_fully
+from mnist_idx.errors import IdxError
+from mnist_idx.idx import read_fully
 from mnist_idx.storage import LocalFile
 
 

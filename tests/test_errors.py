@@ -77,15 +77,19 @@ def test_the_final_error_in_the_middle_of_a_stream_lists_every_source_once(
     assert [str(caught.value).count(url) for url in urls] == [1, 1, 1]
 
 
-def test_a_bad_download_is_not_kept(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_a_bad_download_is_replaced(tmp_path: Path, serve: Callable[..., Server]) -> None:
     whole, damaged = make_tar(FILES), make_tar(DAMAGED)
     server = serve()
     options = {"data_dir": server.url("/set.tar"), "cache_dir": str(tmp_path / "cache")}
-    for content in (whole[:-9000], damaged):
-        server.put("/set.tar", content)
-        assert options["data_dir"] in refusal("prepared", "idxfolder", **options)
+    server.put("/set.tar", whole[:-9000])
+    assert options["data_dir"] in refusal("prepared", "idxfolder", **options)
+    server.put("/set.tar", damaged)  # which shows at the end of a file only
+    message = refusal("prepared", "idxfolder", **options)
+    assert options["data_dir"] in message
     server.put("/set.tar", whole)
-    assert_same(read_all("prepared", "idxfolder", **options), BOTH)
+    advised = re.search(r'pass download_mode="(\w+)"', message)
+    assert advised is not None
+    assert_same(read_all("prepared", "idxfolder", **options, download_mode=advised[1]), BOTH)
 
 
 @pytest.mark.parametrize(("mode", "options"), [*((mode, {}) for mode in MODES), ("prepared", {"num_proc": 2})])

@@ -23,7 +23,7 @@ from conftest import ARCHIVE, Arrays
 from http_server import RandomFaults, Server
 
 from mnist_idx import IdxError
-from mnist_idx.idx import TransferError
+from mnist_idx.errors import TransferError
 from mnist_idx.tools.staged import staged
 
 # How many random moments to crash at, and how many epochs to stream: set higher for a longer run.

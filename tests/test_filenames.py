@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mnist_idx.filenames import ParsedName, find_prefixes, find_splits, is_same_name, parse_filename, split_files
-from mnist_idx.idx import IdxError
+from mnist_idx.errors import IdxError
+from mnist_idx.filenames import FoundFiles, ParsedName, find_splits, is_same_name, parse_filename, split_files
 from mnist_idx.storage import Member
 
 WORDS = "train t10k test valid images labels image idx3 ubyte idx2 int emnist my extra - . _ / \\ .gz __MACOSX/"
@@ -91,7 +91,7 @@ def test_any_names_are_matched_or_refused(names: list[str], prefix: str | None, 
         splits = find_splits(members, prefix, root)
     except IdxError:
         return
-    assert find_prefixes(members, root)
+    assert FoundFiles(members, root).prefixes
     used = [member for files in splits.values() for member in files[:2] if member is not None]
     assert len(set(used)) == len(used)
     assert set(used) <= set(members)
@@ -144,13 +144,13 @@ LETTERS, DIGITS = ([f"gzip/emnist-{which}-{name}" for name in FOUR] for which in
 
 
 def test_one_of_several_datasets_is_chosen_by_the_start_of_its_name() -> None:
-    assert find_prefixes(in_tar(*LETTERS, *DIGITS)) == ["emnist-digits", "emnist-letters"]
+    assert FoundFiles(in_tar(*LETTERS, *DIGITS)).prefixes == ["emnist-digits", "emnist-letters"]
     for prefix in ("emnist-digits", "EMNIST-d"):
         assert found([*LETTERS, *DIGITS], prefix) == {"train": DIGITS[:2], "test": DIGITS[2:]}
     assert found(["mnist-train-images", "mnist-c-train-images"], "mnist") == {"train": ["mnist-train-images"]}
     # As torchvision stores them.
     names = [f"{folder}/raw/{name}" for folder in ("MNIST", "FashionMNIST") for name in FOUR]
-    assert find_prefixes(in_tar(*names)) == ["FashionMNIST", "MNIST"]
+    assert FoundFiles(in_tar(*names)).prefixes == ["FashionMNIST", "MNIST"]
     assert found(names, "mnist") == {"train": names[:2], "test": names[2:4]}
     assert found(["a/b/train-images", "c/train-images"], "a/b") == {"train": ["a/b/train-images"]}
 

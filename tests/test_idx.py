@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxError, IdxFile, read_fully
+from mnist_idx.errors import IdxError
+from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxFile, read_fully
 
 # From the description of the format, not from the code: the byte for each element type.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -15,9 +15,9 @@ from http_server import Server
 from hub_server import HubServer
 from idx_files import ARCHIVES, PACKINGS, random_images, random_labels, to_idx, write_archive
 from loading import MODES, assert_same, read_all, refusal
+from selections import selected
 
 from mnist_idx import load_arrays
-from mnist_idx.records import select
 from mnist_idx.tools import cli
 
 TRAIN = random_images(70, 9, 7), random_labels(70)
@@ -28,7 +28,7 @@ TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 FOUR = dict(zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), map(to_idx, (*TRAIN, *TEST)), strict=True))
 PAIRS = [list(FOUR)[:2], list(FOUR)[2:]]
 # Both splits with `num_samples=70`. The test split has fewer.
-SHUFFLED = {name: tuple(part[[*select(len(part), 70, 1, "first")]] for part in pair) for name, pair in BOTH.items()}
+SHUFFLED = {name: tuple(part[selected(len(part), 70, 1)] for part in pair) for name, pair in BOTH.items()}
 PLAIN = Features({"image": Image(), "label": Value("int64")})
 
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -113,7 +113,7 @@ def test_what_is_loaded(name: str, mode: str, tmp_path: Path, monkeypatch: pytes
 
 REFUSED: dict[str, Case] = {
     "no place": ("x", FOUR, {}, "data_dir="),
-    "no such folder": ("x", FOUR, {"data_dir": "nowhere"}, "^nowhere"),
+    "no such folder": ("x", FOUR, {"data_dir": "nowhere"}, "/nowhere: "),
     "other split": ("set.tar", FOUR, {"data_files": {"validation": "set.tar"}}, "set.tar: .* train.*'validation'"),
     "many samples": ("x", FOUR, {"data_dir": "x", "num_samples": 71}, "num_samples=71: "),
     "no classes": (*pair(random_images(3, 3, 3), NUMBERS[0])[:3], "0 to 2,000,000,000.*99,999.*features="),
@@ -246,7 +246,7 @@ def test_labels_without_a_name_are_refused(record: int, label: int, mode: str, f
 def test_transpose(shape: tuple[int, ...], mode: str, folder: str) -> None:
     images, labels = random_images(*shape), random_labels(6)
     options = write_case(pair(images.swapaxes(1, 2), labels, transpose=True))
-    for more, order in (({}, range(6)), ({"as_array": True}, range(6)), ({"num_samples": 3}, select(6, 3, 1, "first"))):
+    for more, order in (({}, range(6)), ({"as_array": True}, range(6)), ({"num_samples": 3}, selected(6, 3, 1))):
         found = read_all(mode, "idxfolder", splits=["train"], **options, **more)
         assert_same(found, {"train": (images[[*order]], labels[[*order]])})
 

@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import huggingface_hub
 import pytest
-from clients import ROOT, digest_arrays, run_client, tree
+from clients import ROOT, digest_arrays, run_client
 from http_server import Server
 from idx_files import from_idx, make_tar
 from loading import MODES, Arrays, assert_same, read_all, refusal
@@ -118,8 +118,6 @@ def test_the_next_source_is_used(kind: str, mode: str, publish: Publish, tmp_pat
     assert str(tmp_path) not in warning
     if mode == "prepared":
         assert good.count(PATH, "GET") == 1
-        kept = [name for name in tree(tmp_path / "downloads") if not name.endswith((".incomplete", ".lock"))]
-        assert len(kept) == 2  # the good tar, and what `datasets` notes about it
 
 
 @pytest.mark.parametrize(("host", "reason"), [("127.0.0.1:9", "connection refused"), ("no.invalid", "host not found")])
@@ -133,9 +131,9 @@ def test_hosts_that_are_not_there(host: str, reason: str, publish: Publish, monk
 
 def test_a_mirror_is_for_mnist_alone(mirror: Mirror, tmp_path: Path) -> None:
     mirror(tmp_path / "nowhere")
-    assert published_mirrors("fashion_mnist").sources == list(catalog.FASHION_MNIST.sources)
+    assert [source.url for source in published_mirrors("fashion_mnist").sources] == list(catalog.FASHION_MNIST.sources)
     for name in ("mnist", "subset"):
-        assert published_mirrors(name).sources[0] == str(tmp_path / "nowhere")
+        assert published_mirrors(name).sources[0] == (str(tmp_path / "nowhere"), True)
 
 
 @each_mode

@@ -24,7 +24,7 @@ from hub_server import HubServer, Repo
 from idx_files import write_archive
 
 from mnist_idx import IdxError, catalog, load_arrays
-from mnist_idx.idx import TransferError
+from mnist_idx.errors import TransferError
 from mnist_idx.tools.cli import main
 from mnist_idx.tools.publish import export, push_to_hub
 

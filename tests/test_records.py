@@ -3,12 +3,9 @@
 import gzip
 import pickle
 import random
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -16,9 +13,9 @@ import pytest
 from idx_files import random_images, random_labels, to_idx
 
 from mnist_idx import idx, records
-from mnist_idx.idx import IdxError
-from mnist_idx.records import ReaderPool, SplitReader, prefetch
-from mnist_idx.storage import Member, SplitFiles
+from mnist_idx.errors import IdxError
+from mnist_idx.records import ReaderPool, SplitReader
+from mnist_idx.storage import Access, Member, SplitFiles
 
 COUNT = 50
 IMAGES, LABELS = random_images(COUNT, 6, 5), random_labels(COUNT)
@@ -42,7 +39,7 @@ def split(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Patch) ->
 
 @pytest.fixture
 def reader(split: SplitFiles) -> Iterator[SplitReader]:
-    with closing(SplitReader(split)) as reader:
+    with closing(SplitReader(split, Access())) as reader:
         yield reader
 
 
@@ -63,34 +60,44 @@ def test_ranges_in_any_order(reader: SplitReader) -> None:
         assert all(1 <= length <= 7 for length in lengths[1:])
 
 
-@pytest.mark.parametrize("max_gap", [1, 200, 1 << 20])
-def test_selections_in_any_order(max_gap: int, reader: SplitReader, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(records, "MAX_GAP_BYTES", max_gap)
+@pytest.mark.parametrize("seek_cost", [1, 200, 1 << 20])
+@pytest.mark.parametrize("window", [1, 500, 1 << 20])
+def test_selections_in_any_order(seek_cost: int, window: int, reader: SplitReader, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(records, "WINDOW_BYTES", window)
+    reader.images.stream.seek_cost = seek_cost
     places = random.Random(0)
     for count in (1, 2, 21, COUNT):
-        indices = places.sample(range(COUNT), count)
+        numbers = np.array(places.sample(range(COUNT), count))
         for start, stop in ((0, count), (0, count // 2), (count // 2, count)):
-            batches = list(reader.selected_batches(indices, start, stop))
+            batches = list(reader.selected_batches(numbers, start, stop))
             assert all(min(1, stop - start) <= len(batch.images) <= 7 for batch in batches)
             for column, expected in enumerate((IMAGES, LABELS)):
                 found = np.concatenate([batch[column] for batch in batches])
-                np.testing.assert_array_equal(found, expected[indices[start:stop]])
+                np.testing.assert_array_equal(found, expected[numbers[start:stop]])
 
 
-def test_a_selection_is_read_once_without_its_gaps(reader: SplitReader, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(records, "MAX_GAP_BYTES", 4 * 30)
-    indices = [40, 3, 7, 12, 30]
+def test_a_selection_is_read_once_without_its_gaps(reader: SplitReader) -> None:
+    reader.images.stream.seek_cost = 4 * 30
+    numbers = np.array([40, 3, 7, 12, 30])
     with mock.patch.object(reader, "batches", side_effect=reader.batches) as read:
-        parts = [*reader.selected_batches(indices, 0, 2), *reader.selected_batches(indices, 2, 5)]
-    np.testing.assert_array_equal(np.concatenate([batch.images for batch in parts]), IMAGES[indices])
+        parts = [*reader.selected_batches(numbers, 0, 2), *reader.selected_batches(numbers, 2, 5)]
+    np.testing.assert_array_equal(np.concatenate([batch.images for batch in parts]), IMAGES[numbers])
     assert [call.args for call in read.call_args_list] == [(3, 8), (12, 13), (30, 31), (40, 41)]
+
+
+def test_labels_of_one_part_are_a_column(tmp_path: Path) -> None:
+    with closing(SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS[:, None])), Access())) as reader:
+        (first, *_) = reader.batches()
+        np.testing.assert_array_equal(first.labels, LABELS[: len(first.images)])
+        (first, *_) = reader.selected_batches(np.array([9, 2]), 0, 2)
+        np.testing.assert_array_equal(first.labels, LABELS[[9, 2]])
 
 
 @pytest.mark.parametrize("parts", [0, 8])
 def test_splits_without_records(parts: int, tmp_path: Path) -> None:
     images, labels = IMAGES[:0, :0], np.zeros((0, parts), np.int32)
-    with closing(SplitReader(files(tmp_path, to_idx(images), to_idx(labels) if parts else None))) as reader:
-        for (batch,) in (reader.batches(), reader.selected_batches([], 0, 0)):
+    with closing(SplitReader(files(tmp_path, to_idx(images), to_idx(labels) if parts else None), Access())) as reader:
+        for (batch,) in (reader.batches(), reader.selected_batches(np.zeros(0, int), 0, 0)):
             np.testing.assert_array_equal(batch.images, images)
             assert parts == (0 if batch.labels is None else batch.labels.shape[1])
 
@@ -107,26 +114,19 @@ def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
         (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected \(records, rows"),
     ):
         with pytest.raises(IdxError, match=message):
-            SplitReader(files(tmp_path, to_idx(images), labels))
+            SplitReader(files(tmp_path, to_idx(images), labels), Access())
     with pytest.raises(IdxError, match="images: found 50 records, expected 49"):
-        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS), num_records=49))
+        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS), num_records=49), Access())
 
 
 def test_a_large_selection_must_be_proven_first(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(records, "MAX_UNPROVEN_RECORDS", 40)
-    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None))) as reader:
+    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None), Access())) as reader:
         reader.check_selectable(41)
-    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None))) as reader:
+    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None), Access())) as reader:
         reader.check_selectable(40)
         with pytest.raises(IdxError, match="data ends after"):
             reader.check_selectable(41)
-
-
-@pytest.mark.parametrize("error", [MemoryError, ValueError])
-def test_what_does_not_fit_into_memory_is_an_error(error: type[Exception], reader: SplitReader) -> None:
-    selected = reader.selected_batches([3, 2, 1], 0, 3)
-    with mock.patch.object(np, "empty", side_effect=error), pytest.raises(IdxError, match=r"images: 3 .*num_samples="):
-        next(selected)
 
 
 def take(pool: ReaderPool, split: SplitFiles) -> SplitReader:
@@ -135,7 +135,7 @@ def take(pool: ReaderPool, split: SplitFiles) -> SplitReader:
 
 
 def test_the_pool_keeps_readers(split: SplitFiles, monkeypatch: Patch) -> None:
-    pool = ReaderPool()
+    pool = ReaderPool(Access())
     first = take(pool, split)
     assert take(pool, split) is first
     with pool.borrow(split) as one, pool.borrow(split) as other:
@@ -153,7 +153,7 @@ def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: Patch) -> None:
     def own() -> list[SplitReader]:  # the collector may close those of earlier tests now
         return [reader for reader in closed if reader.images.title == split.images.title]
 
-    pool = ReaderPool()
+    pool = ReaderPool(Access())
     with pytest.raises(KeyError), pool.borrow(split) as failing:
         raise KeyError
     assert own() == [failing]
@@ -163,26 +163,3 @@ def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: Patch) -> None:
     assert own() == [failing, *readers[:-3:-1]]
     del pool, stack
     assert len(own()) == 1 + len(readers)
-
-
-def numbers(closed: list[bool]) -> Iterator[int]:
-    try:
-        yield from range(50)
-    finally:
-        closed.append(True)
-
-
-def test_prefetching_grows_with_use_and_ends_with_it(monkeypatch: Patch) -> None:
-    def threads() -> int:
-        return sum(thread.name.startswith("mnist_idx-prefetch") for thread in threading.enumerate())
-
-    submitted: list[Any] = []
-    closed: list[bool] = []
-    before = threads()  # of generators that other tests have left
-    submit = ThreadPoolExecutor.submit
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *args: [submitted.append(args), submit(*args)][1])
-    running: Any = prefetch(numbers(closed), depth=3)
-    assert [(next(running), len(submitted)) for _ in range(6)] == list(enumerate([1, 3, 5, 7, 8, 9]))
-    assert (threads() - before, closed) == (1, [])
-    running.close()
-    assert (threads() - before, closed) == (0, [True])

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from mnist_idx.idx import IdxError, Stream, TransferError, read_fully
-from mnist_idx.storage import HashedFile, LocalFile, Member, open_member, open_stored, verify_member
+from mnist_idx.errors import IdxError, TransferError
+from mnist_idx.idx import Stream, read_fully
+from mnist_idx.storage import Access, HashedFile, LocalFile, Member, open_member, open_stored, verify_member
 
 CONTENT = bytes(range(256)) * 400
 PACKED = gzip.compress(CONTENT, 1)
@@ -43,12 +44,12 @@ def sha256(data: bytes) -> str:
 
 
 def assert_valid(member: Member) -> None:
-    assert read(open_member(member)) == CONTENT
-    verify_member(member)
+    assert read(open_member(member, Access())) == CONTENT
+    verify_member(member, Access())
 
 
 def assert_refused(member: Member, message: str) -> None:
-    for attempt in (lambda: read(open_member(member)), lambda: verify_member(member)):
+    for attempt in (lambda: read(open_member(member, Access())), lambda: verify_member(member, Access())):
         with pytest.raises(IdxError, match=message) as caught:
             attempt()
         assert isinstance(caught.value, TransferError) == ("cannot be read" in message)
@@ -60,9 +61,9 @@ def test_a_member_is_a_slice_of_its_container(packing: str, container: str, memb
     stored = PACK[packing](CONTENT)
     archive = PACK[container](b"before" + stored + b"after")
     found = member(archive, name="images", offset=6, size=len(stored), compression=container)
-    assert read(open_stored(found)) == stored
+    assert read(open_stored(found, Access())) == stored
     assert_valid(found)
-    with open_member(found) as stream:
+    with open_member(found, Access()) as stream:
         for start in (100_000, 5, 50_000):
             assert stream.seek(start) == stream.tell() == start
             assert stream.read(10) == CONTENT[start : start + 10]
@@ -74,7 +75,7 @@ def test_sizes_are_checked_and_members_named(member: Make) -> None:
     assert_refused(member(bytes(100), name="images", offset=50, size=51), "images in .*file: .*100 .*expected 101")
     assert_refused(Member("set.tar", "images", problem="found a link"), r"images in set\.tar: found a link")
     assert_refused(Member("/nowhere", "/nowhere"), "/nowhere: cannot be read: No such file")
-    with open_member(member(bytes(100), offset=50, size=49)) as stream:
+    with open_member(member(bytes(100), offset=50, size=49), Access()) as stream:
         assert (stream.size, len(read_fully(stream, 100))) == (49, 49)
         assert (stream.seek(60), stream.read(10)) == (60, b"")
 
@@ -83,7 +84,7 @@ def test_deflated_members_and_their_checksums(member: Make) -> None:
     compressor = zlib.compressobj(wbits=-15)
     data, crc32 = compressor.compress(PACKED) + compressor.flush(), zlib.crc32(PACKED)
     good = member(data, inflated_size=len(PACKED), crc32=crc32)
-    assert read(open_stored(good)) == PACKED
+    assert read(open_stored(good, Access())) == PACKED
     assert_valid(good)
     assert_refused(good._replace(crc32=1), f"crc32 {crc32:08x}, expected 00000001.*damaged")
     assert_refused(member(data + b"more", inflated_size=len(PACKED)), "deflate data is damaged")
@@ -103,7 +104,7 @@ def test_digests_are_checked_where_all_is_read(known: str, member: Make, monkeyp
     right = getattr(good, field)
     bad = good._replace(**{field: right[::-1]})
     assert_refused(bad, f"file: found sha256 {right}, expected {right[::-1]}.* not the published file")
-    with open_member(bad) as stream:  # reading a part proves nothing
+    with open_member(bad, Access()) as stream:  # reading a part proves nothing
         stream.seek(1000)
         assert read_fully(stream, 50_000) == CONTENT[1000:51_000]
 

@@ -6,8 +6,8 @@ import datasets
 import numpy as np
 
 from ..builder import IdxBuilder
-from ..idx import IdxError
-from ..records import count_selected, too_large
+from ..errors import IdxError
+from ..records import too_large
 from ..storage import SplitFiles
 
 
@@ -38,7 +38,7 @@ def load_arrays(
     if builder.info.splits is not None:  # wrong arguments are found before the network is touched
         _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
     splits = builder.locate_splits(builder.download_manager(streaming, options.get("download_mode")))
-    sizes = count_selected(builder.config.num_samples, {known: files.num_records for known, files in splits.items()})
+    sizes = builder.config.selection.counts({known: files.num_records for known, files in splits.items()})
     ranges = _ranges(split, sizes)
     parts = [_read(builder, known, splits[known], start, stop) for known, start, stop in ranges]
     if len(parts) == 1:

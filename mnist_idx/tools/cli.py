@@ -1,25 +1,33 @@
 """The command line, `mnist-idx`. Commands import what they need, so that `--help` answers at once."""
 
 import argparse
+import contextlib
 import importlib
 import inspect
+import io
 import os
 import re
 import runpy
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..catalog import DATASETS
+from ..errors import IdxError, printable
 
 # Advice of the library that the command line has other words for, or no use.
 PHRASES = {
-    r"[A-Z][^.:]*: data_files=\{.*?\}\.": "Name the files as MNIST's, or move each split to a folder of its own.",
+    r"(Load the splits one by one|Name the files of each split): data_files=\{[^}]{0,99}\}\.": (
+        "Name the files as MNIST's, or move each split to a folder of its own."
+    ),
     r" For labels that are no classes, pass features=.*": "",
-    r'load_dataset\("idxfolder", [^)]*\)': "idxfolder",
+    r'load_dataset\("idxfolder", [^)]{0,4999}\)': "idxfolder",
     r"pass data_dir= with a copy of the files, or |cache_dir= or ": "",
 }
 OPTION = re.compile(r"""(?<![\w?&-])([a-z_]+)=("[^"]*"|'[^']*'|[\w…]*)""")
@@ -28,13 +36,18 @@ OPTION = re.compile(r"""(?<![\w?&-])([a-z_]+)=("[^"]*"|'[^']*'|[\w…]*)""")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code; wrong usage is a `SystemExit` with code 2."""
     options: dict[str, Any] = {}
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # Names may have characters that the terminal has not.
     try:
         try:
             options = vars(build_parser().parse_args(argv))
+            command = options.pop("command")
             from ..registry import register
 
             register()
-            return int(options.pop("command")(**options) or 0)
+            with contextlib.nullcontext() if command is run else ending_on_sigterm():
+                return int(command(**options) or 0)
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -48,8 +61,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, (ValueError, OSError, DatasetsError)):
             raise
-        print(f"mnist-idx: {explain(error, options)}", file=sys.stderr)
+        # The lines of our own errors are escaped: a line break in them is ours.
+        lines = explain(error, options).split("\n")
+        print("mnist-idx:", "\n".join(map(printable, lines)), file=sys.stderr)
         return 1
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Clean up when another program ends this one. A forked process ends at once, as usual."""
+    process = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != process:
+            os._exit(128 + number)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def explain(error: BaseException, options: Mapping[str, Any]) -> str:
@@ -143,15 +178,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def size(text: str) -> tuple[int, int]:
-    ((rows, cols),) = re.findall(r"^([1-9]\d*)x([1-9]\d*)$", text.lower())
-    return int(rows), int(cols)
+    match = re.fullmatch(r"([1-9][0-9]{0,18})x([1-9][0-9]{0,18})", text.lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected ROWSxCOLS, for example 28x28")
+    return int(match[1]), int(match[2])
 
 
 def check_source(source: str, prefix: str | None) -> None:
     if source in DATASETS and prefix is not None:
-        raise ValueError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
-    if source not in DATASETS and "://" not in source and not os.path.exists(source):
-        raise ValueError(f"{source}: no such file, folder or config. The configs are {', '.join(DATASETS)}.")
+        raise IdxError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
+    if source not in DATASETS and "://" not in source and not os.path.exists(os.path.expanduser(source)):
+        raise IdxError(f"{source}: no such file, folder or config. The configs are {', '.join(DATASETS)}.")
 
 
 def preview(
@@ -166,13 +203,12 @@ def preview(
     """
     check_source(source, prefix)
     if num < 1:
-        raise ValueError(f"--num {num}: expected at least 1.")
+        raise IdxError(f"--num {num}: expected at least 1.")
     if source in DATASETS and split not in DATASETS["mnist"].splits:
-        raise ValueError(f"--split {split}: expected train or test.")
-    name = os.path.basename(os.path.abspath(source))  # of a URL, too
-    output = output or Path(re.sub(r"(\.(tar|tgz|zip|gz|bz2|xz)|\?).*", "", name) + ".png")
+        raise IdxError(f"--split {split}: expected train or test.")
+    output = output or Path(picture_name(source))
     if output.exists() and not (overwrite or ascii):
-        raise ValueError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")
+        raise IdxError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")
     from datasets import load_dataset
 
     from .preview import contact_sheet, summarize, text_sheet
@@ -181,16 +217,23 @@ def preview(
     options = {"name": source} if source in DATASETS else {"data_dir": source, "prefix": prefix, "as_array": True}
     splits = load_dataset(path, **options)
     if split not in splits:
-        raise ValueError(f"--split {split}: expected one of {', '.join(splits)}.")
-    print(f"{source} ({path}): {summarize(splits, shutil.get_terminal_size().columns)}")
+        raise IdxError(f"--split {split}: expected one of {', '.join(splits)}.")
+    print(f"{printable(source)} ({path}): {summarize(splits, shutil.get_terminal_size().columns)}")
     if ascii:
         print(f"\n{text_sheet(splits[split], num)}")
         return
     try:
         contact_sheet(splits[split], num=num).save(output)
     except OSError as error:
-        raise ValueError(f"{output.absolute()}: cannot be written: {error}. Choose another --output.") from error
-    print(f"wrote {output}: the first records of {split}")
+        raise IdxError(f"{output.absolute()}: cannot be written: {error}. Choose another --output.") from error
+    print(f"wrote {printable(str(output))}: the first records of {split}")
+
+
+def picture_name(source: str) -> str:
+    """The name of the picture of a source: that of the file, without the endings of archives and the query of a URL."""
+    path = source.partition("?")[0] if "://" in source else os.path.abspath(source)
+    name = re.split(r"\.(?:tar|tgz|zip|gz|bz2|xz)\b", os.path.basename(path.rstrip("/")))[0]
+    return (printable(name) or "preview") + ".png"
 
 
 def verify(source: str, prefix: str | None) -> int:
@@ -207,7 +250,7 @@ def verify(source: str, prefix: str | None) -> int:
     print(library.table(reports))
     problems = [report.problem for report in reports if report.problem]
     for problem in problems:
-        print(f"mnist-idx: {explain(ValueError(problem), {'prefix': prefix})}", file=sys.stderr)
+        print(f"mnist-idx: {explain(IdxError(problem), {'prefix': prefix})}", file=sys.stderr)
     print(f"{len(problems)} of {len(reports)} files invalid" if problems else f"{len(reports)} files, all valid")
     return 1 if problems else 0
 
@@ -232,11 +275,12 @@ def convert(source: str, target: str, data_files: list[str] | None, **options: A
     try:
         dataset = load_dataset(source, data_files=files, **given)
     except RuntimeError as error:  # `datasets` runs no scripts
-        raise ValueError(f"{source}: {error}") from error
+        raise IdxError(f"{source}: {error}") from error
     for file, header in write_idx(dataset, target, **options).items():
-        print(f"{file}: {' x '.join(map(str, header.shape))} {header.dtype}")
+        print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")
     names = class_names(dataset, options["label_column"])
-    print(f'Load with load_dataset("idxfolder", data_dir="{target}"{f", label_names={names}" if names else ""})')
+    more = f", label_names={names}" if names else ""
+    print(printable(f'Load with load_dataset("idxfolder", data_dir="{target}"{more})'))
 
 
 def push(repo_id: str, **options: Any) -> None:
@@ -252,7 +296,7 @@ def push(repo_id: str, **options: Any) -> None:
 
     result = push_to_hub(repo_id, pop_configs(options), **options)
     for path, size in [*result.files.items(), ("in all", sum(result.files.values()))]:
-        print(f"{path:40} {size:>12,} bytes")
+        print(f"{printable(path):40} {size:>12,} bytes")
     verdict = "Published at" if result.changed else "Nothing to change at"
     print(f"{'Nothing was uploaded. It would go to' if options['dry_run'] else verdict} {result.url}")
 
@@ -273,7 +317,7 @@ def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     names = options.pop("config") or ["mnist", "subset"]
     given = {name: value for name in ("num_samples", "seed", "sampling") if (value := options.pop(name)) is not None}
     if given and "subset" not in names:
-        raise ValueError(f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset.")
+        raise IdxError(f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset.")
     return {name: given if name == "subset" else {} for name in names}
 
 
@@ -285,7 +329,7 @@ def run(program: str, arguments: list[str], is_module: bool) -> None:
       mnist-idx run -m package.train                       as python -m package.train
     """
     if not (is_module or os.path.exists(program)):
-        raise ValueError(f"{program}: no such program. Name a Python file, or a module with -m.")
+        raise IdxError(f"{program}: no such program. Name a Python file, or a module with -m.")
     sys.argv = [program, *arguments]
     importlib.reload(sys.modules["mnist_idx"])  # Now that sys.argv has changed, it imports its public names.
     if not getattr(sys.flags, "safe_path", False):  # python -P, from 3.11 on

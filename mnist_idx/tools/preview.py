@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 
-from ..idx import IdxError
+from ..errors import IdxError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
+MAX_SHEET_PIXELS = 64 << 20
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
 SHADES = " .:-=+*#%@"  # from the background to the middle of a stroke
 
@@ -61,7 +62,11 @@ def contact_sheet(
     pitch = max(width, MIN_TILE) + GAP, height + GAP + (CAPTION_HEIGHT if captions else 0)
     columns = min(columns or math.ceil(math.sqrt(len(pixels) * height / (pitch[0] - GAP))), len(pixels))
     rows = math.ceil(len(pixels) / columns)
-    sheet = Image.new("RGB", (2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]), PAPER)
+    size = 2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]
+    if size[0] * size[1] > MAX_SHEET_PIXELS:
+        found = f"A picture of {size[0]:,} x {size[1]:,} pixels, expected at most {MAX_SHEET_PIXELS:,} in all"
+        raise IdxError(f"{found}. Draw fewer images with num=, or smaller ones with cell=.")
+    sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(min(max(10, cell // 5), 16))
     for index, image in enumerate(pixels):

@@ -17,9 +17,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalToken
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported, but not by __all__
 
 from ..catalog import DATASETS, MNIST
-from ..idx import IdxError, TransferError
+from ..errors import IdxError, TransferError
 from ..mnist_idx import MnistIdx
-from ..remote import explain
+from ..remote import clean_token, explain
 from .preview import contact_sheet, summarize
 from .staged import staged
 
@@ -99,7 +99,7 @@ def push_to_hub(
     """
     if create_pr and revision not in (None, "main"):
         raise IdxError(f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.")
-    api = HfApi(token=token, library_name="mnist_idx")
+    api = HfApi(token=None if token is None else clean_token(token), library_name="mnist_idx")
     with TemporaryDirectory(prefix="mnist_idx-") as temporary, staged(f"{temporary}/content", False) as folder:
         builders = _create_builders(configs, folder)
         with translate_errors(repo_id, api):

@@ -1,5 +1,6 @@
 """A file or folder that appears whole or not at all."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -8,8 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..idx import IdxError, TransferError
+from ..errors import IdxError, TransferError
 from ..remote import is_local_failure
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# What is written stands in a folder of this name first: beside the target, or in it if it is a folder already.
+STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.partial")
 
 
 @contextmanager
@@ -18,43 +27,150 @@ def staged(
 ) -> Iterator[Path]:
     """Yield a path to create a folder or a file at, which becomes `target` if all goes well.
 
-    `target` may be an empty folder. `overwrite` replaces a file by a file, and a folder by a folder if the paths of all
-    files in it match `own_files`.
+    `target` may be an empty folder, which is filled. `overwrite` replaces a file by a file, and the content of a folder
+    if the paths of all files in it match `own_files`. An existing folder stays the same folder: somebody may be in it.
 
     Raises:
-        IdxError: there is something at `target`, or the disk is full or read-only.
+        IdxError: there is something at `target`, or it cannot be written.
     """
     target = Path(os.path.realpath(Path(target).expanduser()))
-    _check_target(target, overwrite, own_files, is_folder)
-    # Beside the target: a rename is atomic only within one file system.
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    new, old = staging / "new", staging / "old"
     try:
-        staging.mkdir(parents=True)
-        yield new
         _check_target(target, overwrite, own_files, is_folder)
-        if target.is_dir():  # a folder cannot replace another one in one step
-            os.replace(target, old)
-        os.replace(new, target)
+        place = target if target.is_dir() else target.parent
+        place.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(place)
+        staging, lock = _create_staging(place)
+    except OSError as error:
+        raise _not_written(target, error) from error
+    new = staging / "new"
+    try:
+        yield new
+        try:
+            _put(new, target, staging / "old", overwrite, own_files, is_folder)
+        except OSError as error:
+            raise _not_written(target, error) from error
     except (OSError, IdxError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__  # a builder wraps errors of the disk
         if cause is None or not is_local_failure(cause) or isinstance(error, TransferError):
             raise
         raise IdxError(f"{target}: writing failed: {cause}. Make room there and in TMPDIR, or use others.") from error
     finally:
-        if old.exists() and not target.exists():
-            os.replace(old, target)
         shutil.rmtree(staging, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _not_written(target: Path, error: OSError) -> IdxError:
+    return IdxError(f"{target}: cannot be written: {error.strerror or error}. Choose another target.")
 
 
 def _check_target(target: Path, overwrite: bool, own_files: str, is_folder: bool) -> None:
-    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+    """Refuse a target that exists, unless it may be replaced."""
+    if not os.path.lexists(target) or (is_folder and target.is_dir() and not _entries(target)):
         return
     if not overwrite:
         raise IdxError(f"{target}: exists already. Choose another target, or replace it with overwrite=True.")
-    # An empty folder, or a link to one, is somebody's, too.
-    leaves = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir() or not any(path.iterdir()))
-    names = (path.relative_to(target).as_posix() for path in leaves)
-    others = (f"holds {name}" for name in names if not re.fullmatch(own_files, name))
-    if reason := next(others, "") if target.is_dir() == is_folder else f"is a {'file' if is_folder else 'folder'}":
-        raise IdxError(f"{target}: not replaced, since it {reason}. Choose another target.")
+    if target.is_dir() != is_folder:
+        kind = "file" if is_folder else "folder"
+        raise IdxError(f"{target}: not replaced, since it is a {kind}. Choose another target.")
+    if is_folder:
+        for leaf in _leaves(target):
+            name = leaf.relative_to(target).as_posix()
+            if not re.fullmatch(own_files, name):
+                raise IdxError(f"{target}: not replaced, since it holds {name}. Choose another target.")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, apart from what is being written there."""
+    return sorted(path for path in folder.iterdir() if not STAGING.fullmatch(path.name))
+
+
+def _leaves(folder: Path) -> Iterator[Path]:
+    """The files below a folder. An empty folder, or a link to one, is somebody's, too."""
+    waiting = _entries(folder)
+    while waiting:
+        path = waiting.pop()
+        inside = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else []
+        waiting += inside
+        if not inside:
+            yield path
+
+
+def _create_staging(place: Path) -> tuple[Path, int | None]:
+    """A new folder, with a lock that this process holds as long as it lives."""
+    token = secrets.token_hex(4)
+    unlocked = place / f".mnist_idx-{token}.new"
+    unlocked.mkdir()
+    lock = _lock(unlocked, wait=False)
+    return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove what processes that are gone have not finished. What they had set aside goes back to its place."""
+    for staging in place.iterdir():
+        if not STAGING.fullmatch(staging.name) or not staging.is_dir():
+            continue
+        lock = _lock(staging, wait=False)
+        if lock is None:  # somebody is writing, or it cannot be known
+            continue
+        with contextlib.suppress(OSError):
+            _restore(staging / "old", place)
+            shutil.rmtree(staging, ignore_errors=True)
+        os.close(lock)
+
+
+def _restore(old: Path, target: Path) -> None:
+    for path in old.iterdir() if old.is_dir() else ():
+        if not os.path.lexists(target / path.name):
+            path.rename(target / path.name)
+
+
+def _lock(folder: Path, wait: bool) -> int | None:
+    """Lock a folder for this process, until the descriptor is closed. None if that is not possible."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # another process holds it, or the file system has no locks
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _put(new: Path, target: Path, old: Path, overwrite: bool, own_files: str, is_folder: bool) -> None:
+    """Put what was written at its place."""
+    if not is_folder:
+        _check_target(target, overwrite, own_files, is_folder)
+        os.replace(new, target)
+        return
+    if not target.is_dir():
+        _check_target(target, overwrite, own_files, is_folder)
+        with contextlib.suppress(OSError):  # Somebody else may have been faster.
+            os.rename(new, target)
+            return
+    lock = _lock(target, wait=True)
+    try:
+        _check_target(target, overwrite, own_files, is_folder)
+        _exchange(new, target, old)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _exchange(new: Path, target: Path, old: Path) -> None:
+    """Replace the content of a folder. If that fails, it has its old content again."""
+    old.mkdir()
+    try:
+        for path in _entries(target):
+            path.rename(old / path.name)
+        for path in sorted(new.iterdir()):
+            path.rename(target / path.name)
+    except OSError:
+        for path in _entries(target):
+            path.rename(new / path.name)
+        _restore(old, target)
+        raise

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..archive import list_members
+from ..archive import Place, list_members
 from ..catalog import DATASETS
-from ..filenames import base_name, find_prefixes, find_splits, parse_filename
-from ..idx import CHUNK_BYTES, IdxError, IdxFile, TransferError
-from ..idxfolder import read_metadata
+from ..errors import IdxError, TransferError, printable
+from ..filenames import FoundFiles, base_name, parse_filename
+from ..idx import CHUNK_BYTES, IdxFile
+from ..idxfolder import IdxFolderConfig, infer_features, read_metadata
 from ..mnist_idx import published_mirrors
-from ..storage import HashedFile, Member, SplitFiles, open_content, open_stored
+from ..remote import absolute_path
+from ..storage import Access, HashedFile, Member, SplitFiles, open_content, open_stored
 
 
 class FileReport(NamedTuple):
@@ -33,48 +35,65 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
     Raises:
         IdxError: the source cannot be reached, or its file names are ambiguous.
     """
-    reports: list[FileReport] = []
+    access = Access()
     if source in DATASETS:
-        mirrors = published_mirrors(source)
-        for split, files in mirrors.locate().items():
-            found: list[FileReport] = []
-            while not found:
-                try:
-                    found = _verify_splits({split: files})
-                except TransferError as error:
-                    files = mirrors.next_source(split, files, error)
-            reports += found
-        return reports
-    members = list_members(source := source.removeprefix("file://"))
+        return _verify_published(source, access)
+    source = absolute_path(source)
+    members = list_members(Place(source), access)
     if len(members) == 1 and members[0].name == source:
         parsed = parse_filename(base_name(source))
-        return [_verify_file(members[0], "", parsed.role if parsed else "images")]
-    prefixes: list[str | None] = [prefix] if prefix is not None else [*find_prefixes(members, source)] or [None]
+        return [_verify_file(members[0], "", parsed.role if parsed else "images", access)]
+    found = FoundFiles(members, source)
+    prefixes: list[str | None] = [prefix] if prefix is not None else [*found.prefixes] or [None]
+    reports: list[FileReport] = []
     for name in prefixes:
-        reports += _verify_splits(find_splits(members, name, source), f"{name} " if len(prefixes) > 1 else "")
+        title = f"{name} " if len(prefixes) > 1 else ""
+        reports += _verify_splits(found.splits(name), title, access)
     return reports
 
 
-def _verify_splits(splits: Mapping[str, SplitFiles], title: str = "") -> list[FileReport]:
+def _verify_published(name: str, access: Access) -> list[FileReport]:
+    mirrors = published_mirrors(name, access)
+    reports: list[FileReport] = []
+    for split, files in mirrors.locate().items():
+        found: list[FileReport] = []
+        while not found:
+            try:
+                found = _verify_splits({split: files}, "", access)
+            except TransferError as error:
+                files = mirrors.next_source(split, files, error)
+        reports += found
+    return reports
+
+
+def _verify_splits(splits: Mapping[str, SplitFiles], title: str, access: Access) -> list[FileReport]:
     reports = []
     valid: dict[str, SplitFiles] = {}
     for split, files in splits.items():
-        members = {"images": files.images, "labels": files.labels}
-        found = [_verify_file(member, title + split, role) for role, member in members.items() if member]
+        found = [_verify_file(files.images, title + split, "images", access)]
+        if files.labels is not None:
+            found.append(_verify_file(files.labels, title + split, "labels", access))
         if not any(report.problem for report in found):
             try:
-                read_metadata({**valid, split: files})
+                _check_loads({**valid, split: files}, access)
                 valid[split] = files
+            except TransferError:
+                raise
             except IdxError as error:
                 found[-1] = found[-1]._replace(problem=str(error))
         reports += found
     return reports
 
 
-def _verify_file(member: Member, split: str, role: str) -> FileReport:
+def _check_loads(splits: Mapping[str, SplitFiles], access: Access) -> None:
+    """Refuse what `load_arrays` refuses."""
+    infer_features(splits, read_metadata(splits, access), IdxFolderConfig(as_array=True))
+
+
+def _verify_file(member: Member, split: str, role: str, access: Access) -> FileReport:
     report = FileReport(member.name, split, role)
     try:
-        with HashedFile(open_stored(member)) as stored:
+        with HashedFile(open_stored(member, access)) as stored:
             content = HashedFile(open_content(stored, member))
             file = IdxFile(content, member.title)
             report = report._replace(dtype=str(file.header.dtype), shape=file.header.shape)
@@ -82,17 +101,22 @@ def _verify_file(member: Member, split: str, role: str) -> FileReport:
                 pass
             while stored.read(CHUNK_BYTES):  # the checksum of a zip also covers what follows the compressed data
                 pass
-        report = report._replace(sha256=content.hexdigest())
-        digests = {content.hexdigest(), stored.hexdigest()}
-        for name, dataset in DATASETS.items():
-            files = [file for split in dataset.splits.values() for file in (split.images, split.labels)]
-            if any(digests & {file.sha256, file.content_sha256} for file in files):
-                return report._replace(known=name)
-        return report
     except TransferError:
         raise
     except IdxError as error:
         return report._replace(problem=str(error))
+    digests = {content.hexdigest(), stored.hexdigest()}
+    return report._replace(sha256=content.hexdigest(), known=_find_published(digests))
+
+
+def _find_published(digests: set[str]) -> str:
+    """The published dataset that has a file with one of these digests, "" if none has."""
+    for name, dataset in DATASETS.items():
+        for split in dataset.splits.values():
+            for file in (split.images, split.labels):
+                if digests & {file.sha256, file.content_sha256}:
+                    return name
+    return ""
 
 
 def table(reports: Sequence[FileReport]) -> str:
@@ -102,6 +126,7 @@ def table(reports: Sequence[FileReport]) -> str:
         shape = " x ".join(map(str, report.shape[1:]))
         records = f"{report.shape[0]:,}" if report.shape else ""
         cells = (report.split, report.role, report.dtype, shape, records, report.sha256[:16], report.known)
-        rows.append((report.name, *(cell or "-" for cell in cells), "INVALID" if report.problem else "ok"))
+        state = "INVALID" if report.problem else "ok"
+        rows.append((printable(report.name), *(printable(cell) or "-" for cell in cells), state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

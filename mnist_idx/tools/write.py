@@ -15,7 +15,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from ..idx import CHUNK_BYTES, TYPE_CODES, Header, IdxError
+from ..errors import IdxError
+from ..idx import CHUNK_BYTES, MAX_RECORD_BYTES, TYPE_CODES, Header
 from .staged import staged
 
 # Programs that read MNIST look for a test split of this name.
@@ -66,6 +67,8 @@ def write_idx(
         raise IdxError(f'mode={mode!r}: expected "L" for gray or "RGB" for color.')
     if size is not None and (len(size) != 2 or not all(isinstance(n, int | np.integer) and n > 0 for n in size)):
         raise IdxError(f"size={size!r}: expected (rows, cols), both at least 1.")
+    if size is not None and 3 * size[0] * size[1] > MAX_RECORD_BYTES:
+        raise IdxError(f"size={size!r}: expected pictures of at most {MAX_RECORD_BYTES // 3:,} pixels.")
     if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", os.fspath(target)):
         raise IdxError(f"{target}: expected a folder or a .tar. The files in it are compressed one by one.")
     convert = partial(_to_array, mode, size)
@@ -112,7 +115,7 @@ def _name_splits(dataset: Any, split: str | None) -> dict[str, Any]:
     if not isinstance(dataset, Mapping):
         own = dataset.split if isinstance(dataset, datasets.Dataset | datasets.IterableDataset) else None
         # A part of a split, "test[:50]", is named after the split.
-        dataset = {split or re.sub(r"\[[^]]*]$", "", str(own or "train")): dataset}
+        dataset = {split or str(own or "train").partition("[")[0]: dataset}
     elif split is not None:
         raise IdxError(f"split={split!r}: expected none, since the splits have names: {', '.join(dataset)}.")
     splits = {str(name): source for name, source in dataset.items()}

@@ -11,9 +11,9 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ KINDS = [b"%c" % kind for kind in b"0000\0\x00775123456LKxgSDVX"]
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 NAMES = (b"data/train-images-idx3-ubyte.gz", b"data/train-labels-idx1-ubyte.gz", b"t10k-images.idx3-ubyte")
 NAMES += (b"t10k-labels-idx1-ubyte", b"../../etc/passwd", b"/etc/passwd", b"", b"a/", b"\xff\xfe\x00x")
+# What names of IDX files consist of, and what makes one unusable.
+WORDS = (b"train-images-", b"train-labels ", b"t10k-", b"idx3-", b"ubyte", b"-", b"/", b"(1)", b"copy", b"zip", b"A")
 
 
 class Source(Protocol):
@@ -79,14 +81,30 @@ def damage(source: Source, data: bytes) -> bytes:
 def good_files(source: Source) -> list[tuple[bytes, bytes]]:
     """The four files of a dataset that is as it should be, each compressed in some way."""
     files = []
+    parts = pick(source, ((), (), (), (1,), (2,), (10,)))  # of a label
     for split in (b"train", b"t10k"):
         count = source.number(1, 5)
-        for role, shape in ((b"images-idx3", (count, 2, 3)), (b"labels-idx1", (count,))):
+        for role, shape in ((b"images-idx3", (count, 2, 3)), (b"labels-idx1", (count, *parts))):
             size = math.prod(shape)
             content = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
             content += source.bytes(6 * count).ljust(size, b"\1")[:size]
+            if role == b"labels-idx1" and seldom(source):
+                content = odd_labels(source, count)
             files.append((b"%s-%s-ubyte" % (split, role), pack(source, content)))
     return files
+
+
+def odd_labels(source: Source, count: int) -> bytes:
+    """One-hot labels, labels of another type, or some whose size is out of proportion."""
+    kind = source.number(0, 2)
+    if kind == 0:
+        rows = [bytes(number == label for number in range(10)) for label in source.bytes(count).ljust(count, b"\3")]
+        return struct.pack(">HBBII", 0, 8, 2, count, 10) + b"".join(rows)
+    if kind == 1:
+        code, size = pick(source, ((9, 1), (11, 2), (12, 4), (13, 4), (14, 8)))
+        return struct.pack(">HBBII", 0, code, 2, count, 1) + bytes(size - 1).join([b"", *[b"\1"] * count])
+    shape = (count, *(pick(source, SIZES) for _ in range(source.number(1, 3))))
+    return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + source.bytes(200)
 
 
 def tar_header(
@@ -96,6 +114,22 @@ def tar_header(
     before = struct.pack("100s24s12s12s", name, b"0000644\0" * 3, size, b"00000000000\0")
     after = struct.pack("1s100s8s80x155s12x", kind, link, magic, prefix)
     return before + b"%06o\0 " % (sum(before) + sum(after) + 8 * ord(" ")) + after
+
+
+def tar_member(name: bytes, content: bytes, kind: bytes = b"0") -> bytes:
+    return padded(tar_header(name, octal(len(content)), kind), content)
+
+
+def extended(kind: bytes, body: bytes) -> bytes:
+    """An extended header, and an empty member that it describes."""
+    return tar_member(b"header", body, kind) + tar_member(b"notes.txt", b"")
+
+
+def pax_record(key: bytes, value: bytes) -> bytes:
+    """A record of an extended header, which starts with its own length."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest + len(str(rest))))
+    return b"%d %s=%s\n" % (length, key, value)
 
 
 def octal(size: int) -> bytes:
@@ -112,7 +146,9 @@ def tar(source: Source) -> bytes:
     names = [*NAMES, *(name for name, _ in files)]
     for _ in range(source.number(0, 5 - len(parts))):
         kind = pick(source, KINDS)
-        if kind == b"x" and source.number(0, 1):
+        if kind in b"xgLK" and seldom(source):
+            body = pick(source, (b"1", *WORDS)) * source.number(1, 2000) + source.bytes(3)
+        elif kind in b"xg" and source.number(0, 1):
             body = pax(source)
         elif kind in b"LK" and source.number(0, 1):
             body = pick(source, names) + b"\0"
@@ -143,6 +179,94 @@ def pax(source: Source) -> bytes:
     return records
 
 
+def long_name(source: Source) -> bytes:
+    words = [pick(source, WORDS) for _ in range(source.number(1, 4))]
+    return b"".join(words) * source.number(1, 500)
+
+
+class Entry(NamedTuple):
+    """A stored member as the directory of a zip describes it."""
+
+    name: bytes
+    offset: int  # of its own header
+    size: int
+    crc32: int
+
+
+def zip_header(name: bytes, content: bytes, extra: bytes = b"") -> bytes:
+    """The header that stands before a stored member."""
+    sizes = struct.pack("<III", zlib.crc32(content), len(content), len(content))
+    lengths = struct.pack("<HH", len(name), len(extra))
+    return b"PK\3\4" + struct.pack("<HHHHH", 20, 0, 0, 0, 0x21) + sizes + lengths + name + extra
+
+
+def zip_directory(entries: Sequence[Entry], start: int) -> bytes:
+    """The directory of a zip, which starts at the given offset, and what ends the file."""
+    directory = b""
+    for entry in entries:
+        sizes = struct.pack("<III", entry.crc32, entry.size, entry.size)
+        lengths = struct.pack("<HHHHHII", len(entry.name), 0, 0, 0, 0, 0, entry.offset)
+        versions = struct.pack("<HHHHHH", 20, 20, 0, 0, 0, 0x21)
+        directory += b"PK\1\2" + versions + sizes + lengths + entry.name
+    counts = struct.pack("<HHHH", 0, 0, len(entries), len(entries))
+    return directory + b"PK\5\6" + counts + struct.pack("<IIH", len(directory), start, 0)
+
+
+def make_zip(
+    members: Sequence[tuple[bytes, bytes]],
+    change: Callable[[list[Entry]], list[Entry]] = list,
+) -> bytes:
+    """A zip of stored members, with a directory that may be changed."""
+    data, entries = b"", []
+    for name, content in members:
+        entries.append(Entry(name, len(data), len(content), zlib.crc32(content)))
+        data += zip_header(name, content) + content
+    return data + zip_directory(change(entries), len(data))
+
+
+def zip_of_one_range(names: Sequence[bytes], content: bytes) -> bytes:
+    """A zip whose members have headers of their own, with extra fields up to one content."""
+    headers = [zip_header(name, content) for name in names]
+    ends = sum(map(len, headers))
+    data, entries = b"", []
+    for name in names:
+        offset = len(data)
+        entries.append(Entry(name, offset, len(content), zlib.crc32(content)))
+        data += zip_header(name, content)
+        rest = ends - len(data)
+        data = data[: offset + 28] + struct.pack("<H", rest) + data[offset + 30 :]
+    return data + content + zip_directory(entries, len(data) + len(content))
+
+
+def overlapping_zip(source: Source) -> bytes:
+    """A zip with directory entries that are there twice, or that point to other places."""
+
+    def change(entries: list[Entry]) -> list[Entry]:
+        for _ in range(source.number(1, 3)):
+            number, offset = source.number(0, len(entries) - 1), source.number(0, entries[-1].offset)
+            other = pick(source, entries)
+            at_other, elsewhere = entries[number]._replace(offset=other.offset), entries[number]._replace(offset=offset)
+            longer = entries[number]._replace(size=entries[number].size + source.number(1, 200))
+            entries.append(pick(source, (other, at_other, elsewhere, longer)))
+            if source.number(0, 1):
+                del entries[number]
+        return entries
+
+    files = good_files(source)
+    if source.number(0, 1):  # a member that holds another
+        inner = zip_header(*files[3]) + files[3][1]
+        files[0] = files[0][0], inner.join([source.bytes(9), source.bytes(9)])
+    return make_zip(files, change)
+
+
+def several(source: Source) -> bytes:
+    """Files one behind another, with or without zeros between, some of them compressed as one."""
+    ways = (tar, tar, archive_zip, archive_zip, member, lambda source: gzip.compress(tar(source), 1))
+    zeros = bytes(pick(source, (0, 0, 1, 512, 1024, 10240)))
+    joined = zeros.join(pick(source, ways)(source) for _ in range(source.number(2, 3)))
+    return pack(source, joined) if seldom(source) else joined
+
+
 def archive_zip(source: Source) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -150,7 +274,8 @@ def archive_zip(source: Source) -> bytes:
             archive.writestr(name.decode(), content, pick(source, METHODS[:2]))
         for _ in range(source.number(0, 3)):
             method = pick(source, METHODS)
-            name = pick(source, NAMES).decode("latin-1").replace("\0", "") or "x"
+            name = long_name(source) if seldom(source) else pick(source, NAMES)
+            name = name.decode("latin-1").replace("\0", "") or "x"
             archive.writestr(zipfile.ZipInfo(name), member(source), method)
     data = buffer.getvalue()
     return damage(source, data) if source.number(0, 1) else data
@@ -163,4 +288,5 @@ def member(source: Source) -> bytes:
 def file(source: Source) -> bytes:
     """Bytes of a file that a user might point the package at."""
     kinds = (archive_zip, archive_zip, member, member, tar, tar, tar, *[lambda source: pack(source, tar(source))] * 2)
+    kinds += (overlapping_zip, several, several)
     return pick(source, (lambda source: source.bytes(1 << 16), *kinds))(source)

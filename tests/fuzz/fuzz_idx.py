@@ -16,6 +16,8 @@ from pathlib import Path
 import atheris
 
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+# The user's cache stays as it is. Runs share the folder: libFuzzer ends the process without a chance to remove it.
+os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), "fuzz-idx-home"))
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 

@@ -1,18 +1,21 @@
 """What is in an archive of IDX files, by the standard library and NumPy alone: the judge of what the package reads.
 
 It is strict. Whatever a checksum, an end mark or a size can tell is checked; an outer compression is read to its end.
+Nothing but zeros may follow an archive, nothing may precede it, and no two members may share a byte.
 """
 
 import bz2
+import contextlib
 import functools
 import gzip
 import io
+import itertools
 import lzma
 import re
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,14 @@ def read_splits(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
     for split, arrays in splits.items():
         if "images" not in arrays or len({len(array) for array in arrays.values()}) > 1:
             raise Refused(f"{split} has {', '.join(f'{role} {array.shape}' for role, array in arrays.items())}")
+        if "labels" in arrays:
+            arrays["labels"] = as_labels(arrays["labels"])
     return {split: (arrays["images"], arrays.get("labels")) for split, arrays in splits.items()}
+
+
+def as_labels(array: np.ndarray) -> np.ndarray:
+    """Labels `(N, 1)` are labels `(N,)`."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def read_members(path: Path) -> dict[str, list[bytes | None]]:
@@ -63,6 +73,22 @@ def find_roles(members: Iterable[str]) -> dict[str, set[str]]:
     return roles
 
 
+def is_plain(contents: Mapping[str, list[bytes | None]]) -> bool:
+    """Whether each member is there once, and is that of one role in one split by its name."""
+    matches = [NAME.fullmatch(name) for name in contents]
+    roles = {match.groups() for match in matches if match}
+    return len(roles) == len(matches) == sum(map(len, contents.values()))
+
+
+def parse_all(contents: Mapping[str, list[bytes | None]]) -> list[np.ndarray]:
+    """The arrays in all members that hold one."""
+    arrays = []
+    for content in itertools.chain.from_iterable(contents.values()):
+        with contextlib.suppress(Refused):
+            arrays.append(parse(content))
+    return arrays
+
+
 def parse(content: bytes | None) -> np.ndarray:
     """The array in the content of an IDX file, which is `Refused` if it is not exactly that."""
     try:
@@ -82,6 +108,7 @@ def _iter_members(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     data = _decompress(stored := path.read_bytes())
     if stored.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            _check_places(stored, archive.infolist())
             for info in archive.infolist():
                 yield info.filename, lambda info=info: archive.read(info)  # checks the CRC-32
     elif data.startswith(b"\0\0") and any(data[2:4]):  # a single file
@@ -98,8 +125,22 @@ def _iter_tar(data: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
             if not info.isdir():
                 yield info.name, lambda info=info, usable=usable: tar.extractfile(info).read() if usable else None  # type: ignore[union-attr]
         # `tarfile` ends at the first block that is no header, whatever it is.
-        mark = data[tar.offset : tar.offset + 2 * tarfile.BLOCKSIZE]
-        assert mark in (b"", bytes(2 * tarfile.BLOCKSIZE)), f"no header and no end mark at byte {tar.offset}"
+        rest = data[tar.offset :]
+        is_end = len(rest) >= 2 * tarfile.BLOCKSIZE and not rest.strip(b"\0")
+        assert is_end or not rest, f"neither a header nor the end of the file at byte {tar.offset}"
+
+
+def _check_places(data: bytes, infos: list[zipfile.ZipInfo]) -> None:
+    """The members of a zip stand one behind another, then the directory, then the end of the file."""
+    end = data.rindex(b"PK\5\6")
+    size, start, comment = struct.unpack_from("<IIH", data, end + 12)
+    assert start + size == end and end + 22 + comment == len(data), "other data before or behind the zip"
+    position = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        assert info.header_offset >= position, f"{info.filename} overlaps another member"
+        name, extra = struct.unpack_from("<HH", data, info.header_offset + 26)
+        position = info.header_offset + 30 + name + extra + info.compress_size
+    assert position <= start, "a member reaches into the directory"
 
 
 def _attempt(read: Callable[[], bytes | None]) -> bytes | None:

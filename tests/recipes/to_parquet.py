@@ -1,22 +1,22 @@
 """A large IDX file becomes Parquet on a Ray cluster: `python to_parquet.py IMAGES LABELS FOLDER --tasks 64`.
 
-The tasks share nothing but the URLs of the files: each reads its own range of records, a batch at a time. That takes
-uncompressed files: to read a range of a compressed one, all that comes before it has to be decompressed.
+The tasks share nothing but the URLs of the files: each reads its own range of records, a batch at a time, and writes a
+file of its own. That takes uncompressed files: to read a range of a compressed one, all that comes before it has to be
+decompressed. `load_dataset(FOLDER)` loads the result, with its `Image` and `ClassLabel`.
 """
 
 import argparse
-from collections.abc import Iterator
+from pathlib import Path
 
-import pyarrow as pa
 import ray
 from datasets import load_dataset
 
-import mnist_idx  # registers the name "idxfolder"
+from mnist_idx import __version__
 
 parser = argparse.ArgumentParser()
 parser.add_argument("images", help="path or URL of the IDX file of the images")
 parser.add_argument("labels", help="path or URL of the IDX file of the labels")
-parser.add_argument("folder", help="folder for the Parquet files")
+parser.add_argument("folder", type=Path, help="folder for the Parquet files, which all machines see")
 parser.add_argument("--tasks", type=int, default=64)
 parser.add_argument("--classes", type=int, default=10)
 options = parser.parse_args()
@@ -29,14 +29,18 @@ stream = load_dataset(
     streaming=True,
     num_shards=options.tasks,
 )
+count = stream.num_shards
+folder = options.folder.absolute()
+folder.mkdir(parents=True, exist_ok=True)
 
 
-def read(batch: pa.Table) -> Iterator[pa.Table]:
-    for index in batch["id"].to_pylist():
-        part = stream.shard(num_shards=options.tasks, index=index)
-        yield from part.with_format("arrow").iter(1000)
+@ray.remote
+def convert(index: int) -> None:
+    target = folder / f"train-{index:05d}-of-{count:05d}.parquet"
+    unfinished = target.with_suffix(".part")
+    stream.shard(num_shards=count, index=index).to_parquet(unfinished)
+    unfinished.replace(target)
 
 
-tasks = ray.data.range(stream.num_shards, override_num_blocks=stream.num_shards)
-tasks.map_batches(read, batch_size=1, batch_format="pyarrow").write_parquet(options.folder)
-print(f"mnist_idx {mnist_idx.__version__}: {stream.num_shards} tasks are done")
+ray.get([convert.remote(index) for index in range(count)])
+print(f"mnist_idx {__version__}: {count} tasks are done")

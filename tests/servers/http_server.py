@@ -7,11 +7,12 @@ import os
 import random
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,18 @@ from urllib.parse import quote, unquote, urlsplit
 CHUNK = 64 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please accept our terms.</body></html>"
 Content = bytes | str | os.PathLike[str]
+
+
+@dataclasses.dataclass
+class Reply:
+    """What a server is about to answer; `Behaviour.change` may make it another."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | memoryview | Iterable[bytes]  # pieces are sent in chunked encoding unless `headers` have a length
+    start: int  # the first byte of the range that was asked for
+    stop: int  # the byte after its last
+    total: int  # bytes of the file
 
 
 @dataclasses.dataclass
@@ -34,6 +47,13 @@ class Behaviour:
     reset_after: int | None = None  # the same with a TCP reset
     stall_after: int | None = None  # so many bytes, then silence until the client disconnects
     bandwidth: float | None = None  # bytes per second
+    trickle: float | None = None  # seconds between single bytes of the body
+    slow_headers: float | None = None  # seconds between single bytes of the headers
+    early_hints: float | None = None  # seconds between responses "103 Early Hints", without end
+    silent: bool = False  # take the request and say nothing until the client disconnects
+    change: Callable[[Reply], None] | None = None  # change what would be answered
+    before: Callable[[], None] | None = None  # what happens before the request is looked at
+    part: range = range(1 << 62)  # only for ranges that start in this part of the file
     head: bool = True  # False: refuse HEAD with 403, as servers with signed URLs do
     length: bool = True  # False: send no Content-Length, close the connection at the end
     times: int | None = None  # fail only this many requests (None: all)
@@ -61,33 +81,49 @@ class Request(NamedTuple):
     path: str
     range: str | None
     sent: int  # body bytes handed to the socket
+    headers: Mapping[str, str] = {}  # with their names in lower case
+    target: str = ""  # as on the request line: a proxy is given a whole URL, or a host to connect to
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a mapping from paths to bytes or files. Use as a context manager."""
+    """Serves a mapping from paths to bytes or files. Use as a context manager.
+
+    As a proxy, it answers for every host that it is asked for.
+    """
 
     request_queue_size = 128
 
-    def __init__(self, content: Mapping[str, Content] | None = None):
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, content: Mapping[str, Content] | None = None, host: str = "127.0.0.1"):
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, 0), _Handler)
         # A small send buffer keeps the bytes that count as sent close to those that the client has received.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
         self._lock = threading.Lock()
         self.content: dict[str, bytes] = {}
+        self.headers: dict[str, dict[str, str]] = {}  # by path, for example an ETag
+        self.tls: ssl.SSLContext | None = None  # with it, a proxy for https
         self._behaviours: defaultdict[str, list[Behaviour]] = defaultdict(list)
         self.handlers: list[_Handler] = []  # of unfinished responses
         self.requests: list[Request] = []
+        self.misbehaved = 0  # how many requests a behaviour was chosen for
         self.faults: RandomFaults | None = None
         for path, data in (content or {}).items():
             self.put(path, data)
 
-    def put(self, path: str, data: Content) -> str:
-        """Serve `data` (bytes, or the path of a file) at `path`. Returns the URL."""
+    def put(self, path: str, data: Content, **headers: str) -> str:
+        """Serve `data` (bytes, or the path of a file) at `path`. Returns the URL.
+
+        Headers are given as `ETag='"1"'` or `Last_Modified="Thu, 01 …"`.
+        """
+        self.headers[path] = {name.replace("_", "-"): value for name, value in headers.items()}
         self.content[path] = data if isinstance(data, bytes) else Path(data).read_bytes()
         return self.url(path)
 
-    def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{quote(path)}"
+    def url(self, path: str = "/", host: str | None = None) -> str:
+        address, port = self.server_address[:2]
+        host = host or (f"[{address!s}]" if ":" in str(address) else str(address))
+        return f"http://{host}:{port}{quote(path)}"
 
     def behave(self, path: str = "*", **options: Any) -> None:
         """Make `path`, or every path, fail as in `Behaviour`. The latest behaviour that applies wins."""
@@ -97,16 +133,17 @@ class Server(ThreadingHTTPServer):
         self._behaviours.clear()
         self.faults = None
 
-    def choose(self, path: str, method: str) -> Behaviour:
+    def choose(self, path: str, method: str, start: int = 0) -> Behaviour:
         with self._lock:
             for behaviour in (*self._behaviours[path], *self._behaviours["*"]):
-                if method not in behaviour.methods or behaviour.times == 0:
+                if method not in behaviour.methods or behaviour.times == 0 or start not in behaviour.part:
                     continue
                 if behaviour.skip > 0:
                     behaviour.skip -= 1
                     continue
                 if behaviour.times is not None:
                     behaviour.times -= 1
+                self.misbehaved += 1
                 return behaviour
             return Behaviour() if self.faults is None else self.faults.draw()
 
@@ -172,49 +209,114 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
         finally:
-            self.server.requests.append(Request(self.command, self.requested, self.headers.get("Range"), self.sent))
+            self._record(self.requested, self.sent)
             self.server.handlers.remove(self)
 
     do_HEAD = do_GET
 
+    def do_CONNECT(self) -> None:
+        self._record(self.path, 0)
+        if self.server.tls is None:
+            return self._page(403)
+        self._headers(200, {})
+        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.connection, ssl.SSLSocket):  # the server closes the one that it has wrapped
+            self.connection.close()
+
+    def _record(self, path: str, sent: int) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, self.headers.get("Range"), sent, headers, self.path)
+        self.server.requests.append(request)
+
     def _answer(self, path: str) -> None:
-        behaviour = self.server.choose(path, self.command)
+        first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+        behaviour = self.server.choose(path, self.command, int(first or 0))
+        if behaviour.before is not None:
+            behaviour.before()
+        if behaviour.silent:
+            return self._wait()
+        if behaviour.early_hints is not None:
+            while True:
+                self.connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+                time.sleep(behaviour.early_hints)
         if behaviour.html or behaviour.status is not None:
             return self._page(behaviour.status or 200)
         if self.command == "HEAD" and not behaviour.head:
             return self._page(403)
         if path not in self.server.content:
             return self._page(404)
-        body, status = self.server.content[path], 200
-        start, stop = 0, len(body)
-        headers = {"Accept-Ranges": "bytes"} if behaviour.ranges else {}
-        if behaviour.ranges and "Range" in self.headers:  # "bytes=FIRST-LAST" or "bytes=FIRST-"
-            first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-            start, stop, status = int(first), min(int(last or stop) + 1, stop), 206
-            if start >= stop:
-                return self._page(416)
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
-        if behaviour.length:
-            headers["Content-Length"] = str(stop - start)
+        body, known = self.server.content[path], self.server.headers.get(path, {})
+        validators = (known.get("ETag"), known.get("Last-Modified"))
+        if self.headers.get("If-Match", known.get("ETag")) not in (known.get("ETag"), "*"):
+            return self._page(412)
+        if self.headers.get("If-Unmodified-Since", validators[1]) != validators[1]:
+            return self._page(412)
+        reply = Reply(200, dict(known), body, 0, len(body), len(body))
+        is_current = self.headers.get("If-Range") in (None, *validators)
+        if behaviour.ranges:
+            reply.headers["Accept-Ranges"] = "bytes"
+            if "Range" in self.headers and is_current:  # "bytes=FIRST-LAST", "bytes=FIRST-" or "bytes=-COUNT"
+                begin = int(first) if first else max(0, reply.total - int(last))
+                end = min(int(last) + 1, reply.total) if first and last else reply.total
+                if begin >= end:
+                    return self._page(416)
+                reply.start, reply.stop, reply.status = begin, end, 206
+                reply.body = memoryview(body)[begin:end]
+                reply.headers["Content-Range"] = f"bytes {begin}-{end - 1}/{reply.total}"
+        if behaviour.change is not None:
+            behaviour.change(reply)
+        is_whole = isinstance(reply.body, (bytes, memoryview))
+        is_chunked = not is_whole and "Content-Length" not in reply.headers
+        if is_chunked:
+            reply.headers["Transfer-Encoding"] = "chunked"
+        elif behaviour.length:
+            if is_whole and reply.status != 204:
+                reply.headers.setdefault("Content-Length", str(len(reply.body)))
         else:
             self.close_connection = True
-        self._headers(status, headers)
-        if self.command == "GET":
-            self._body(memoryview(body)[start:stop], behaviour)
+        self._headers(reply.status, reply.headers, behaviour.slow_headers)
+        if self.command == "HEAD":
+            return
+        if is_whole:
+            return self._body(memoryview(reply.body), behaviour)
+        for piece in reply.body:
+            self.connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+            self.sent += len(piece)
+        if is_chunked:
+            self.connection.sendall(b"0\r\n\r\n")
 
-    def _headers(self, status: int, headers: Mapping[str, str]) -> None:
+    def _headers(self, status: int, headers: Mapping[str, str], pause: float | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.end_headers()
+        if pause is None:
+            return self.end_headers()
+        lines, self._headers_buffer = b"".join([*self._headers_buffer, b"\r\n"]), []
+        self._trickle(lines, pause)
+
+    def _trickle(self, data: bytes | memoryview, pause: float) -> None:
+        for offset in range(len(data)):
+            self.connection.sendall(data[offset : offset + 1])
+            time.sleep(pause)
+
+    def _wait(self) -> None:
+        """Until the client disconnects."""
+        self.close_connection = True
+        select.select([self.connection], [], [])
 
     def _page(self, status: int) -> None:
         self._headers(status, {"Content-Type": "text/html", "Content-Length": str(len(HTML))})
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(HTML)
             self.sent += len(HTML)
 
     def _body(self, body: memoryview, behaviour: Behaviour) -> None:
+        if behaviour.trickle is not None:
+            return self._trickle(body, behaviour.trickle)
         stops = [o for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after) if o is not None]
         end = min([len(body), *stops])
         chunk = CHUNK if behaviour.bandwidth is None else max(1024, min(CHUNK, int(behaviour.bandwidth / 50)))
@@ -228,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.close_connection = True
         if behaviour.stall_after is not None:
-            select.select([self.connection], [], [])  # until the client disconnects
+            self._wait()
         elif behaviour.reset_after is not None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()

@@ -1,0 +1,92 @@
+"""The errors of the package, and how names and messages of strangers are made fit to print.
+
+File names come from archives, reasons from servers, URLs from users. `IdxError` escapes what a terminal would obey, and
+hides what only the owner of a URL may read, so that no message anywhere has to remember it.
+"""
+
+import re
+
+SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
+URL = re.compile(rf"{SCHEME}\S*")
+# Links of a chain are joined by "::", which also stands in IPv6 addresses.
+NEXT_LINK = re.compile(rf"::(?={SCHEME})")
+PUNCTUATION = ".,:;)]}'\""  # of a message, behind a URL
+HIDDEN = "***"
+
+
+class IdxError(ValueError):
+    """Invalid or unavailable data. The message names the file, what was found, what was expected and what to do.
+
+    It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data file".
+
+    >>> print(IdxError("https://me:secret@host/a.tar?signature=secret: not found.", "Clear: \\x1b[2J"))
+    https://***@host/a.tar?***: not found.
+    Clear: \\x1b[2J
+
+    Args:
+        lines: of the message. Control characters in them, line breaks included, are escaped.
+    """
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*(printable(str(line)) for line in lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
+
+
+class DamagedError(IdxError):
+    """The bytes of a file are not what they should be. Another copy of it may be right."""
+
+
+class TransferError(IdxError):
+    """A file cannot be reached, or its transfer broke off and cannot be resumed."""
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey or could not print, and hide the secrets of URLs.
+
+    >>> print(printable("a\\nb \\ud800 \\u202e é"))
+    a\\nb \\ud800 \\u202e é
+    """
+    shown = URL.sub(lambda match: hide_secrets(match[0]), text)
+    if shown.isprintable():
+        return shown
+    return "".join(char if char.isprintable() else _escape(char) for char in shown)
+
+
+def hide_secrets(url: str) -> str:
+    """A URL without its user, its password and its query, in each link of a chain of URLs.
+
+    >>> hide_secrets("zip://a::s3://key:secret@host/b.zip?X-Amz-Signature=1")
+    'zip://a::s3://***@host/b.zip?***'
+    """
+    return "::".join(_hide_secrets_of_link(link) for link in NEXT_LINK.split(url))
+
+
+def _hide_secrets_of_link(link: str) -> str:
+    scheme, separator, rest = link.partition("://")
+    rest, query_mark, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    if host != authority:
+        authority = f"{HIDDEN}@{host}"
+    if query_mark:
+        query = HIDDEN + query[len(query.rstrip(PUNCTUATION)) :]
+    return scheme + separator + authority + slash + path + query_mark + query
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def without_secrets(error: BaseException) -> BaseException | None:
+    """The cause to raise an error from: `error`, or None if a traceback of it would show a secret."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        text = str(cause)
+        if URL.sub(lambda match: hide_secrets(match[0]), text) != text:
+            return None
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return error

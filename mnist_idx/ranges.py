@@ -1,0 +1,37 @@
+"""A remote file as byte ranges: what every kind of server is asked, and may fail at."""
+
+from typing import NamedTuple, Protocol
+
+import huggingface_hub
+
+
+class Version(NamedTuple):
+    """What tells a remote file from another one that takes its place."""
+
+    validator: str = ""  # its ETag, the time of its last change or alike; "" if there is none
+    has_ranges: bool = False  # whether the server has answered with a part of the file
+
+
+class ByteRanges(Protocol):
+    """A remote file, of which any range of bytes can be fetched. An attempt that fails may be repeated."""
+
+    size: int | None  # bytes; None as long as it is unknown
+    version: Version
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """The bytes `start` to `stop`; fewer where the file or the answer ends, none behind the end."""
+
+    def check_unchanged(self) -> None:
+        """Raise `UnexpectedAnswer` if the file is another one by now."""
+
+    def close(self) -> None:
+        """Release connections. Another `fetch` makes new ones."""
+
+
+class UnexpectedAnswer(OSError):
+    """The server answers with something else than what was asked for. It may do better a moment later."""
+
+
+def stall_seconds() -> float:
+    """How long a transfer may stand still."""
+    return float(huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT)

@@ -1,0 +1,102 @@
+"""Seeded selections: which records, in which order. Every machine and every version of Python selects the same."""
+
+import functools
+import random
+from array import array
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import IdxError
+
+DEFAULT_SEED = 1
+# A longer order takes minutes to shuffle, and gigabytes to keep.
+MAX_SELECTED = 1 << 27
+# Up to so many records, what `random` makes of them stays small.
+FEW_RECORDS = 1 << 20
+
+
+class Selection(NamedTuple):
+    """What is selected of each split. The default is all records, in the order of the file."""
+
+    num_samples: int | None = None
+    seed: int | None = None
+    sampling: str = "first"
+
+    @property
+    def is_everything(self) -> bool:
+        return self == Selection()
+
+    def count(self, num_records: int) -> int:
+        """How many of `num_records` records are selected."""
+        return num_records if self.num_samples is None else min(int(self.num_samples), num_records)
+
+    def counts(self, split_sizes: Mapping[str, int]) -> dict[str, int]:
+        """How many records of each split are selected.
+
+        Raises:
+            IdxError: no split has `num_samples` records.
+        """
+        largest = max(split_sizes.values(), default=0)
+        if self.num_samples is not None and self.num_samples > largest:
+            sizes = ", ".join(f"{split} {size:,}" for split, size in split_sizes.items())
+            raise IdxError(
+                f"num_samples={self.num_samples}: expected at most the records of the largest split: {sizes}."
+            )
+        return {split: self.count(size) for split, size in split_sizes.items()}
+
+    def numbers(self, num_records: int, title: str) -> np.ndarray:
+        """The numbers of the selected records, integers `(count,)`, in the order in which they are yielded.
+
+        "first" takes the first `num_samples` and shuffles them, in the order of `random.shuffle`. "uniform" draws them
+        from the whole split without replacement, in the order of `random.sample`.
+        """
+        count = self.count(num_records)
+        draws_from_many = self.sampling == "uniform" and count > FEW_RECORDS
+        if max(count, num_records if draws_from_many else 0) > MAX_SELECTED:
+            raise IdxError(
+                f"{title}: an order of {max(count, num_records):,} records does not fit into memory, expected at most "
+                f"{MAX_SELECTED:,}. Set num_samples= to fewer, or stream without seed= and shuffle the stream."
+            )
+        seed = DEFAULT_SEED if self.seed is None else int(self.seed)
+        return _draw(num_records, count, seed, self.sampling)
+
+
+@functools.lru_cache(maxsize=2)
+def _draw(num_records: int, count: int, seed: int, sampling: str) -> np.ndarray:
+    generator = random.Random(seed)
+    if sampling == "first":
+        order = array("l", range(count))
+        generator.shuffle(order)
+    elif count <= FEW_RECORDS:
+        order = array("l", generator.sample(range(num_records), count))
+    else:
+        order = _sample_many(generator, num_records, count)
+    numbers = np.frombuffer(order, np.dtype("l"))
+    numbers.flags.writeable = False
+    return numbers
+
+
+def _sample_many(generator: random.Random, num_records: int, count: int) -> "array[int]":
+    """What `generator.sample(range(num_records), count)` returns, without lists of Python's integers.
+
+    As there, a pool is drawn from if it is not much larger than the sample. Otherwise what was drawn before is skipped.
+    """
+    setsize = 21 + 4 ** (((3 * count - 1).bit_length() + 1) // 2)
+    drawn = array("l")
+    if num_records <= setsize:
+        pool = array("l", range(num_records))
+        for taken in range(count):
+            place = generator.randrange(num_records - taken)
+            drawn.append(pool[place])
+            pool[place] = pool[num_records - taken - 1]
+        return drawn
+    is_drawn = bytearray(num_records)
+    for _ in range(count):
+        number = generator.randrange(num_records)
+        while is_drawn[number]:
+            number = generator.randrange(num_records)
+        is_drawn[number] = 1
+        drawn.append(number)
+    return drawn
