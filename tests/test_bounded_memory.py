@@ -1,0 +1,291 @@
+"""Memory and time depend on what is asked for, not on what a header announces or a file holds."""
+
+import bz2
+import gzip
+import os
+import random
+import shutil
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clients import run_client
+from idx_files import numbered_images, random_images, random_labels, to_idx, write_archive
+from loading import MODES, assert_same, read_all
+from memory import RECORD_BYTES, write_large_images
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+
+SLOW = pytest.mark.slow
+MB = 1 << 20
+LIMIT = 6 << 30  # of address space: what needs more must fail, not take the machine with it
+MOST = (1 << 32) - 1  # records that a header can announce
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A folder that does not outlive the test, with an empty `HF_HOME`."""
+    (tmp_path / "scratch" / "hf_home").mkdir(parents=True)
+    yield tmp_path / "scratch"
+    shutil.rmtree(tmp_path / "scratch")
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The memory of a client that only imports."""
+    home = tmp_path_factory.mktemp("imported") / "hf_home"
+    home.mkdir()
+    return run_client("import datasets, mnist_idx, PIL.Image", home=home).peak
+
+
+def shuffled(seed: int, count: int) -> list[int]:
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+READ_LABELS = """
+import datasets, mnist_idx
+try:
+    if args["mode"] == "arrays":
+        labels = mnist_idx.load_arrays("idxfolder", data_dir=args["place"])[1]
+        result = 0 if labels.any() else len(labels)
+    else:
+        options = {"data_dir": args["place"], "split": "train"}
+        data = datasets.load_dataset("idxfolder", streaming=args["mode"] == "streamed", **options)
+        result = sum(1 for _ in data.with_format("arrow").iter(1))
+except mnist_idx.IdxError as error:
+    result = str(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "form", "pack"),
+    [
+        pytest.param("streamed", "folder", gzip.compress, id="streamed from gzip"),
+        pytest.param("prepared", "folder", gzip.compress, id="prepared from gzip"),
+        pytest.param("arrays", "folder", gzip.compress, id="arrays from gzip"),
+        pytest.param("streamed", "deflated.zip", gzip.compress, id="gzip in a zip", marks=SLOW),
+        pytest.param("streamed", "folder", bz2.compress, id="streamed from bzip2", marks=SLOW),
+    ],
+)
+def test_labels_that_are_larger_than_images(
+    mode: str,
+    form: str,
+    pack: Any,
+    scratch: Path,
+    imported: int,
+) -> None:
+    """A few kilobytes become a gigabyte: batches that suit the images do not suit the labels."""
+    # `datasets` stores eight bytes for each part, and maps the whole file into its address space.
+    count, parts = 40 if mode == "prepared" else 200, 4 << 20
+    header, zeros = struct.pack(">HBBII", 0, 8, 2, count, parts), pack(bytes(parts))
+    files = {"train-images": to_idx(random_images(count, 4, 4)), "train-labels": b""}
+    files["train-labels"] = pack(header) + count * zeros
+    place = write_archive(scratch / form, files)
+    args = {"mode": mode, "place": str(place)}
+    found = run_client(READ_LABELS, home=scratch / "hf_home", args=args, memory=LIMIT)
+    # All labels are asked for at once only as arrays.
+    asked = count * parts if mode == "arrays" and found.result == count else 0
+    assert found.result == count or "train-labels" in found.result
+    assert found.peak < imported + asked + 400 * MB
+
+
+@pytest.fixture
+def announced(scratch: Path) -> Path:
+    """A folder of as many images, of one pixel each, as a header can announce."""
+    (scratch / "x").mkdir()
+    with open(scratch / "x" / "train-images", "wb") as file:
+        file.write(struct.pack(">HBBIII", 0, 8, 3, MOST, 1, 1) + bytes(range(200)))
+    os.truncate(scratch / "x" / "train-images", 16 + MOST)
+    return scratch / "x"
+
+
+ASK_FOR_ALL = """
+import datasets, mnist_idx
+options = {"data_dir": args["place"], **args["options"]}
+try:
+    if args["mode"] == "arrays":
+        mnist_idx.load_arrays("idxfolder", **options)
+    else:
+        streaming = args["mode"] == "streamed"
+        options |= {"split": "train", "streaming": streaming}
+        next(iter(datasets.load_dataset("idxfolder", **options)))
+    result = "loaded"
+except mnist_idx.IdxError as error:
+    result = str(error)
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"seed": 1}, id="shuffled"),
+        pytest.param({"seed": 1, "num_shards": 8}, id="shuffled in shards"),
+        pytest.param({"sampling": "uniform", "num_samples": 3_000_000_000}, id="most of them"),
+    ],
+)
+def test_an_order_of_four_billion_records_is_refused(
+    options: dict[str, Any],
+    mode: str,
+    announced: Path,
+) -> None:
+    args = {"mode": mode, "place": str(announced), "options": options}
+    home = announced.parent / "hf_home"
+    found = run_client(ASK_FOR_ALL, home=home, args=args, memory=LIMIT, timeout=30)
+    assert "train-images" in found.result
+    assert found.peak < 1 << 30
+
+
+ASK_FOR_FEW = """
+from loading import read_all
+options = {"data_dir": args["place"], "splits": ["train"], **args["options"]}
+found = [read_all(mode, "idxfolder", **options)["train"][0] for mode in args["modes"]]
+result = [images.reshape(-1).tolist() for images in found]
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        pytest.param({"num_samples": 100}, shuffled(1, 100), id="the first"),
+        pytest.param({"num_samples": 100, "seed": 7}, shuffled(7, 100), id="another seed"),
+        pytest.param(
+            {"num_samples": 100, "seed": 1, "sampling": "uniform"},
+            random.Random(1).sample(range(MOST), 100),
+            id="drawn from all",
+        ),
+    ],
+)
+def test_a_few_of_four_billion_records(
+    options: dict[str, Any],
+    order: list[int],
+    announced: Path,
+) -> None:
+    with open(announced / "train-images", "r+b") as file:
+        for value, number in enumerate(order):
+            file.seek(16 + number)
+            file.write(bytes([value]))
+    args = {"modes": MODES, "place": str(announced), "options": options}
+    home = announced.parent / "hf_home"
+    found = run_client(ASK_FOR_FEW, home=home, args=args, memory=LIMIT, timeout=30)
+    assert found.result == [list(range(100))] * 3
+    assert found.peak < 1 << 30
+
+
+COUNT = 1203
+UNIFORM = {"seed": 9, "num_samples": 400, "sampling": "uniform"}
+SAMPLED = random.Random(9).sample(range(COUNT), 400)
+
+
+@pytest.mark.parametrize(("packing", "num_shards"), [(bytes, 7), (gzip.compress, 1)])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        pytest.param({"seed": 5}, shuffled(5, COUNT), id="all"),
+        pytest.param({"seed": 0, "num_samples": 400}, shuffled(0, 400), id="the first"),
+        pytest.param({"num_samples": 400}, shuffled(1, 400), id="no seed"),
+        pytest.param(UNIFORM, SAMPLED, id="drawn from all"),
+    ],
+)
+def test_selections_have_the_order_of_the_standard_library(
+    packing: Any,
+    options: dict[str, Any],
+    order: list[int],
+    mode: str,
+    num_shards: int,
+    tmp_path: Path,
+) -> None:
+    images, labels = numbered_images(COUNT, 6), random_labels(COUNT)
+    files = {"train-images": packing(to_idx(images)), "train-labels": packing(to_idx(labels))}
+    place = str(write_archive(tmp_path / "x", files))
+    options = {"as_array": True, "num_shards": num_shards, "splits": ["train"], **options}
+    found = read_all(mode, "idxfolder", data_dir=place, **options)
+    assert_same(found, {"train": (images[order], labels[order])})
+
+
+# What is read after that is mapped into memory, and counts as its own.
+LOAD_LARGE = """
+import datasets, mnist_idx
+from memory import number_of_large, peak_memory
+mode, options = args["mode"], {"data_dir": args["place"], "split": "train", **args["options"]}
+if mode == "arrays":
+    images = mnist_idx.load_arrays("idxfolder", **options)[0]
+    peak = peak_memory()
+    numbers = [number_of_large(image) for image in images]
+else:
+    data = datasets.load_dataset("idxfolder", streaming=mode == "streamed", **options)
+    peak = peak_memory()
+    numbers = [number_of_large(row["image"]) for row in data.with_format(args["format"])]
+    if mode == "streamed":
+        peak = peak_memory()
+result = {"peak": peak, "numbers": numbers}
+"""
+ARRAY = {"as_array": True}
+
+
+@SLOW
+@pytest.mark.parametrize(
+    ("mode", "count", "options"),
+    [
+        pytest.param("prepared", 250, ARRAY, id="prepared"),
+        pytest.param("prepared", 150, {**ARRAY, "seed": 1}, id="prepared, shuffled"),
+        pytest.param("streamed", 150, {**ARRAY, "seed": 1}, id="streamed, shuffled"),
+        pytest.param("streamed", 150, {**ARRAY, "seed": 1, "num_shards": 8}, id="in shards"),
+        pytest.param("streamed", 150, {"seed": 1}, id="streamed pictures, shuffled"),
+        pytest.param("prepared", 150, {"seed": 1}, id="prepared pictures, shuffled"),
+        pytest.param("streamed", 150, ARRAY, id="streamed"),
+    ],
+)
+def test_large_images_are_not_kept_in_memory(
+    mode: str,
+    count: int,
+    options: dict[str, Any],
+    scratch: Path,
+    imported: int,
+) -> None:
+    place = str(write_large_images(scratch / "x" / "train-images", count))
+    form = "numpy" if "as_array" in options else None
+    args = {"mode": mode, "place": place, "options": options, "format": form}
+    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=LIMIT).result
+    expected = shuffled(1, count) if "seed" in options else list(range(count))
+    assert found["numbers"] == expected
+    assert found["peak"] < imported + 300 * MB
+
+
+@SLOW
+def test_pictures_that_do_not_compress_are_not_kept_in_memory(scratch: Path, imported: int) -> None:
+    noise = np.random.default_rng(0).bytes(RECORD_BYTES + 200)
+    place = str(write_large_images(scratch / "x" / "train-images", 110, noise))
+    args = {"mode": "prepared", "place": place, "options": {}, "format": None}
+    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=LIMIT).result
+    assert found["numbers"] == list(range(110))
+    assert found["peak"] < imported + 300 * MB
+
+
+@SLOW
+@pytest.mark.parametrize("options", [{"seed": 1}, {"seed": 1, "streaming": True}, {}], ids=str)
+def test_arrays_are_in_memory_once(options: dict[str, Any], scratch: Path, imported: int) -> None:
+    count = 150
+    place = str(write_large_images(scratch / "x" / "train-images", count))
+    args = {"mode": "arrays", "place": place, "options": options}
+    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=LIMIT).result
+    assert found["numbers"] == (shuffled(1, count) if "seed" in options else list(range(count)))
+    assert found["peak"] < imported + count * RECORD_BYTES + 300 * MB
+
+
+@SLOW
+def test_more_arrays_than_fit_into_a_batch_of_arrow(scratch: Path) -> None:
+    """2.4 GB: offsets of lists have 31 bits."""
+    if shutil.disk_usage(scratch).free < 6 << 30:
+        pytest.skip("needs 6 GB of disk space")
+    place = str(write_large_images(scratch / "x" / "train-images", 600))
+    args = {"mode": "prepared", "place": place, "options": ARRAY, "format": "numpy"}
+    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=10 << 30)
+    assert found.result["numbers"] == list(range(600))

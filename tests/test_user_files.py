@@ -1,0 +1,379 @@
+"""What belongs to the user: sources are never deleted, folders are filled, and a killed writer leaves nothing."""
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import fsspec
+import numpy as np
+import pytest
+from clients import Client, run_client, start_client, tree
+from hub_server import HubServer
+from idx_files import make_tar, random_images, to_idx, write_archive
+from loading import read_all
+
+import mnist_idx
+from mnist_idx import IdxError, export, write_idx
+from mnist_idx.tools.cli import main
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+PAIR = (random_images(7, 5, 5), np.arange(7, dtype=np.uint8))
+GOOD = {IMAGES: to_idx(PAIR[0]), LABELS: to_idx(PAIR[1])}
+WRONG_FEATURES = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a"])})
+Patch = pytest.MonkeyPatch
+
+# Sources are never deleted
+
+REFUSED: list[Any] = [
+    pytest.param({**GOOD, IMAGES: GOOD[IMAGES][:-1]}, {}, id="cut short"),
+    pytest.param(GOOD, {"label_names": ["a"]}, id="label outside the classes"),
+    pytest.param(GOOD, {"prefix": "nosuch"}, id="no such prefix"),
+    pytest.param(GOOD, {"features": WRONG_FEATURES}, id="other features"),
+]
+URLS = [
+    pytest.param("local://{path}", id="local"),
+    pytest.param("file://localhost{path}", id="file with a host"),
+    pytest.param("memory://user/{name}", id="memory"),
+]
+
+
+@pytest.mark.parametrize("option", ["data_dir", "data_files"])
+@pytest.mark.parametrize(("files", "options"), REFUSED)
+@pytest.mark.parametrize("url", URLS)
+def test_a_refused_source_is_kept(url: str, files: Any, options: Any, option: str, tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "set.tar", files)
+    content = path.read_bytes()
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/user/set.tar", content)
+    given = url.format(path=path, name=path.name)
+    options = {option: {"train": [given]} if option == "data_files" else given, **options}
+    for mode in ("prepared", "arrays", "streamed"):
+        # What is no URL of a file is "not found".
+        with pytest.raises((IdxError, FileNotFoundError)):
+            read_all(mode, "idxfolder", splits=["train"], cache_dir=str(tmp_path / "cache"), **options)
+        assert path.read_bytes() == content
+        assert memory.cat_file("/user/set.tar") == content
+
+
+@pytest.mark.parametrize("form", ["data_dir", "variable"])
+@pytest.mark.parametrize("files", [pytest.param(GOOD, id="other data"), pytest.param({"a": b"b"}, id="no data")])
+def test_a_file_that_is_no_copy_of_mnist_is_kept(
+    files: Any, form: str, mirror: Any, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # no other source answers
+    path = write_archive(tmp_path / "set.tar", files)
+    content = path.read_bytes()
+    options = {"data_dir": f"local://{path}"} if form == "data_dir" else {}
+    if not options:
+        mirror(f"local://{path}")
+    for mode in ("prepared", "arrays"):
+        with pytest.raises(IdxError):
+            read_all(mode, "mnist_idx", cache_dir=str(tmp_path / "cache"), **options)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("options", [pytest.param(*p.values[1:], id=p.id) for p in REFUSED if p.values[1]])
+@pytest.mark.parametrize("option", ["data_dir", "data_files"])
+def test_a_wrong_argument_costs_no_second_download(
+    option: str, options: Any, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    server = serve({"/set.tar": make_tar(GOOD)})
+    given: Any = {option: server.url("/set.tar"), "cache_dir": str(tmp_path)}
+    with pytest.raises(IdxError):
+        read_all("prepared", "idxfolder", **given, **options)
+    assert server.count(method="GET")
+    with server.counting():
+        found = read_all("prepared", "idxfolder", **given)
+    np.testing.assert_array_equal(found["train"][0], PAIR[0])
+    # To find out whether a file of `data_files` exists, `datasets` itself asks for it once.
+    assert server.count(method="GET") == (option == "data_files")
+
+
+REFUSED_FROM_THE_HUB = """
+import datasets, mnist_idx
+try:
+    datasets.load_dataset("idxfolder", data_dir=args["url"], **args["options"])
+except mnist_idx.IdxError as error:
+    result = str(error)
+"""
+
+
+def test_what_other_libraries_have_downloaded_is_kept(hf_home: Path) -> None:
+    with HubServer() as hub:
+        repo = hub.create("alice/idx")
+        repo.commit("main", {"set.tar": make_tar(GOOD)}, "add")
+        download = "import huggingface_hub as h\nh.hf_hub_download('alice/idx', 'set.tar', repo_type='dataset')"
+        run_client(download, home=hf_home, env=hub.environment())
+        before = {name: size for name, size in tree(hf_home / "hub").items() if "/blobs/" in name}
+        assert before
+        args = {"url": "hf://datasets/alice/idx/set.tar", "options": {"label_names": ["a"]}}
+        assert run_client(REFUSED_FROM_THE_HUB, home=hf_home, env=hub.environment(), args=args).result
+    assert before.items() <= tree(hf_home / "hub").items()
+
+
+# Folders are filled, not replaced
+
+
+def broken(count: int) -> datasets.IterableDataset:
+    """A stream that fails after `count` records."""
+
+    def rows() -> Any:
+        for number in range(count):
+            yield {"image": PAIR[0][0], "label": number}
+        raise IdxError("the data broke off")
+
+    features = {
+        "image": datasets.Array2D((5, 5), "uint8"),
+        "label": datasets.ClassLabel(names=list("abc")),
+    }
+    return datasets.IterableDataset.from_generator(rows, features=datasets.Features(features))
+
+
+def write(target: Any, overwrite: bool = False) -> None:
+    write_idx(PAIR, target, overwrite=overwrite)
+
+
+def convert(target: Any, overwrite: bool = False) -> None:
+    line = ["convert", "mnist_idx", str(target), "--name", "tiny", "--split", "test[:7]"]
+    assert main([*line, *["--overwrite"] * overwrite]) == 0
+
+
+def export_tiny(target: Any, overwrite: bool = False) -> None:
+    export(target, ["tiny"], overwrite=overwrite)
+
+
+def export_by_command(target: Any, overwrite: bool = False) -> None:
+    assert main(["export", str(target), "--config", "tiny", *["--overwrite"] * overwrite]) == 0
+
+
+WRITERS = [write, convert, export_tiny, export_by_command]
+
+
+def is_loadable(folder: Path, cache: Path) -> bool:
+    is_export = (folder / "README.md").exists()
+    given = {"path": str(folder)} if is_export else {"path": "idxfolder", "data_dir": str(folder)}
+    data = datasets.load_dataset(**given, cache_dir=str(cache))
+    return set(data) >= {"train"} or data["test"].num_rows == 7
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_the_working_folder_is_filled(writer: Any, tmp_path: Path, monkeypatch: Patch) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for overwrite in (False, True):
+        before = os.stat(folder).st_ino
+        writer(".", overwrite)
+        assert os.stat(folder).st_ino == before
+        assert os.stat(".").st_ino == before
+        assert os.getcwd() == str(folder)
+        assert os.listdir(".")
+        assert is_loadable(folder, tmp_path / "cache")
+        assert {path.name for path in tmp_path.iterdir()} == {"digits", "cache"}
+
+
+@pytest.mark.parametrize("writer", [write, export_tiny])
+@pytest.mark.parametrize("form", ["folder", "link"])
+def test_an_empty_folder_stays_the_same_folder(writer: Any, form: str, tmp_path: Path) -> None:
+    folder = tmp_path / "real"
+    folder.mkdir()
+    folder.chmod(0o750)
+    (tmp_path / "link").symlink_to("real")
+    before = folder.stat()
+    writer(folder if form == "folder" else tmp_path / "link")
+    after = folder.stat()
+    assert (after.st_ino, stat.S_IMODE(after.st_mode)) == (before.st_ino, 0o750)
+    assert (tmp_path / "link").is_symlink()
+    assert is_loadable(folder, tmp_path / "cache")
+
+
+def test_a_fault_leaves_the_working_folder_as_it_was(tmp_path: Path, monkeypatch: Patch) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for overwrite in (False, True):
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(IdxError, match="the data broke off"):
+            write_idx(broken(3), ".", overwrite=overwrite)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        write_idx(PAIR, ".", overwrite=overwrite)
+        assert os.path.samefile(".", folder)
+    assert os.listdir(tmp_path) == ["digits"]
+
+
+# Writers that die, and several at once
+
+WRITE = """
+import time, numpy as np, datasets, mnist_idx
+from pathlib import Path
+def rows():
+    for number in range(4):
+        yield {"image": np.full((4, 4), args["value"], np.uint8), "label": number}
+        if number == 1:
+            Path(args["reached"]).touch()
+            until = time.monotonic() + 60
+            while not Path(args["go"]).exists() and time.monotonic() < until:
+                time.sleep(0.01)
+features = datasets.Features({"image": datasets.Array2D((4, 4), "uint8"), "label": datasets.Value("int32")})
+stream = datasets.IterableDataset.from_generator(rows, features=features)
+try:
+    mnist_idx.write_idx(stream, args["target"], overwrite=args["overwrite"])
+except mnist_idx.IdxError as error:
+    result = str(error)
+"""
+EXPORT = """
+import mnist_idx
+from pathlib import Path
+Path(args["reached"]).touch()
+mnist_idx.export(args["target"], ["tiny"])
+"""
+
+
+def start_writer(home: Path, target: Path, code: str = WRITE, go: Any = None, **options: Any) -> Client:
+    """Start a process that writes images of one value, and wait until it has written some of them."""
+    reached = home.parent / f"reached-{options.setdefault('value', 1)}"
+    args = {"target": str(target), "reached": str(reached), "go": str(go or home.parent / "go")}
+    client = start_client(code, home=home, args={**args, "overwrite": False, **options})
+    until = time.monotonic() + 60
+    while not (reached.exists() and any(target.parent.iterdir())):
+        assert client.process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    return client
+
+
+def wait_for(client: Client) -> None:
+    """Wait for the end of a process, however it ends."""
+    client.process.wait(60)
+    client.temporary.cleanup()
+
+
+KILLED = [
+    pytest.param(WRITE, "digits", signal.SIGTERM, id="folder, terminated"),
+    pytest.param(WRITE, "digits", signal.SIGKILL, id="folder, killed"),
+    pytest.param(WRITE, "digits.tar", signal.SIGTERM, id="tar, terminated"),
+    pytest.param(WRITE, "digits.tar", signal.SIGHUP, id="tar, terminal closed"),
+    pytest.param(EXPORT, "digits", signal.SIGTERM, id="export, terminated"),
+    pytest.param(EXPORT, "digits", signal.SIGKILL, id="export, killed"),
+]
+
+
+@pytest.mark.parametrize(("code", "name", "number"), KILLED)
+def test_nothing_is_left_of_a_killed_writer(
+    code: str, name: str, number: signal.Signals, hf_home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    client = start_writer(hf_home, folder / name, code)
+    os.kill(client.process.pid, number)
+    wait_for(client)
+    assert not (folder / name).exists()
+    write_idx(PAIR, folder / name)
+    assert os.listdir(folder) == [name]
+
+
+def test_only_what_is_left_of_dead_writers_is_removed(hf_home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    start_writer(hf_home, folder / "digits", value=1).kill()
+    alive = start_writer(hf_home, folder / "digits", value=2, overwrite=True)
+    other = start_writer(hf_home, folder / "others.tar", value=3)
+    late = start_writer(hf_home, folder / "digits", value=4, overwrite=True, go=tmp_path)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        late.process.wait(5)  # it may also wait for the other writer of its target
+    (tmp_path / "go").touch()
+    outcomes = {2: alive.wait().result, 3: other.wait().result, 4: late.wait().result}
+    assert None in (outcomes[2], outcomes[4]) and outcomes[3] is None
+    assert all("digits" in message for message in outcomes.values() if message)
+    assert sorted(os.listdir(folder)) == ["digits", "others.tar"]
+    for name, values in (("digits", (2, 4)), ("others.tar", (3,))):
+        images, labels = mnist_idx.load_arrays("idxfolder", data_dir=str(folder / name))
+        assert (len(images), labels.tolist()) == (4, [0, 1, 2, 3])
+        assert np.unique(images).tolist() in [[value] for value in values]
+
+
+def test_a_writer_within_a_writer(tmp_path: Path) -> None:
+    def rows() -> Any:
+        for number in range(3):
+            write_idx(PAIR, tmp_path / "folder" / f"part{number}")
+            yield {"image": PAIR[0][number], "label": number}
+
+    features = {"image": datasets.Array2D((5, 5), "uint8"), "label": datasets.Value("int32")}
+    stream = datasets.IterableDataset.from_generator(rows, features=datasets.Features(features))
+    stream_target = tmp_path / "folder" / "whole"
+    write_idx(stream, stream_target)
+    for name, count in (("whole", 3), ("part0", 7), ("part1", 7), ("part2", 7)):
+        images, _ = mnist_idx.load_arrays("idxfolder", data_dir=str(tmp_path / "folder" / name))
+        np.testing.assert_array_equal(images, PAIR[0][:count])
+    assert sorted(os.listdir(tmp_path / "folder")) == ["part0", "part1", "part2", "whole"]
+
+
+RACE = """
+import time, numpy as np, mnist_idx
+from pathlib import Path
+value = args["value"]
+Path(args["ready"], str(value)).touch()
+while len(list(Path(args["ready"]).iterdir())) < 2:
+    time.sleep(0.001)
+result = []
+for _ in range(400):  # some of them meet
+    try:
+        arrays = np.full((3, 4, 4), value, np.uint8), np.full(3, value, np.uint8)
+        mnist_idx.write_idx(arrays, args["target"], overwrite=True)
+        result.append("")
+    except mnist_idx.IdxError as error:
+        result.append(str(error))
+"""
+
+
+def test_two_writers_of_one_target(hf_home: Path, tmp_path: Path) -> None:
+    ready, target = tmp_path / "ready", tmp_path / "folder" / "digits"
+    ready.mkdir()
+    target.parent.mkdir()
+    args = {"ready": str(ready), "target": str(target)}
+    clients = [start_client(RACE, home=hf_home, args={**args, "value": value}) for value in (1, 2)]
+    outcomes = [client.wait() for client in clients]  # an error that is no IdxError ends a client
+    for outcome in outcomes:
+        assert "" in outcome.result
+        assert all("digits" in message for message in outcome.result if message)
+    images, labels = mnist_idx.load_arrays("idxfolder", data_dir=str(target))
+    assert labels is not None and len(set(labels.tolist())) == 1
+    np.testing.assert_array_equal(images, np.full((3, 4, 4), labels[0]))
+    assert os.listdir(target.parent) == ["digits"]
+
+
+# Long names
+
+NAMES = [
+    pytest.param("a" * 238, id="238 letters"),
+    pytest.param("a" * 250, id="250 letters"),
+    pytest.param("a" * 255, id="255 letters"),
+    pytest.param("a" * 246 + ".tar", id="tar of 250 letters"),
+    pytest.param("ä" * 127, id="254 bytes of umlauts"),
+    pytest.param("a" * 256, id="256 letters"),
+    pytest.param("a" * 300, id="300 letters"),
+    pytest.param("ä" * 130 + ".tar", id="tar of 264 bytes"),
+    pytest.param("/".join(["a" * 200] * 25), id="path of 5,000 letters"),
+]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_long_names_of_targets(name: str, overwrite: bool, tmp_path: Path) -> None:
+    target = tmp_path / name
+    try:
+        write_idx(PAIR, target, overwrite=overwrite)
+    except IdxError as error:
+        assert name[:20] in str(error)
+        assert os.listdir(tmp_path) == []
+        return
+    assert len(os.fsencode(name)) <= 255
+    images, _ = mnist_idx.load_arrays("idxfolder", data_dir=str(target))
+    np.testing.assert_array_equal(images, PAIR[0])
+    assert os.listdir(tmp_path) == [name]
