@@ -1,6 +1,7 @@
 """What belongs to the user: sources are never deleted, folders are filled, and a killed writer leaves nothing."""
 
 import contextlib
+import itertools
 import os
 import signal
 import stat
@@ -377,3 +378,98 @@ def test_long_names_of_targets(name: str, overwrite: bool, tmp_path: Path) -> No
     images, _ = mnist_idx.load_arrays("idxfolder", data_dir=str(target))
     np.testing.assert_array_equal(images, PAIR[0])
     assert os.listdir(tmp_path) == [name]
+
+
+# What is replaced is replaced whole, or not at all
+
+OLD_PAIR = np.full((3, 2, 2), 1, np.uint8), np.array([0, 1, 2], np.uint8)
+NEW_PAIR = np.full((3, 2, 2), 2, np.uint8), np.array([2, 1, 0], np.uint8)
+RENAMES = range(1, 8)  # four old files, two new ones, and the end
+
+
+@pytest.fixture
+def replaced(tmp_path: Path) -> Path:
+    """A folder with two splits, of which `NEW_PAIR` replaces one and removes the other."""
+    write_idx({"train": OLD_PAIR, "test": OLD_PAIR}, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def assert_old(folder: Path) -> None:
+    for split in ("train", "test"):
+        images, labels = mnist_idx.load_arrays("idxfolder", data_dir=str(folder), split=split)
+        np.testing.assert_array_equal(images, OLD_PAIR[0])
+        np.testing.assert_array_equal(labels, OLD_PAIR[1])
+
+
+@pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), KeyboardInterrupt(), SystemExit(143)], ids=repr)
+@pytest.mark.parametrize("number", RENAMES)
+def test_a_rename_that_fails_leaves_the_old_files(
+    number: int, error: BaseException, replaced: Path, monkeypatch: Patch
+) -> None:
+    rename, calls = Path.rename, itertools.count(0)
+
+    def fail(self: Path, target: Any) -> Path:
+        if self.name.endswith(".new"):  # not a part of the exchange
+            return rename(self, target)
+        if next(calls) + 1 == number:
+            raise error
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail)
+        with pytest.raises((IdxError, KeyboardInterrupt, SystemExit)):
+            write_idx(NEW_PAIR, replaced, overwrite=True)
+    assert_old(replaced)
+    assert len(list(replaced.iterdir())) == 4
+
+
+KILLED = """
+import itertools, pathlib
+import numpy as np
+from mnist_idx import write_idx
+rename, calls = pathlib.Path.rename, itertools.count(1)
+def die(self, target):
+    if not self.name.endswith(".new") and next(calls) == args["number"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+pathlib.Path.rename = die
+write_idx((np.full((3, 2, 2), 2, np.uint8), np.array([2, 1, 0], np.uint8)), args["folder"], overwrite=True)
+"""
+
+
+@pytest.mark.slow  # a process each
+@pytest.mark.parametrize("number", RENAMES)
+def test_files_of_a_writer_that_was_killed_are_old_again(number: int, replaced: Path, hf_home: Path) -> None:
+    args = {"folder": str(replaced), "number": number}
+    outcome = run_client(KILLED, home=hf_home, args=args, check=False)
+    assert outcome.returncode == -9
+    with pytest.raises(IdxError):  # the next writer fails, too
+        write_idx((NEW_PAIR[0], [0, 1, None]), replaced, overwrite=True)
+    assert_old(replaced)
+    write_idx(NEW_PAIR, replaced, overwrite=True)
+    np.testing.assert_array_equal(mnist_idx.load_arrays("idxfolder", data_dir=str(replaced))[1], NEW_PAIR[1])
+
+
+@pytest.mark.parametrize("name", ["README.md", "preview.png", "my-thesis-images-idx3-draft", "a-images-idx3-ubyte"])
+def test_a_file_that_is_only_named_like_ours_is_kept(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    for write in (
+        lambda: write_idx(NEW_PAIR, tmp_path, overwrite=True),
+        lambda: mnist_idx.export(tmp_path, "tiny", overwrite=True),
+    ):
+        with pytest.raises(IdxError, match="not replaced"):
+            write()
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_picture_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> None:
+    for name in ("old.xbm", "old.unknown"):
+        (tmp_path / name).write_text("precious")
+        assert main(["preview", "tiny", "--output", str(tmp_path / name), "--overwrite"]) == 1
+        assert (tmp_path / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize("target", ["a\0b", "~nosuchuser/x", "s3://bucket/x", "\ud800/x"], ids=ascii)
+def test_targets_that_are_no_paths_are_refused(target: str) -> None:
+    with pytest.raises(IdxError):
+        write_idx(NEW_PAIR, target)

@@ -211,7 +211,7 @@ def preview(
         raise IdxError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")
     from datasets import load_dataset
 
-    from .preview import contact_sheet, summarize, text_sheet
+    from .preview import contact_sheet, save_picture, summarize, text_sheet
 
     path = "mnist_idx" if source in DATASETS else "idxfolder"
     options = {"name": source} if source in DATASETS else {"data_dir": source, "prefix": prefix, "as_array": True}
@@ -222,10 +222,7 @@ def preview(
     if ascii:
         print(f"\n{text_sheet(splits[split], num)}")
         return
-    try:
-        contact_sheet(splits[split], num=num).save(output)
-    except OSError as error:
-        raise IdxError(f"{output.absolute()}: cannot be written: {error}. Choose another --output.") from error
+    save_picture(contact_sheet(splits[split], num=num), output, overwrite)
     print(f"wrote {printable(str(output))}: the first records of {split}")
 
 

@@ -4,12 +4,14 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
 
 from ..errors import IdxError
+from .staged import staged
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -82,6 +84,22 @@ def contact_sheet(
                 text = text[:-2] + "…"
             draw.text((left + width / 2, top + height + 5), text, fill=INK, font=font, anchor="ma")
     return sheet
+
+
+def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
+    """Write a picture to a file, in the format that the ending of its name says. A file that is there stays whole."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(target.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise IdxError(f"{target}: a picture of unknown format. Choose a name that ends in .png with --output.")
+    if not target.absolute().parent.is_dir():
+        raise IdxError(f"{target.absolute()}: there is no such folder. Choose another --output.")
+    with staged(target, overwrite, is_folder=False) as path:
+        try:
+            picture.save(path, kind)
+        except (OSError, ValueError) as error:
+            raise IdxError(f"{target}: cannot be written: {error}. Choose another --output.") from error
 
 
 def text_sheet(source: Any, num: int) -> str:

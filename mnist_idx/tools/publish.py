@@ -29,6 +29,7 @@ README, PREVIEW = "README.md", "preview.png"
 PARQUET_OPTIONS = {"row_group_size": 1000, "use_dictionary": ["label"], "write_page_index": True}
 # The Parquet files of this package, whichever push they are from.
 OWN_FILE = rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet"
+CARD_START, PNG_START, PARQUET_START = b"---\n", b"\x89PNG", b"PAR1"
 # The bases of the client's own error include that of its HTTP library, which differs between versions.
 CLIENT_ERRORS: tuple[Any, ...] = (OSError, RuntimeError, ValueError, *HfHubHTTPError.__bases__)
 NO_RIGHT = "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True."
@@ -61,9 +62,23 @@ def export(folder: str | os.PathLike[str], configs: Configs = ("mnist", "subset"
     Raises:
         IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be written.
     """
-    with staged(folder, overwrite, rf"{README}|{PREVIEW}|{OWN_FILE}") as path:
+    with staged(folder, overwrite, is_exported) as path:
         _build(path, _create_builders(configs, path))
     return Path(folder).expanduser().absolute()
+
+
+def is_exported(folder: Path, name: str) -> bool:
+    """Whether a file in a folder is from an earlier export: by its name, and by how it starts."""
+    if name == README:
+        starts = CARD_START
+    elif name == PREVIEW:
+        starts = PNG_START
+    elif re.fullmatch(OWN_FILE, name):
+        starts = PARQUET_START
+    else:
+        return False
+    with open(folder / name, "rb") as file:
+        return file.read(len(starts)) == starts
 
 
 def push_to_hub(

@@ -1,11 +1,13 @@
 """A file or folder that appears whole or not at all."""
 
 import contextlib
+import errno
+import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,25 +19,34 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 # What is written stands in a folder of this name first: beside the target, or in it if it is a folder already.
 STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.partial")
 
 
+# Whether a file in a folder was written by the same function earlier: from the folder and the path in it.
+IsOwn = Callable[[Path, str], bool]
+
+
+def nothing_is_own(folder: Path, name: str) -> bool:
+    return False
+
+
 @contextmanager
 def staged(
-    target: str | os.PathLike[str], overwrite: bool, own_files: str = "", is_folder: bool = True
+    target: str | os.PathLike[str], overwrite: bool, is_own: IsOwn = nothing_is_own, is_folder: bool = True
 ) -> Iterator[Path]:
     """Yield a path to create a folder or a file at, which becomes `target` if all goes well.
 
     `target` may be an empty folder, which is filled. `overwrite` replaces a file by a file, and the content of a folder
-    if the paths of all files in it match `own_files`. An existing folder stays the same folder: somebody may be in it.
+    if `is_own` is true of all files in it. An existing folder stays the same folder: somebody may be in it.
 
     Raises:
         IdxError: there is something at `target`, or it cannot be written.
     """
-    target = Path(os.path.realpath(Path(target).expanduser()))
+    target = resolve_target(target)
     try:
-        _check_target(target, overwrite, own_files, is_folder)
+        _check_target(target, overwrite, is_own, is_folder)
         place = target if target.is_dir() else target.parent
         place.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(place)
@@ -46,25 +57,38 @@ def staged(
     try:
         yield new
         try:
-            _put(new, target, staging / "old", overwrite, own_files, is_folder)
+            _put(new, target, staging, overwrite, is_own, is_folder)
         except OSError as error:
             raise _not_written(target, error) from error
     except (OSError, IdxError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__  # a builder wraps errors of the disk
-        if cause is None or not is_local_failure(cause) or isinstance(error, TransferError):
+        is_disk = cause is not None and is_local_failure(cause) and getattr(cause, "errno", None) in FULL_DISK
+        if not is_disk or isinstance(error, TransferError):
             raise
         raise IdxError(f"{target}: writing failed: {cause}. Make room there and in TMPDIR, or use others.") from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not (staging / OLD).exists():  # else the files of somebody are in it: the next run puts them back
+            shutil.rmtree(staging, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def resolve_target(target: str | os.PathLike[str]) -> Path:
+    """The absolute path of a target, without symbolic links."""
+    text = os.fspath(target)
+    if "://" in text:
+        raise IdxError(f"{text}: expected a local path. Write to a folder, then upload it.")
+    try:
+        return Path(os.path.realpath(Path(text).expanduser()))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise IdxError(f"{text}: cannot be a path: {error}. Choose another target.") from error
 
 
 def _not_written(target: Path, error: OSError) -> IdxError:
     return IdxError(f"{target}: cannot be written: {error.strerror or error}. Choose another target.")
 
 
-def _check_target(target: Path, overwrite: bool, own_files: str, is_folder: bool) -> None:
+def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool) -> None:
     """Refuse a target that exists, unless it may be replaced."""
     if not os.path.lexists(target) or (is_folder and target.is_dir() and not _entries(target)):
         return
@@ -76,7 +100,7 @@ def _check_target(target: Path, overwrite: bool, own_files: str, is_folder: bool
     if is_folder:
         for leaf in _leaves(target):
             name = leaf.relative_to(target).as_posix()
-            if not re.fullmatch(own_files, name):
+            if not is_own(target, name):
                 raise IdxError(f"{target}: not replaced, since it holds {name}. Choose another target.")
 
 
@@ -107,22 +131,15 @@ def _create_staging(place: Path) -> tuple[Path, int | None]:
 
 def _remove_leftovers(place: Path) -> None:
     """Remove what processes that are gone have not finished. What they had set aside goes back to its place."""
-    for staging in place.iterdir():
+    for staging in list(place.iterdir()):
         if not STAGING.fullmatch(staging.name) or not staging.is_dir():
             continue
         lock = _lock(staging, wait=False)
         if lock is None:  # somebody is writing, or it cannot be known
             continue
-        with contextlib.suppress(OSError):
-            _restore(staging / "old", place)
-            shutil.rmtree(staging, ignore_errors=True)
+        _undo_exchange(staging, place)
+        shutil.rmtree(staging, ignore_errors=True)
         os.close(lock)
-
-
-def _restore(old: Path, target: Path) -> None:
-    for path in old.iterdir() if old.is_dir() else ():
-        if not os.path.lexists(target / path.name):
-            path.rename(target / path.name)
 
 
 def _lock(folder: Path, wait: bool) -> int | None:
@@ -141,36 +158,57 @@ def _lock(folder: Path, wait: bool) -> int | None:
     return descriptor
 
 
-def _put(new: Path, target: Path, old: Path, overwrite: bool, own_files: str, is_folder: bool) -> None:
+def _put(new: Path, target: Path, staging: Path, overwrite: bool, is_own: IsOwn, is_folder: bool) -> None:
     """Put what was written at its place."""
     if not is_folder:
-        _check_target(target, overwrite, own_files, is_folder)
+        _check_target(target, overwrite, is_own, is_folder)
         os.replace(new, target)
         return
     if not target.is_dir():
-        _check_target(target, overwrite, own_files, is_folder)
+        _check_target(target, overwrite, is_own, is_folder)
         with contextlib.suppress(OSError):  # Somebody else may have been faster.
             os.rename(new, target)
             return
     lock = _lock(target, wait=True)
     try:
-        _check_target(target, overwrite, own_files, is_folder)
-        _exchange(new, target, old)
+        _check_target(target, overwrite, is_own, is_folder)
+        _exchange(staging, target)
     finally:
         if lock is not None:
             os.close(lock)
 
 
-def _exchange(new: Path, target: Path, old: Path) -> None:
-    """Replace the content of a folder. If that fails, it has its old content again."""
+# A process that finds the exchange of another can tell its state. Before and after it, there is no folder `OLD`. In
+# between, what is in `OLD` goes back, and what is listed in `NAMES`, but no more in "new", is withdrawn.
+OLD = "old"
+NAMES = "names"
+
+
+def _exchange(staging: Path, target: Path) -> None:
+    """Replace the content of a folder by what is in "new". If that fails, it has its old content again."""
+    new, old = staging / "new", staging / OLD
+    names = sorted(path.name for path in new.iterdir())
+    (staging / NAMES).write_text(json.dumps(names), encoding="utf-8")
     old.mkdir()
     try:
         for path in _entries(target):
             path.rename(old / path.name)
-        for path in sorted(new.iterdir()):
-            path.rename(target / path.name)
-    except OSError:
-        for path in _entries(target):
-            path.rename(new / path.name)
-        _restore(old, target)
+        for name in names:
+            (new / name).rename(target / name)
+        old.rename(staging / "replaced")
+    except BaseException:
+        _undo_exchange(staging, target)
         raise
+
+
+def _undo_exchange(staging: Path, target: Path) -> None:
+    """Give a folder its old content again, where an exchange was not finished."""
+    new, old = staging / "new", staging / OLD
+    if not old.is_dir():
+        return
+    for name in json.loads((staging / NAMES).read_text(encoding="utf-8")):
+        if not os.path.lexists(new / name) and os.path.lexists(target / name):
+            (target / name).rename(new / name)
+    for path in list(old.iterdir()):
+        path.rename(target / path.name)
+    old.rmdir()

@@ -1,14 +1,15 @@
 """Write an image dataset as IDX files: a folder of them, or a tar."""
 
 import contextlib
+import gzip
 import itertools
 import os
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from gzip import GzipFile
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from .staged import staged
 # Programs that read MNIST look for a test split of this name.
 FILE_PREFIXES = {"test": "t10k"}
 TYPE_NAMES = dict(zip(TYPE_CODES, ("ubyte", "byte", "short", "int", "float", "double"), strict=True))
-OWN_FILES = r"[^/]+-(images|labels)-idx\d+-[a-z]+(\.gz)?"
+OWN_FILE = re.compile(rf"[^/]+-(images|labels)-idx[0-9]+-({'|'.join(TYPE_NAMES.values())})(\.gz)?")
 LABEL_TYPES = ("uint8", "int8", "int16", "int32")
 BATCH_SIZE = 256
+MAX_SPLIT_NAME = 100  # letters
 # Level 9 takes fifteen times as long and makes the images of MNIST 2 % smaller.
 GZIP_LEVEL = 6
 
@@ -75,7 +77,7 @@ def write_idx(
     splits = _name_splits(dataset, split)
     written: dict[str, Header] = {}
     is_tar = Path(target).suffix == ".tar"
-    with staged(target, overwrite, OWN_FILES, is_folder=not is_tar) as path:
+    with staged(target, overwrite, is_written, is_folder=not is_tar) as path:
         folder = path.with_name("files") if is_tar else path
         folder.mkdir()
         for name, source in splits.items():
@@ -92,6 +94,7 @@ def write_idx(
                 # The narrowest type that holds all labels: bytes if possible, as in MNIST.
                 dtype = next(t for t in LABEL_TYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
                 written |= _write_file(iter([values.astype(dtype)]), folder, f"{prefix}-labels", compress, title)
+        written = _shape_empty_splits(written, folder, compress)
         if is_tar:
             with tarfile.open(path, "w") as tar:
                 for file in sorted(folder.iterdir()):
@@ -101,6 +104,36 @@ def write_idx(
                     with open(file, "rb") as stream:
                         tar.addfile(info, stream)
     return written
+
+
+def _shape_empty_splits(written: dict[str, Header], folder: Path, compress: bool) -> dict[str, Header]:
+    """Give splits without records the shape of the others: a dataset has one."""
+    images = {name: header for name, header in written.items() if "-images-idx" in name}
+    like = next((header for header in images.values() if header.num_records > 0), None)
+    if like is None:
+        return written
+    result: dict[str, Header] = {}
+    for name, header in written.items():
+        if name in images and header.num_records == 0 and 0 in header.record_shape:
+            (folder / name).unlink()
+            empty = np.zeros((0, *like.record_shape), like.dtype)
+            result |= _write_file(iter([empty]), folder, name.partition("-idx")[0], compress, name)
+        else:
+            result[name] = header
+    return result
+
+
+def is_written(folder: Path, name: str) -> bool:
+    """Whether a file in a folder is from an earlier `write_idx`: by its name, and by its header."""
+    if OWN_FILE.fullmatch(name) is None:
+        return False
+    try:
+        open_it = gzip.open if name.endswith(".gz") else open
+        with open_it(folder / name, "rb") as file:
+            magic = file.read(4)
+    except (OSError, EOFError, zlib.error):  # not what its name says
+        return False
+    return magic[:2] == b"\0\0" and name.partition("-idx")[2].startswith(f"{magic[3]}-")
 
 
 def class_names(dataset: Any, column: str | None = None) -> list[str] | None:
@@ -120,6 +153,8 @@ def _name_splits(dataset: Any, split: str | None) -> dict[str, Any]:
         raise IdxError(f"split={split!r}: expected none, since the splits have names: {', '.join(dataset)}.")
     splits = {str(name): source for name, source in dataset.items()}
     files = {FILE_PREFIXES.get(name, name) for name in splits if re.fullmatch(r"\w+(\.\w+)*", name)}
+    if any(len(name) > MAX_SPLIT_NAME for name in splits):
+        raise IdxError(f"Expected names of splits of at most {MAX_SPLIT_NAME} letters, found longer ones. Rename them.")
     if not splits or len(files) < len(splits):
         names = ", ".join(splits) or "none"
         raise IdxError(f"Expected splits whose names are words and give different files, found {names}. Rename them.")
@@ -131,6 +166,8 @@ def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str
     images = convert(images, None, title)
     if not images.ndim or images.dtype.kind not in "biuf":
         raise IdxError(f"{title}: found {type(source).__name__}, expected a Dataset or a pair of arrays.")
+    if values is not None:
+        values = _as_array(values, None, f"{title}, labels")
     if values is not None and np.shape(values)[:1] != images.shape[:1]:
         raise IdxError(f"{title}: {len(images)} images need as many labels, found the shape {np.shape(values)}.")
     if images.ndim == 4 and images.shape[3] == 1:
@@ -165,7 +202,7 @@ def _read_dataset(
         raise IdxError(f"{title}: found the columns {', '.join(features) or '(none)'}, expected {expected}")
     (column,) = images
     is_picture = isinstance(features[column], datasets.Image)
-    dtype = None if is_picture else getattr(features[column], "dtype", None)
+    dtype = None if is_picture else _element_type(features[column])
     if is_picture and dataset.features is not None:
         # Decoded one by one: an error names the record.
         dataset = dataset.cast_column(column, datasets.Image(decode=False))
@@ -179,7 +216,26 @@ def _read_dataset(
             position += 1
     if position == 0:
         labels += [np.zeros(0, np.int32)] if columns else []
-        yield convert(Image.new("L", (0, 0)), None, title)[None][:0]
+        if is_picture:
+            yield convert(Image.new("L", (0, 0)), None, title)[None][:0]
+        else:
+            yield np.zeros((0, *_empty_shape(features[column])), dtype)
+
+
+def _empty_shape(feature: Any) -> tuple[int, ...]:
+    """The shape of the records of a column without records, as far as its feature tells."""
+    shape = getattr(feature, "shape", None)
+    length = getattr(feature, "length", None)
+    if shape is not None:
+        return tuple(shape)
+    return (length,) if length is not None and length > 0 else (0, 0)
+
+
+def _element_type(feature: Any) -> str | None:
+    """The element type of a column of arrays, or of lists of numbers."""
+    while getattr(feature, "feature", None) is not None:
+        feature = feature.feature
+    return getattr(feature, "dtype", None)
 
 
 def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype: Any, title: str) -> np.ndarray:
@@ -197,12 +253,22 @@ def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype:
     if not isinstance(value, Image.Image):
         if mode or size:
             raise IdxError(f"{title} is an array; mode= and size= are for pictures. Convert the arrays first.")
-        return np.asarray(value, dtype)
+        return _as_array(value, dtype, title)
     if value.mode != (mode or "L") and (mode is None or value.mode.startswith(("I", "F"))):
         way_out = 'Convert all with mode="L" or mode="RGB". Scale those whose values do not fit 8 bits first.'
         raise IdxError(f'{title} is an image of mode "{value.mode}", expected "{mode or "L"}". {way_out}')
-    value = value.convert(mode or "L")
+    try:
+        value = value.convert(mode or "L")
+    except ValueError as error:
+        raise IdxError(f"{title} is an image of mode {value.mode!r}: {error}. Convert it to RGB first.") from error
     return np.asarray(value.resize(size[::-1], Image.Resampling.LANCZOS) if size else value)
+
+
+def _as_array(value: Any, dtype: Any, title: str) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype)
+    except (ValueError, TypeError, OverflowError) as error:  # lists of different lengths, or no numbers
+        raise IdxError(f"{title} is no array: {error}. Pass images as arrays of one shape.") from error
 
 
 def _to_labels(values: Any, position: int, title: str) -> np.ndarray:
@@ -242,7 +308,11 @@ def _write_file(
     path = folder / f"{name}-idx{len(header.shape)}-{TYPE_NAMES[header.dtype]}{'.gz' if compress else ''}"
     if compress:
         # Neither name nor time in the header: equal data gives equal bytes.
-        with open(plain, "rb") as data, open(path, "wb") as file, GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as out:
+        with (
+            open(plain, "rb") as data,
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as out,
+        ):
             shutil.copyfileobj(data, out, CHUNK_BYTES)
         plain.unlink()
     else:
