@@ -125,7 +125,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         except ValueError as error:
             if "IPv6" not in str(error):
                 raise
-            way_out = "`datasets` takes it for a chain of URLs. Use the name of the host, or data_dir=."
+            way_out = "`datasets` takes it for a chain of URLs. Use the name of the host."
             raise IdxError(f"data_files={kwargs.get('data_files')}: found an IPv6 address. {way_out}") from error
         self.access = Access(datasets.DownloadConfig(token=self.token, storage_options=self.storage_options))
         self._pool = ReaderPool(self.access)

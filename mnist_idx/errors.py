@@ -65,14 +65,27 @@ def hide_secrets(url: str) -> str:
 
 def _hide_secrets_of_link(link: str) -> str:
     scheme, separator, rest = link.partition("://")
-    rest, query_mark, query = rest.partition("?")
-    authority, slash, path = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    if host != authority:
-        authority = f"{HIDDEN}@{host}"
-    if query_mark:
-        query = HIDDEN + query[len(query.rstrip(PUNCTUATION)) :]
-    return scheme + separator + authority + slash + path + query_mark + query
+    credentials, at, place = rest.rpartition("@")
+    if at and _may_be_credentials(credentials):
+        rest = f"{HIDDEN}@{place}"
+    for mark in "?#":
+        shown, found, query = rest.partition(mark)
+        if found and (mark == "?" or "=" in query):
+            rest = shown + mark + HIDDEN + query[len(query.rstrip(PUNCTUATION)) :]
+    return scheme + separator + rest
+
+
+def _may_be_credentials(text: str) -> bool:
+    """Whether what stands before an "@" may be a user, or a user and a password, in which there may be any character.
+
+    Otherwise it is a host and a path, as in `https://host:80/@me` or `hf://datasets/me/data@main`.
+    """
+    user, colon, password = text.partition(":")
+    if "/" in user:
+        return False
+    port = password.partition("/")[0]
+    is_port = "/" in password and port.isdecimal()
+    return not (colon and is_port)
 
 
 def _escape(char: str) -> str:

@@ -40,6 +40,8 @@ class ParsedName(NamedTuple):
 
 def base_name(name: str) -> str:
     """The file name without folders and without the suffix of a compression."""
+    if "://" in name:
+        name = name.partition("::")[0]  # the first link of a chain is the file
     return COMPRESSION_SUFFIX.sub("", re.split(r"[/\\]", name.partition("?")[0])[-1])
 
 

@@ -7,6 +7,7 @@ too, have the same rules: a transfer must not stand still, nor trickle, and opti
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import re
 from collections.abc import Coroutine, Mapping
@@ -41,10 +42,13 @@ async def make_session(**options: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(**{**defaults, **options})
 
 
-def http_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def http_options(options: Mapping[str, Any], in_chain: bool) -> dict[str, Any]:
     """Options of `fsspec` for HTTP, with credentials as headers, which `make_session` keeps from other hosts.
 
     The client would send cookies and `auth` of a session to every host.
+
+    Args:
+        in_chain: whether another file system opens the URL, which understands the options of the client only.
     """
     import aiohttp
 
@@ -57,9 +61,16 @@ def http_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if cookies:
         headers["Cookie"] = "; ".join(f"{name}={getattr(value, 'value', value)}" for name, value in cookies.items())
     if auth is not None:
-        headers["Authorization"] = aiohttp.BasicAuth(*auth).encode()
+        headers["Authorization"] = _basic_auth(*auth)
+    if in_chain:
+        return {**options, "client_kwargs": {**client, "headers": headers}}
     others = {name: value for name, value in options.items() if name not in ("auth", "cookies")}
     return {"get_client": make_session, **others, "headers": headers, "client_kwargs": client}
+
+
+def _basic_auth(user: str, password: str = "", encoding: str = "latin1") -> str:
+    """The header of a user and a password, as RFC 7617 has it."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode(encoding)).decode("ascii")
 
 
 async def _keep_secrets(session: Any, context: Any, redirect: aiohttp.TraceRequestRedirectParams) -> None:
@@ -199,10 +210,10 @@ class HttpRanges:
         if match is None:
             raise UnexpectedAnswer(f"the server answered with the range {found!r}, expected bytes {start}-{stop - 1}")
         size = None if match[3] == "*" else int(match[3])
-        if size is not None:
-            stop = min(stop, size)
-        if (int(match[1]), int(match[2]) + 1) != (start, stop):
+        first, end = int(match[1]), int(match[2]) + 1
+        if first != start or not start < end <= min(stop, size or stop):
             raise UnexpectedAnswer(f"the server answered with the range {found!r}, expected bytes {start}-{stop - 1}")
+        stop = end  # A server may send less than was asked for.
         self._check_version(response, size)
         self.version = self.version._replace(has_ranges=True)
         data = bytearray()
@@ -237,10 +248,11 @@ class HttpRanges:
     def _behind_the_end(self, response: aiohttp.ClientResponse, start: int) -> bytes:
         """An answer 416: the file ends at or before `start`."""
         match = EMPTY_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        size = int(match[1]) if match else None
-        if self.size is None and (size == start or (size is None and start == 0)):
-            self.size = start
-        if self.size is None or start < self.size:
+        if self.size is None and match is not None:
+            self.size = int(match[1])
+        elif self.size is None and start == 0:
+            self.size = 0
+        if self.size is not None and start < self.size:
             raise UnexpectedAnswer(f"the server answered 416: it has no byte {start:,}")
         return b""
 

@@ -53,6 +53,8 @@ class IdxFolderConfig(IdxConfig):
         is_list = isinstance(names, list | tuple | np.ndarray) and len(names) > 0
         if names is not None and not (is_list and all(isinstance(name, str) for name in names)):
             raise IdxError(f'label_names={names!r}: expected a list of strings, for example ["cat", "dog"].')
+        if names is not None and len(set(names)) < len(names):
+            raise IdxError(f"label_names={list(names)}: expected a name of its own for each class.")
         if self.prefix is not None and not isinstance(self.prefix, str):
             raise IdxError(f"prefix={self.prefix!r}: expected a string.")
         if not self.data_dir and self.data_files is None:

@@ -66,7 +66,10 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
     path = local_path(os.fspath(path))
     if is_remote(path) or not path:
         return path
-    return os.path.realpath(os.path.expanduser(path))
+    try:
+        return os.path.realpath(os.path.expanduser(path))
+    except ValueError as error:  # characters that no path has
+        raise IdxError(f"{path}: cannot be a path: {error}.") from error
 
 
 def is_http(path: str) -> bool:
@@ -236,7 +239,7 @@ class FsspecRanges:
         if self.size not in (None, size) or self.version.validator not in ("", version.validator):
             raise UnexpectedAnswer("the file has changed since it was found")
         self.size, self.version = size, version
-        self._file = self._fs.open(self._path, "rb", block_size=MAX_REQUEST, cache_type="none", size=size)
+        self._file = self._fs.open(self._path, "rb", block_size=MAX_REQUEST, cache_type="none")
 
 
 def ask(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int | None, Version]:
@@ -268,7 +271,7 @@ def file_system(path: str, config: DownloadConfig | None) -> tuple[fsspec.Abstra
 def _connect(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         path.encode()  # A lone surrogate is part of no URL.
-        url, options = _prepare_path_and_storage_options(path, with_http_options(config))
+        url, options = _prepare_path_and_storage_options(path, with_http_options(config, path))
         if is_http(url) and "::" in url:  # an IPv6 address, no chain
             protocol = url.partition("://")[0]
             return fsspec.filesystem(protocol, **options[protocol]), url
@@ -279,13 +282,13 @@ def _connect(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractF
         raise TransferError(f"{path}: cannot be opened: {reason}.") from without_secrets(error)
 
 
-def with_http_options(config: DownloadConfig | None) -> DownloadConfig:
+def with_http_options(config: DownloadConfig | None, path: str) -> DownloadConfig:
     """A copy of `config` whose HTTP sessions neither wait for ever nor tell other hosts what they must not know."""
     config = config.copy() if config else DownloadConfig()
     given = config.storage_options  # by protocol, or for any
     for_any = {name: value for name, value in given.items() if name not in fsspec.available_protocols()}
     for protocol in ("http", "https"):
-        given[protocol] = http_options(given.get(protocol, for_any))
+        given[protocol] = http_options(given.get(protocol, for_any), in_chain=not is_http(path))
     return config
 
 
@@ -295,6 +298,13 @@ def without_options(config: DownloadConfig) -> DownloadConfig:
     config.token = None
     config.storage_options = {}
     return config
+
+
+def downloads_folder(config: DownloadConfig) -> str:
+    """Where downloads are kept. The same URL may mean another file for other storage options."""
+    folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
+    place = place_hash(config.storage_options)
+    return os.path.join(folder, place) if place else folder
 
 
 def download(
@@ -308,9 +318,14 @@ def download(
     """
     if not any(map(is_remote, urls.values())):
         return urls
+    for url in urls.values():
+        if is_http(url) and "[" in url.partition("://")[2].partition("/")[0]:
+            way_out = "Use the name of the host, or streaming=True."
+            raise TransferError(f"{url}: `datasets` cannot download from an IPv6 address. {way_out}")
     usual = dl_manager.download_config
-    config = with_http_options(usual if is_named else without_options(usual))
+    config = with_http_options(usual if is_named else without_options(usual), next(iter(urls.values())))
     config.force_download = usual.force_download or force
+    config.cache_dir = downloads_folder(usual)
     dl_manager.download_config = config
     try:
         return retry(lambda: dl_manager.download(urls), title)
@@ -332,7 +347,7 @@ def download_together(
     if len(remote) < 2:
         return download(dl_manager, dict(urls), next(iter(remote.values()), ""), force=force)
     title = next(iter(remote.values()))
-    folder = dl_manager.download_config.cache_dir
+    folder = downloads_folder(dl_manager.download_config)
     for must_download in (force, True):
         before = {url: _ask_version(url, config) for url in remote.values()}
         kept = _stamps(folder)
@@ -348,10 +363,10 @@ def download_together(
     raise TransferError(f"{(*changed, title)[0]}: the file was replaced while others were downloaded. {way_out}")
 
 
-def _stamps(folder: str | os.PathLike[str] | None) -> dict[str, tuple[int, int]]:
+def _stamps(folder: str) -> dict[str, tuple[int, int]]:
     """What tells each file in the folder of downloads from one that takes its place."""
     stamps = {}
-    with contextlib.suppress(OSError), os.scandir(folder or datasets.config.DOWNLOADED_DATASETS_PATH) as entries:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             facts = entry.stat()
             stamps[entry.path] = (facts.st_ino, facts.st_mtime_ns)

@@ -299,6 +299,30 @@ def test_simple_servers_work(way: str, form: str, lacks: dict[str, Any], site: S
     assert which(read(way, **options, cache_dir=str(tmp_path)), OLD) == 0
 
 
+@pytest.mark.parametrize(
+    ("content_range", "most"),
+    [
+        pytest.param("bytes {first}-{last}/{total}", 10_000, id="parts of ranges"),
+        pytest.param("bytes {first}-{last}/*", 1 << 30, id="an unknown total"),
+        pytest.param("bytes {first}-{last}/*", 10_000, id="parts of ranges of an unknown total"),
+    ],
+)
+@pytest.mark.parametrize("form", ["tar", "files", "stored.zip"])
+def test_servers_that_send_less_than_a_range_work(
+    form: str, content_range: str, most: int, site: Server, tmp_path: Path
+) -> None:
+    def change(reply: Reply) -> None:
+        if "Content-Range" in reply.headers:
+            reply.body = bytes(reply.body)[:most]  # type: ignore[arg-type]
+            last = reply.start + len(reply.body) - 1
+            found = content_range.format(first=reply.start, last=last, total=reply.total)
+            reply.headers |= {"Content-Range": found, "Content-Length": str(len(reply.body))}
+
+    options = publish(site, form, OLD)
+    site.behave(change=change)
+    assert which(read("streamed arrays", **options, cache_dir=str(tmp_path)), OLD) == 0
+
+
 @pytest.mark.parametrize("form", ["tar", "files"])
 def test_a_node_that_ignores_ranges_is_never_misread(form: str, site: Server, tmp_path: Path) -> None:
     options = publish(site, form, OLD, **validators("both", 1))
