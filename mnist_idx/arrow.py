@@ -113,7 +113,8 @@ def check_classes(labels: np.ndarray, feature: object, title: str, start: int) -
     classes = labels if labels.ndim == 1 else labels[:, 0]
     if num_classes is not None and len(wrong := np.flatnonzero((classes < 0) | (classes >= num_classes))):
         found = f"{title}: record {start + wrong[0]:,} has the label {classes[wrong[0]]}"
-        raise IdxError(f"{found}, expected 0 to {num_classes - 1}. Fetch the file again, or pass more label_names=.")
+        advice = f"{found}, expected 0 to {num_classes - 1}. Fetch the file again"
+        raise IdxError(f"{advice}, or pass more label_names=.", command_line=f"{advice}.")
 
 
 def label_columns(labels: np.ndarray) -> dict[str, pa.Array]:

@@ -14,10 +14,10 @@ import datasets
 
 from .archive import list_folder
 from .arrow import check_classes, check_features, make_table
-from .errors import IdxError, TransferError
+from .errors import IdxError, TransferError, wrong_option
 from .prefetch import prefetch
 from .records import Batch, ReaderPool, SplitReader
-from .remote import MAKE_ROOM, absolute_path, clean_token, is_remote, place_hash
+from .remote import absolute_path, clean_token, disk_error, is_remote, place_hash
 from .selection import Selection
 from .sources import YieldedRecords
 from .storage import Access, SplitFiles
@@ -70,7 +70,7 @@ class IdxConfig(datasets.BuilderConfig):
         }
         for name, (is_valid, expected) in options.items():
             if not is_valid:
-                raise IdxError(f"{name}={getattr(self, name)!r}: expected {expected}.")
+                raise wrong_option(name, getattr(self, name), expected)
 
     @property
     def selection(self) -> Selection:
@@ -121,7 +121,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         except OSError as error:
             if error.filename is None:  # not of the cache folder
                 raise
-            raise IdxError(f"{error.filename}: cannot be created: {error.strerror}. {MAKE_ROOM}") from error
+            raise disk_error(f"{error.filename}: cannot be created: {error.strerror}.") from error
         except ValueError as error:
             if "IPv6" not in str(error):
                 raise
@@ -262,7 +262,7 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         if isinstance(cause, IdxError):
             raise cause
         if isinstance(cause, OSError):
-            raise IdxError(f"{self._output_dir}: cannot be written: {cause}. {MAKE_ROOM}") from cause
+            raise disk_error(f"{self._output_dir}: cannot be written: {cause}.") from cause
         raise failure
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:

@@ -5,6 +5,7 @@ hides what only the owner of a URL may read, so that no message anywhere has to 
 """
 
 import re
+from collections.abc import Callable
 
 SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
 URL = re.compile(rf"{SCHEME}\S*")
@@ -25,13 +26,42 @@ class IdxError(ValueError):
 
     Args:
         lines: of the message. Control characters in them, line breaks included, are escaped.
+        command_line: the last line in the words of the command line, where its options have other names.
     """
 
-    def __init__(self, *lines: object) -> None:
+    def __init__(self, *lines: object, command_line: str | None = None) -> None:
         super().__init__(*(printable(str(line)) for line in lines))
+        self._command_line = None if command_line is None else printable(command_line)
 
     def __str__(self) -> str:
         return "\n".join(self.args)
+
+    def __reduce__(self) -> tuple[Callable[..., "IdxError"], tuple[object, ...]]:
+        return _rebuild, (type(self), self.args, self._command_line)
+
+    def for_command_line(self) -> str:
+        """The message in the words of the command line."""
+        if self._command_line is None:
+            return str(self)
+        return "\n".join([*self.args[:-1], self._command_line])
+
+
+def _rebuild(kind: type[IdxError], lines: tuple[str, ...], command_line: str | None) -> IdxError:
+    return kind(*lines, command_line=command_line)
+
+
+def wrong_option(name: str, value: object, expected: str) -> IdxError:
+    """The error of an option that has another value than expected.
+
+    >>> error = wrong_option("num_samples", 0, "an integer, at least 1")
+    >>> print(error, error.for_command_line(), sep="\\n")
+    num_samples=0: expected an integer, at least 1.
+    --num-samples 0: expected an integer, at least 1.
+    """
+    return IdxError(
+        f"{name}={value!r}: expected {expected}.",
+        command_line=f"--{name.replace('_', '-')} {value}: expected {expected}.",
+    )
 
 
 class DamagedError(IdxError):

@@ -3,7 +3,8 @@
 import itertools
 import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from datasets.data_files import SPLIT_KEYWORDS
@@ -14,8 +15,10 @@ from .storage import Member, SplitFiles
 COMPRESSION_SUFFIX = re.compile(r"\.(gz|gzip|bz2|xz)$", re.IGNORECASE)
 SPLITS = {word: str(split) for split, words in SPLIT_KEYWORDS.items() for word in words} | {"t10k": "test"}
 SPLIT_ORDER = [*map(str, SPLIT_KEYWORDS)]  # "train" first
-MAX_LISTED = 20
+MAX_LISTED = 20  # names in a message
+MAX_SHOWN = 200  # letters of each
 NAME_THEM = 'Name the files of each split: data_files={"train": [IMAGES, LABELS], "test": [IMAGES, LABELS]}.'
+NAME_THEM_ALIKE = "Name the files as MNIST's, or move each split to a folder of its own."
 
 IMAGE_WORDS = {"image", "images", "img", "imgs"}
 LABEL_WORDS = {"label", "labels"}
@@ -191,8 +194,9 @@ class FoundFiles:
         if len(chosen) == 1:
             return chosen[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
-        found, example = ", ".join(map(repr, self.prefixes)), next(filter(None, chosen or self.prefixes), "")
-        raise IdxError(f'{self._place}: found {found}, expected {expected}. Choose one: prefix="{example}".')
+        found, example = _listed(map(repr, self.prefixes)), next(filter(None, chosen or self.prefixes), "")
+        choose = f"{self._place}: found {found}, expected {expected}. Choose one:"
+        raise IdxError(f'{choose} prefix="{example}".', command_line=f"{choose} --prefix {shlex.quote(example)}.")
 
     def _choose_files(self, candidates: dict[str, list[Member]]) -> SplitFiles:
         chosen = {role: _choose(members) for role, members in candidates.items()}
@@ -200,11 +204,13 @@ class FoundFiles:
             raise self._ambiguous()
         images, labels = chosen.get("images"), chosen.get("labels")
         if images is None:
-            raise IdxError(f"{labels and labels.title}: found labels, but no images beside them. {NAME_THEM}")
+            raise _unclear(f"{labels and labels.title}: found labels, but no images beside them.")
         return SplitFiles(images, labels)
 
     def _ambiguous(self) -> IdxError:
-        return IdxError(f"{self._place}: cannot tell which file is which: {_listed(self._members)}. {NAME_THEM}")
+        return _unclear(
+            f"{self._place}: cannot tell which file is which: {_listed(member.name for member in self._members)}."
+        )
 
 
 def find_splits(members: Sequence[Member], prefix: str | None = None, root: str = "") -> dict[str, SplitFiles]:
@@ -212,10 +218,16 @@ def find_splits(members: Sequence[Member], prefix: str | None = None, root: str 
     return FoundFiles(members, root).splits(prefix)
 
 
+def _unclear(found: str) -> IdxError:
+    return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_ALIKE}")
+
+
 def split_files(members: Sequence[Member]) -> SplitFiles:
     """The files of one split, named by the user: images and labels by their names, else in this order."""
     if len(members) > 2:
-        raise IdxError(f"{_listed(members)}: found {len(members)} files, expected images and labels. {NAME_THEM}")
+        raise _unclear(
+            f"{_listed(member.name for member in members)}: found {len(members)} files, expected images and labels."
+        )
     parsed = [parse_filename(base_name(member.name)) for member in members]
     if [name and name.role for name in parsed] == ["labels", "images"]:
         members = members[::-1]
@@ -250,6 +262,8 @@ def _choose(candidates: list[Member]) -> Member | None:
     return chosen
 
 
-def _listed(members: Sequence[Member]) -> str:
-    more = f" and {len(members) - MAX_LISTED} more" if len(members) > MAX_LISTED else ""
-    return (", ".join(member.name for member in members[:MAX_LISTED]) or "nothing") + more
+def _listed(names: Iterable[str]) -> str:
+    """Names for a message: not too many, and none too long."""
+    shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
+    more = f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else ""
+    return (", ".join(shown[:MAX_LISTED]) or "nothing") + more

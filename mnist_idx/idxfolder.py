@@ -13,11 +13,10 @@ from .archive import Place, list_archive, list_folder
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
 from .errors import DamagedError, IdxError
-from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
+from .filenames import NAME_THEM_ALIKE, SPLITS, base_name, find_splits, parse_filename, split_files
 from .idx import Header, IdxFile
-from .ranges import Version
-from .records import SplitReader
-from .remote import download_together, is_http, is_remote, local_path
+from .records import SplitReader, pin
+from .remote import download_together, is_remote, local_path
 from .storage import Access, Member, SplitFiles, verify_member
 
 _patched_for_streaming = True  # as in `builder`
@@ -158,19 +157,13 @@ class IdxFolder(IdxBuilder):
 
 
 def _with_facts(files: SplitFiles, found: Metadata) -> SplitFiles:
-    """The files with what their first reading has told. Every process must find the same remote files."""
-    members = [
-        member._replace(version=Version(identity, has_ranges=True))
-        if is_remote(member.path) and not is_http(member.path)
-        else member
-        for member, identity in zip(files.members, found.identities, strict=True)
-    ]
-    return files._replace(
-        images=members[0],
-        labels=members[1] if files.labels else None,
-        num_records=found.images.num_records,
-        record_bytes=found.record_bytes,
-    )
+    """The files with what their first reading has told."""
+    pinned = pin(files, found.identities)
+    return pinned._replace(num_records=found.images.num_records, record_bytes=found.record_bytes)
+
+
+def _different_splits(found: str) -> IdxError:
+    return IdxError(f"{found} {ONE_BY_ONE}", command_line=f"{found} {NAME_THEM_ALIKE}")
 
 
 def infer_features(
@@ -192,7 +185,7 @@ def infer_features(
         first = next(iter(features))
         if features[title] != features[first]:
             kind, expected = features[title]["image"], features[first]["image"]
-            raise IdxError(f"{title}: found {kind}, expected {expected} as in {first}. {ONE_BY_ONE}")
+            raise _different_splits(f"{title}: found {kind}, expected {expected} as in {first}.")
     return features[first]
 
 
@@ -223,7 +216,7 @@ def read_metadata(splits: Mapping[str, SplitFiles], access: Access, has_classes:
     if len({found.label_parts for found in metadata.values()}) > 1:
         listed = ", ".join(f"{found.label_parts} in {name!r}" for name, found in metadata.items())
         title = next(iter(splits.values())).images.title
-        raise IdxError(f"{title}: found splits with different numbers per label: {listed}. {ONE_BY_ONE}")
+        raise _different_splits(f"{title}: found splits with different numbers per label: {listed}.")
     return metadata
 
 
@@ -236,5 +229,6 @@ def _largest_label(labels: IdxFile) -> int:
         largest = max(largest, classes.max(initial=-1))
     if smallest < 0 or largest >= MAX_CLASSES:
         found = f"{labels.title}: found labels from {smallest:,} to {largest:,}, expected 0 to {MAX_CLASSES - 1:,}"
-        raise IdxError(f'{found}. For labels that are no classes, pass features= with "label": Value("int64").')
+        way_out = 'For labels that are no classes, pass features= with "label": Value("int64").'
+        raise IdxError(f"{found}. {way_out}", command_line=f"{found}.")
     return int(largest)

@@ -1,5 +1,6 @@
 """Published files → members, from the first source that works."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ from .archive import Place, list_members
 from .catalog import File, PublishedDataset
 from .errors import IdxError, TransferError, printable
 from .filenames import base_name, is_same_name
-from .records import SplitReader
-from .remote import MAKE_ROOM, download, is_remote
+from .records import SplitReader, pin
+from .remote import disk_error, download, is_remote
 from .storage import Access, Member, SplitFiles, verify_member
 
 logger = datasets.utils.logging.get_logger(__name__)
@@ -34,6 +35,7 @@ class Mirrors:
     sources: list[Source]
     access: Access = field(default_factory=Access)
     way_out: str = ""  # what error messages advise when no source works
+    typed_way_out: str = ""  # the same in the words of the command line
 
     def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
         """Locate the splits in the first usable source from `first` on, and verify them unless streamed."""
@@ -48,11 +50,12 @@ class Mirrors:
                 if streaming:
                     raise IdxError(f"{source.url}: cannot be read: {error}.") from error
                 folder = dl_manager.download_config.cache_dir
-                raise IdxError(f"{folder}: cannot write {source.url} there: {error}. {MAKE_ROOM}") from error
+                raise disk_error(f"{folder}: cannot write {source.url} there: {error}.") from error
         if len(self.sources) == 1:
-            raise IdxError(f"{failures[0]} {self.way_out}")
+            raise IdxError(f"{failures[0]} {self.way_out}", command_line=f"{failures[0]} {self.typed_way_out}")
+        title = f"None of the sources of {self.title} can be used:"
         listed = [f"- {failure}" for failure in failures]
-        raise IdxError(f"None of the sources of {self.title} can be used:", *listed, self.way_out)
+        raise IdxError(title, *listed, self.way_out, command_line=self.typed_way_out)
 
     def has_next(self, files: SplitFiles) -> bool:
         """Whether there is a source after that of `files`."""
@@ -87,8 +90,9 @@ class Mirrors:
         splits = self._match(paths, source)
         for name, files in splits.items():
             labels = files.labels and verify_member(files.labels, self.access)
-            splits[name] = files._replace(images=verify_member(files.images, self.access), labels=labels)
-            SplitReader(splits[name], self.access).close()
+            verified = files._replace(images=verify_member(files.images, self.access), labels=labels)
+            with closing(SplitReader(verified, self.access)) as reader:
+                splits[name] = pin(verified, reader.identities)
         return splits
 
     def _urls(self, source: Source) -> dict[str, str]:

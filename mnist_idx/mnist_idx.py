@@ -33,6 +33,7 @@ from .storage import Access, SplitFiles
 _patched_for_streaming = True  # as in `builder`
 VERSION = datasets.Version("1.0.0")  # of the data, not of the package
 OPTIONS: dict[str, dict[str, Any]] = {"subset": {"num_samples": 100, "seed": 1}}
+TINY_WORKS = 'load the miniature "tiny", which needs no network'
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {}).'
 
 
@@ -98,7 +99,7 @@ def published_mirrors(
     title = f"mnist_idx/{name}"
     if data_dir is not None:
         way_out = f"Expected a copy of {title}. " + OWN_FILES.format(f'data_dir="{data_dir}"')
-        return Mirrors(title, dataset, [Source(absolute_path(data_dir), True)], access, way_out)
+        return Mirrors(title, dataset, [Source(absolute_path(data_dir), True)], access, way_out, way_out)
     root = os.path.dirname(__file__)
     # A script of `datasets` 3.x runs from a copy of the code, without its data files.
     if base_path is not None and not os.path.exists(os.path.join(root, "data")):
@@ -106,10 +107,14 @@ def published_mirrors(
     # The user has named the folder of a script, and nothing else of this.
     own_files = [Source(os.path.join(root, url), is_remote(root)) for url in dataset.sources if not is_remote(url)]
     sources = own_files + [Source(url, False) for url in dataset.sources if is_remote(url)]
-    ways_out = ["pass data_dir= with a copy of the files", 'load the miniature "tiny", which needs no network']
+    ways_out = ["pass data_dir= with a copy of the files", TINY_WORKS]
+    typed_ways_out = [TINY_WORKS]
     if dataset.sources is DATASETS["mnist"].sources:
         if mirror := os.environ.get(MIRROR_VARIABLE):
             sources.insert(0, Source(absolute_path(mirror), True))
         else:
-            ways_out.insert(0, f"set {MIRROR_VARIABLE} to a URL or path of the archive")
-    return Mirrors(title, dataset, sources, access, f"Ways out: {', or '.join(ways_out)}.")
+            set_variable = f"set {MIRROR_VARIABLE} to a URL or path of the archive"
+            ways_out.insert(0, set_variable)
+            typed_ways_out.insert(0, set_variable)
+    way_out, typed_way_out = (f"Ways out: {', or '.join(ways)}." for ways in (ways_out, typed_ways_out))
+    return Mirrors(title, dataset, sources, access, way_out, typed_way_out)

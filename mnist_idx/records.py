@@ -5,7 +5,7 @@ A *record* is the number of a record in the file, a *place* its position in a se
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from .compression import SeekPoints
 from .errors import IdxError, TransferError
 from .idx import IdxFile, closed_on_error
+from .ranges import Version
 from .storage import LEVELS, Access, SplitFiles, open_member
 
 MAX_PARKED = 4
@@ -169,6 +170,15 @@ class SplitReader:
         if labels.num_records != shape[0]:
             expected = f"a label for each of the {shape[0]:,} records in {title}"
             raise IdxError(f"{found} {labels.shape}, expected {expected}. The files do not belong together.")
+
+
+def pin(files: SplitFiles, identities: Sequence[str]) -> SplitFiles:
+    """The same files, so that every process finds those with these identities, and no others at their places."""
+    pinned = []
+    for member, identity in zip(files.members, identities, strict=True):
+        is_known = member.version is not None or not identity
+        pinned.append(member if is_known else member._replace(version=Version(identity, has_ranges=True)))
+    return files._replace(images=pinned[0], labels=pinned[1] if files.labels else None)
 
 
 class _Parked:

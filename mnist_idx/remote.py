@@ -29,7 +29,6 @@ T = TypeVar("T")
 FIRST_REQUEST = 32 << 10
 MAX_REQUEST = 1 << 20
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
-MAKE_ROOM = "Make room there, or set cache_dir= or the environment variable HF_HOME to another disk."
 LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
 PASSING_STATUS_CODES = {408, 425, 429}  # and those from 500 on
 # Parts of the names of storage options that hold secrets, or what is sent along with them.
@@ -301,9 +300,12 @@ def without_options(config: DownloadConfig) -> DownloadConfig:
 
 
 def downloads_folder(config: DownloadConfig) -> str:
-    """Where downloads are kept. The same URL may mean another file for other storage options."""
+    """Where downloads are kept. The same URL may mean another file for other storage options.
+
+    Not for those of the Hub, which `datasets` adds itself: the Hub's own cache has the files of the Hub.
+    """
     folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
-    place = place_hash(config.storage_options)
+    place = place_hash({name: value for name, value in config.storage_options.items() if name != "hf"})
     return os.path.join(folder, place) if place else folder
 
 
@@ -404,6 +406,14 @@ def retry(action: Callable[[], T], title: str) -> T:
                 raise TransferError(f"{title}: {reason}.") from without_secrets(error)
         pause(delay)
     raise AssertionError("the last attempt returns or raises")
+
+
+def disk_error(found: str) -> IdxError:
+    """The error of a disk that `datasets` cannot write to."""
+    return IdxError(
+        f"{found} Make room there, or set cache_dir= or the environment variable HF_HOME to another disk.",
+        command_line=f"{found} Make room there, or set the environment variable HF_HOME to another disk.",
+    )
 
 
 def is_local_failure(error: BaseException) -> bool:

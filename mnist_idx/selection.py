@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import IdxError
+from .errors import IdxError, wrong_option
 
 DEFAULT_SEED = 1
 # A longer order takes minutes to shuffle, and gigabytes to keep.
@@ -41,9 +41,7 @@ class Selection(NamedTuple):
         largest = max(split_sizes.values(), default=0)
         if self.num_samples is not None and self.num_samples > largest:
             sizes = ", ".join(f"{split} {size:,}" for split, size in split_sizes.items())
-            raise IdxError(
-                f"num_samples={self.num_samples}: expected at most the records of the largest split: {sizes}."
-            )
+            raise wrong_option("num_samples", self.num_samples, f"at most the records of the largest split: {sizes}")
         return {split: self.count(size) for split, size in split_sizes.items()}
 
     def numbers(self, num_records: int, title: str) -> np.ndarray:

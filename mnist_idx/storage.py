@@ -3,10 +3,12 @@
 import hashlib
 import io
 import os
+import platform
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from datasets import DownloadConfig
 from zlib_ng import zlib_ng
@@ -45,7 +47,7 @@ class Member(NamedTuple):
     content_sha256: str = ""  # of the decompressed content
     problem: str = ""  # why the member cannot be read
     url: str = ""  # from where the file at `path` was downloaded
-    version: Version | None = None  # of a remote file, when it was listed
+    version: Version | None = None  # of the file, when it was found
     is_named: bool = True  # whether the user named the source, which then gets the storage options and the token
 
     @property
@@ -174,7 +176,19 @@ def open_file(
 ) -> Stream:
     if is_remote(path):
         return RemoteFile(path, config, size, version, max_request)
-    return LocalFile(path)
+    file = LocalFile(path)
+    with closed_on_error(file):
+        if version is not None and is_other_file(file.identity, version.validator):
+            raise TransferError(f"{path}: the file has changed since it was found. Load it again.")
+    return file
+
+
+def is_other_file(found: str, expected: str) -> bool:
+    """Whether two identities of local files are of one machine, and of different files.
+
+    Another machine may have a copy of the file, which looks different in every respect.
+    """
+    return found != expected and found.partition(" ")[0] == expected.partition(" ")[0]
 
 
 class LocalFile(io.FileIO, Stream):
@@ -206,7 +220,8 @@ class LocalFile(io.FileIO, Stream):
     def _stamp(self) -> str:
         """What changes when the file is written to."""
         facts = os.fstat(self.fileno())
-        return f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+        place = quote(platform.node())
+        return f"{place} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 def _kind_of(path: str) -> str:

@@ -25,7 +25,7 @@ import mnist_idx
 from mnist_idx import catalog
 from mnist_idx.errors import IdxError
 from mnist_idx.tools import cli
-from mnist_idx.tools.cli import explain, main
+from mnist_idx.tools.cli import main
 
 Capsys, Patch = pytest.CaptureFixture[str], pytest.MonkeyPatch
 COMMANDS = ("preview", "verify", "convert", "push", "export", "run")
@@ -152,22 +152,6 @@ def test_exit_codes(error: BaseException, code: int, message: str, monkeypatch: 
     monkeypatch.setattr(cli, "check_source", Mock(side_effect=KeyError("a bug")))
     with pytest.raises(KeyError):
         main(["verify", "tiny"])
-
-
-OPTIONS: dict[str, Any] = dict.fromkeys(["overwrite", "private", "split", "mode"])
-SAID = [
-    ("Choose another, or replace it with overwrite=True.", "Choose another, or replace it with --overwrite."),
-    ("or leave out private=False.", "or leave out --no-private."),
-    ('Convert with mode="L" or mode="RGB".', "Convert with --mode L or --mode RGB."),
-    ("num_samples=3: expected at most 2.", "num_samples=3: expected at most 2."),
-    ("https://a/b?split=train is gone", "https://a/b?*** is gone"),
-    ("Set cache_dir= or the environment variable HF_HOME.", "Set the environment variable HF_HOME."),
-]
-
-
-@pytest.mark.parametrize(("library", "command_line"), SAID)
-def test_errors_speak_of_options_as_they_are_typed(library: str, command_line: str) -> None:
-    assert explain(IdxError(library), OPTIONS) == command_line
 
 
 def test_options_of_a_config_that_is_not_published(capsys: Capsys) -> None:

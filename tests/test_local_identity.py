@@ -1,6 +1,7 @@
 """Local files are what they were when they were named: not what else has their path, their size and their time."""
 
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -276,3 +277,37 @@ def test_arrays_of_a_file_that_is_overwritten_end_in_an_error(serve: Callable[..
     finally:
         changing.join()
     assert np.unique(found).tolist() == [10]
+
+
+@pytest.mark.parametrize("name", [IMAGES, LABELS])
+def test_a_file_replaced_before_a_stream_begins_is_refused(name: str, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", 1, "data")
+    other = make_project(tmp_path / "other", 2, "data")
+    stream = datasets.load_dataset("idxfolder", data_dir=str(project / "data"), split="train", streaming=True)
+    (other / "data" / name).replace(project / "data" / name)
+    with pytest.raises(IdxError, match="has changed since"):
+        list(stream)
+
+
+def test_files_replaced_between_two_workers_are_not_mixed(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", 1, "data")
+    options = {"data_dir": str(project / "data"), "split": "train", "streaming": True, "num_shards": 2}
+    stream = datasets.load_dataset("idxfolder", **options)
+    first, second = (stream.shard(num_shards=2, index=index) for index in range(2))
+    assert list(first)
+    for name in (IMAGES, LABELS):
+        other = make_project(tmp_path / f"other-{name}", 2, "data")
+        (other / "data" / name).replace(project / "data" / name)
+    with pytest.raises(IdxError, match="has changed since"):
+        list(pickle.loads(pickle.dumps(second)))  # as in another process
+
+
+def test_a_copy_on_another_machine_is_read(tmp_path: Path, monkeypatch: Patch) -> None:
+    project = make_project(tmp_path / "project", 1, "data")
+    stream = datasets.load_dataset("idxfolder", data_dir=str(project / "data"), split="train", streaming=True)
+    for name in (IMAGES, LABELS):
+        content = (project / "data" / name).read_bytes()
+        (project / "data" / name).unlink()
+        (project / "data" / name).write_bytes(content)
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert len(list(pickle.loads(pickle.dumps(stream)))) > 0

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,6 @@ from typing import Any
 from .. import __version__
 from ..catalog import DATASETS
 from ..errors import IdxError, printable
-
-# Advice of the library that the command line has other words for, or no use.
-PHRASES = {
-    r"(Load the splits one by one|Name the files of each split): data_files=\{[^}]{0,99}\}\.": (
-        "Name the files as MNIST's, or move each split to a folder of its own."
-    ),
-    r" For labels that are no classes, pass features=.*": "",
-    r'load_dataset\("idxfolder", [^)]{0,4999}\)': "idxfolder",
-    r"pass data_dir= with a copy of the files, or |cache_dir= or ": "",
-}
-OPTION = re.compile(r"""(?<![\w?&-])([a-z_]+)=("[^"]*"|'[^']*'|[\w…]*)""")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,9 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, (ValueError, OSError, DatasetsError)):
             raise
+        message = error.for_command_line() if isinstance(error, IdxError) else str(error)
+        message = message or type(error).__name__
         # The lines of our own errors are escaped: a line break in them is ours.
-        lines = explain(error, options).split("\n")
-        print("mnist-idx:", "\n".join(map(printable, lines)), file=sys.stderr)
+        print("mnist-idx:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
         return 1
 
 
@@ -85,20 +75,6 @@ def ending_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, usual)
-
-
-def explain(error: BaseException, options: Mapping[str, Any]) -> str:
-    """The message of an error in the words of the command line: `overwrite=True` is `--overwrite`."""
-    message = str(error) or type(error).__name__
-    for python, words in PHRASES.items():
-        message = re.sub(python, words, message)
-
-    def to_option(match: re.Match[str]) -> str:
-        name, value = match[1].replace("_", "-"), match[2].strip("\"'…")
-        flags = {"": f"--{name}", "True": f"--{name}", "False": f"--no-{name}"}
-        return flags.get(value, f"--{name} {value}") if match[1] in options else match[0]
-
-    return OPTION.sub(to_option, message)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -247,7 +223,7 @@ def verify(source: str, prefix: str | None) -> int:
     print(library.table(reports))
     problems = [report.problem for report in reports if report.problem]
     for problem in problems:
-        print(f"mnist-idx: {explain(IdxError(problem), {'prefix': prefix})}", file=sys.stderr)
+        print("mnist-idx:", problem, file=sys.stderr)
     print(f"{len(problems)} of {len(reports)} files invalid" if problems else f"{len(reports)} files, all valid")
     return 1 if problems else 0
 

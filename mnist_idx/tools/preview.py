@@ -67,7 +67,8 @@ def contact_sheet(
     size = 2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]
     if size[0] * size[1] > MAX_SHEET_PIXELS:
         found = f"A picture of {size[0]:,} x {size[1]:,} pixels, expected at most {MAX_SHEET_PIXELS:,} in all"
-        raise IdxError(f"{found}. Draw fewer images with num=, or smaller ones with cell=.")
+        advice = f"{found}. Draw fewer images with"
+        raise IdxError(f"{advice} num=, or smaller ones with cell=.", command_line=f"{advice} --num.")
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(min(max(10, cell // 5), 16))

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalToken
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported, but not by __all__
 
 from ..catalog import DATASETS, MNIST
-from ..errors import IdxError, TransferError
+from ..errors import IdxError, TransferError, without_secrets
 from ..mnist_idx import MnistIdx
 from ..remote import clean_token, explain
 from .preview import contact_sheet, summarize
@@ -33,6 +33,7 @@ CARD_START, PNG_START, PARQUET_START = b"---\n", b"\x89PNG", b"PAR1"
 # The bases of the client's own error include that of its HTTP library, which differs between versions.
 CLIENT_ERRORS: tuple[Any, ...] = (OSError, RuntimeError, ValueError, *HfHubHTTPError.__bases__)
 NO_RIGHT = "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True."
+TYPED_NO_RIGHT = NO_RIGHT.replace("create_pr=True", "--create-pr")
 OVERTAKEN = "The repository has changed meanwhile. Push again."
 NO_TOKEN = "Make a token in the settings there, then run `hf auth login` or set HF_TOKEN."
 WAYS_OUT = {401: NO_TOKEN, 403: NO_RIGHT, 404: NO_RIGHT, 409: OVERTAKEN, 412: OVERTAKEN}
@@ -113,7 +114,10 @@ def push_to_hub(
         TransferError: the Hub cannot be reached, or fails.
     """
     if create_pr and revision not in (None, "main"):
-        raise IdxError(f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.")
+        raise IdxError(
+            f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.",
+            command_line=f"--revision {revision}: a pull request goes to main. Leave out --revision or --create-pr.",
+        )
     api = HfApi(token=None if token is None else clean_token(token), library_name="mnist_idx")
     with TemporaryDirectory(prefix="mnist_idx-") as temporary, staged(f"{temporary}/content", False) as folder:
         builders = _create_builders(configs, folder)
@@ -130,7 +134,9 @@ def push_to_hub(
             api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
             if private is not None and api.dataset_info(repo_id).private is not private:
                 found = f"exists and is {'public' if private else 'private'}"
-                raise IdxError(f"{repo_id}: {found}. Change that at {url}/settings, or leave out private={private}.")
+                advice = f"{repo_id}: {found}. Change that at {url}/settings, or leave out"
+                typed = "--private" if private else "--no-private"
+                raise IdxError(f"{advice} private={private}.", command_line=f"{advice} {typed}.")
             if revision is not None and not revision.startswith("refs/"):
                 api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
             head = api.dataset_info(repo_id, revision=revision).sha
@@ -215,5 +221,7 @@ def translate_errors(repo_id: str, api: HfApi) -> Iterator[None]:
             reason, may_pass = str(error), False
         if may_pass:
             way_out = "The repository is as it was, or complete. Try again."
-        message = f"{repo_id}: {api.endpoint}: {reason.rstrip('.')}. {way_out}".rstrip()
-        raise (TransferError if may_pass else IdxError)(message) from error
+        found = f"{repo_id}: {api.endpoint}: {reason.rstrip('.')}."
+        typed = TYPED_NO_RIGHT if way_out == NO_RIGHT else way_out
+        kind = TransferError if may_pass else IdxError
+        raise kind(f"{found} {way_out}".rstrip(), command_line=f"{found} {typed}".rstrip()) from without_secrets(error)

@@ -93,7 +93,8 @@ def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool)
     if not os.path.lexists(target) or (is_folder and target.is_dir() and not _entries(target)):
         return
     if not overwrite:
-        raise IdxError(f"{target}: exists already. Choose another target, or replace it with overwrite=True.")
+        advice = f"{target}: exists already. Choose another target, or replace it with"
+        raise IdxError(f"{advice} overwrite=True.", command_line=f"{advice} --overwrite.")
     if target.is_dir() != is_folder:
         kind = "file" if is_folder else "folder"
         raise IdxError(f"{target}: not replaced, since it is a {kind}. Choose another target.")

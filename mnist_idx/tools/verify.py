@@ -80,7 +80,7 @@ def _verify_splits(splits: Mapping[str, SplitFiles], title: str, access: Access)
             except TransferError:
                 raise
             except IdxError as error:
-                found[-1] = found[-1]._replace(problem=str(error))
+                found[-1] = found[-1]._replace(problem=error.for_command_line())
         reports += found
     return reports
 
@@ -104,7 +104,7 @@ def _verify_file(member: Member, split: str, role: str, access: Access) -> FileR
     except TransferError:
         raise
     except IdxError as error:
-        return report._replace(problem=str(error))
+        return report._replace(problem=error.for_command_line())
     digests = {content.hexdigest(), stored.hexdigest()}
     return report._replace(sha256=content.hexdigest(), known=_find_published(digests))
 

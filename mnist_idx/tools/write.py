@@ -16,7 +16,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from ..errors import IdxError
+from ..errors import IdxError, wrong_option
 from ..idx import CHUNK_BYTES, MAX_RECORD_BYTES, TYPE_CODES, Header
 from .staged import staged
 
@@ -66,11 +66,11 @@ def write_idx(
         IdxError: there is something at the target already, or a record cannot be written.
     """
     if mode not in (None, "L", "RGB"):
-        raise IdxError(f'mode={mode!r}: expected "L" for gray or "RGB" for color.')
+        raise wrong_option("mode", mode, '"L" for gray or "RGB" for color')
     if size is not None and (len(size) != 2 or not all(isinstance(n, int | np.integer) and n > 0 for n in size)):
-        raise IdxError(f"size={size!r}: expected (rows, cols), both at least 1.")
+        raise wrong_option("size", size, "(rows, cols), both at least 1")
     if size is not None and 3 * size[0] * size[1] > MAX_RECORD_BYTES:
-        raise IdxError(f"size={size!r}: expected pictures of at most {MAX_RECORD_BYTES // 3:,} pixels.")
+        raise wrong_option("size", size, f"pictures of at most {MAX_RECORD_BYTES // 3:,} pixels")
     if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", os.fspath(target)):
         raise IdxError(f"{target}: expected a folder or a .tar. The files in it are compressed one by one.")
     convert = partial(_to_array, mode, size)
@@ -198,8 +198,12 @@ def _read_dataset(
     chosen = [label_column] if isinstance(label_column, str) else list(label_column or ())
     columns = chosen or classes or [name for name in ("label", "labels") if name in features]
     if len(images) != 1 or (len(columns) > 1 and not chosen) or not {*images, *columns} <= set(features):
-        expected = "one column of images and at most one of classes. Name them with image_column=… and label_column=…."
-        raise IdxError(f"{title}: found the columns {', '.join(features) or '(none)'}, expected {expected}")
+        found = f"{title}: found the columns {', '.join(features) or '(none)'}"
+        advice = f"{found}, expected one column of images and at most one of classes. Name them with"
+        raise IdxError(
+            f"{advice} image_column=… and label_column=….",
+            command_line=f"{advice} --image-column and --label-column.",
+        )
     (column,) = images
     is_picture = isinstance(features[column], datasets.Image)
     dtype = None if is_picture else _element_type(features[column])
@@ -252,11 +256,18 @@ def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype:
             raise IdxError(f"{title}{path} cannot be read as an image: {error}") from error
     if not isinstance(value, Image.Image):
         if mode or size:
-            raise IdxError(f"{title} is an array; mode= and size= are for pictures. Convert the arrays first.")
+            raise IdxError(
+                f"{title} is an array; mode= and size= are for pictures. Convert the arrays first.",
+                command_line=f"{title} is an array; --mode and --size are for pictures. Leave them out.",
+            )
         return _as_array(value, dtype, title)
     if value.mode != (mode or "L") and (mode is None or value.mode.startswith(("I", "F"))):
-        way_out = 'Convert all with mode="L" or mode="RGB". Scale those whose values do not fit 8 bits first.'
-        raise IdxError(f'{title} is an image of mode "{value.mode}", expected "{mode or "L"}". {way_out}')
+        found = f'{title} is an image of mode "{value.mode}", expected "{mode or "L"}". Convert all with'
+        way_out = "Scale those whose values do not fit 8 bits first."
+        raise IdxError(
+            f'{found} mode="L" or mode="RGB". {way_out}',
+            command_line=f"{found} --mode L or --mode RGB. {way_out}",
+        )
     try:
         value = value.convert(mode or "L")
     except ValueError as error:
@@ -299,7 +310,8 @@ def _write_file(
             if batch.shape[1:] != header.record_shape or batch.dtype.newbyteorder("=") != header.dtype:
                 found = f"{title}, record {num_records} is {batch.dtype} {batch.shape[1:]}"
                 expected = f"{header.dtype} {header.record_shape}, like the first record"
-                raise IdxError(f"{found}, expected {expected}. Resize pictures with size=….")
+                advice = f"{found}, expected {expected}. Resize pictures with"
+                raise IdxError(f"{advice} size=….", command_line=f"{advice} --size.")
             file.write(np.ascontiguousarray(batch, header.dtype.newbyteorder(">")).data)
             num_records += len(batch)
         header = header._replace(shape=(num_records, *header.record_shape))
