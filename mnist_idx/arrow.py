@@ -53,12 +53,20 @@ def check_features(given: datasets.Features, found: datasets.Features, title: st
         columns = ", ".join(given), ", ".join(found)
         raise IdxError(f"{title}: features= has the columns {columns[0]}, expected {columns[1]}. {way_out}")
     for name, feature in found.items():
-        is_label = name == "label" and isinstance(given[name], datasets.ClassLabel | datasets.Value)
+        is_label = name == "label" and _can_be_label(given[name])
         is_picture = isinstance(feature, datasets.Image) and isinstance(given[name], datasets.Image)
         if not (is_label or is_picture or given[name] == feature):
             length = getattr(feature, "length", -1)
             shape = f", of shape ({length},)" if length > 0 else ""
             raise IdxError(f"{title}: features= has {given[name]} as {name!r}, expected {feature}{shape}. {way_out}")
+
+
+def _can_be_label(feature: object) -> bool:
+    """Whether a feature holds labels without loss, or refuses those that it cannot hold."""
+    if isinstance(feature, datasets.Value):
+        kind = feature.dtype
+        return kind.startswith(("int", "uint")) or kind in ("float32", "float64", "string", "large_string")
+    return isinstance(feature, datasets.ClassLabel)
 
 
 def make_table(batch: Batch, features: datasets.Features, compress: bool, title: str) -> pa.Table:

@@ -17,7 +17,7 @@ from .arrow import check_classes, check_features, make_table
 from .errors import IdxError, TransferError, wrong_option
 from .prefetch import prefetch
 from .records import Batch, ReaderPool, SplitReader
-from .remote import absolute_path, clean_token, disk_error, is_remote, place_hash
+from .remote import absolute_path, clean_token, disk_error, local_part, place_hash
 from .selection import Selection
 from .sources import YieldedRecords
 from .storage import Access, SplitFiles
@@ -86,15 +86,17 @@ class IdxConfig(datasets.BuilderConfig):
     def _local_files(self) -> list[str]:
         """The local files that may take part."""
         if self.data_dir is not None and self.data_files is None:
-            paths = [self.data_dir] if is_remote(self.data_dir) else _files_in(self.data_dir)
+            paths = _files_in(self.data_dir)
         else:
-            paths = [str(path) for paths in (self.data_files or {}).values() for path in paths]
-        return [path for path in paths if not is_remote(path) and os.path.exists(path)]
+            paths = [local_part(str(path)) for paths in (self.data_files or {}).values() for path in paths]
+        return [path for path in paths if os.path.exists(path)]
 
 
 def _files_in(place: str) -> list[str]:
-    members = list_folder(place, Access())
-    return [place] if members is None else [member.path for member in members]
+    """The local files of a place: those in a folder, an archive, or the one that a chain of URLs ends in."""
+    local = local_part(place)
+    members = list_folder(local, Access()) if local else []
+    return [local] if members is None else [member.path for member in members]
 
 
 def _stamp(path: str) -> tuple[str, int, int, int, int]:
@@ -115,6 +117,8 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
             kwargs.setdefault("base_path", data_dir)  # As for `imagefolder`, `data_files` are relative to the folder.
         if kwargs.get("token") is not None:
             kwargs["token"] = clean_token(kwargs["token"])
+        if kwargs.get("features") is not None and not isinstance(kwargs["features"], datasets.Features):
+            raise IdxError(f"features={kwargs['features']!r}: expected a datasets.Features.")
         hash = (hash or code_hash()) + place_hash(kwargs.get("storage_options"))
         try:
             super().__init__(*args, hash=hash, data_dir=data_dir, **kwargs)

@@ -1,6 +1,7 @@
 """Infer dataset, split and role (images or labels) from file names."""
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -188,6 +189,8 @@ class FoundFiles:
     def _choose_prefix(self, prefix: str | None) -> str:
         if not self._candidates:
             raise self._ambiguous()
+        if prefix in self._candidates:
+            return str(prefix)
         wanted = (prefix or "").lower()
         same = [name for name in self.prefixes if name.lower() == wanted and prefix is not None]
         chosen = same or [name for name in self.prefixes if name.lower().startswith(wanted)]
@@ -196,10 +199,14 @@ class FoundFiles:
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
         found, example = _listed(map(repr, self.prefixes)), next(filter(None, chosen or self.prefixes), "")
         choose = f"{self._place}: found {found}, expected {expected}. Choose one:"
-        raise IdxError(f'{choose} prefix="{example}".', command_line=f"{choose} --prefix {shlex.quote(example)}.")
+        raise IdxError(
+            f"{choose} prefix={json.dumps(example, ensure_ascii=False)}.",
+            command_line=f"{choose} --prefix {shlex.quote(example)}.",
+        )
 
     def _choose_files(self, candidates: dict[str, list[Member]]) -> SplitFiles:
-        chosen = {role: _choose(members) for role, members in candidates.items()}
+        prefers_plain = _is_plain_preferred(candidates.values())
+        chosen = {role: _choose(members, prefers_plain) for role, members in candidates.items()}
         if None in chosen.values():
             raise self._ambiguous()
         images, labels = chosen.get("images"), chosen.get("labels")
@@ -248,18 +255,35 @@ def _relative_name(member: Member, root: str) -> str:
     return member.name.removeprefix(root).lstrip("/\\") if member.name == member.path else member.name
 
 
-def _choose(candidates: list[Member]) -> Member | None:
+def _is_compressed(member: Member) -> bool:
+    return COMPRESSION_SUFFIX.search(member.name) is not None
+
+
+def _is_plain_preferred(roles: Iterable[Sequence[Member]]) -> bool:
+    """Whether plain files are preferred to compressed copies: not if only the compressed ones are complete."""
+    forms = [{_is_compressed(member) for member in members} for members in roles]
+    in_all = set.intersection(*forms)
+    return in_all != {True}
+
+
+def _choose(candidates: Sequence[Member], prefers_plain: bool) -> Member | None:
     """The member to read, of several with the same meaning; None if they are different files."""
     # Kaggle's MNIST has each file twice: raw, and in a folder of the file's own name.
     nested = [one for one in candidates if is_same_name(os.path.dirname(one.name), _normalized(base_name(one.name)))]
     direct = [member for member in candidates if member not in nested] or nested
-    if len({COMPRESSION_SUFFIX.sub("", member.name) for member in direct}) > 1:
+    # The archive, if there is one, and the name in it.
+    places = {(member.path if member.name != member.path else "", _plain_name(member)) for member in direct}
+    if len(places) > 1:
         return None
-    # Prefer a plain file to a compressed copy of it. In a tar, a later member replaces an earlier one.
-    chosen = min(reversed(direct), key=lambda member: COMPRESSION_SUFFIX.search(member.name) is not None)
+    # In a tar, a later member replaces an earlier one.
+    chosen = min(reversed(direct), key=lambda member: _is_compressed(member) == prefers_plain)
     if chosen.problem:
         raise IdxError(f"{chosen.title}: {chosen.problem}")
     return chosen
+
+
+def _plain_name(member: Member) -> str:
+    return COMPRESSION_SUFFIX.sub("", member.name)
 
 
 def _listed(names: Iterable[str]) -> str:

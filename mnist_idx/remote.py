@@ -63,12 +63,32 @@ def is_remote(path: str) -> bool:
 def absolute_path(path: str | os.PathLike[str]) -> str:
     """A path or URL that a user gives, as it stays valid when the working folder changes."""
     path = local_path(os.fspath(path))
+    inner = local_part(path)
+    if inner and inner != path and os.path.exists(inner):  # a file system of `fsspec` over a local file
+        return path[: len(path) - len(inner)] + absolute_path(inner)
     if is_remote(path) or not path:
         return path
     try:
         return os.path.realpath(os.path.expanduser(path))
     except ValueError as error:  # characters that no path has
         raise IdxError(f"{path}: cannot be a path: {error}.") from error
+
+
+def is_downloaded(path: str) -> bool:
+    """Whether the download manager has to fetch a file: not one that a chain of URLs opens in a local file."""
+    return is_remote(path) and not local_part(path)
+
+
+def local_part(path: str) -> str:
+    """The local path that a path or a chain of URLs ends in; "" if that is a URL.
+
+    >>> local_part("zip://a.tar::data/b.zip"), local_part("s3://bucket/a.tar")
+    ('data/b.zip', '')
+    """
+    if is_http(path):
+        return ""
+    last = path.rpartition("::")[2] if "://" in path else path
+    return "" if is_remote(last) else local_path(last)
 
 
 def is_http(path: str) -> bool:
@@ -318,19 +338,20 @@ def download(
         is_named: whether the user named the source. Other sources do not get the user's options.
         force: download even what was downloaded earlier.
     """
-    if not any(map(is_remote, urls.values())):
+    remote = {name: url for name, url in urls.items() if is_downloaded(url)}
+    if not remote:
         return urls
-    for url in urls.values():
+    for url in remote.values():
         if is_http(url) and "[" in url.partition("://")[2].partition("/")[0]:
             way_out = "Use the name of the host, or streaming=True."
             raise TransferError(f"{url}: `datasets` cannot download from an IPv6 address. {way_out}")
     usual = dl_manager.download_config
-    config = with_http_options(usual if is_named else without_options(usual), next(iter(urls.values())))
+    config = with_http_options(usual if is_named else without_options(usual), next(iter(remote.values())))
     config.force_download = usual.force_download or force
     config.cache_dir = downloads_folder(usual)
     dl_manager.download_config = config
     try:
-        return retry(lambda: dl_manager.download(urls), title)
+        return {**urls, **retry(lambda: dl_manager.download(remote), title)}
     finally:
         dl_manager.download_config = usual
 
@@ -345,7 +366,7 @@ def download_together(
     Raises:
         TransferError: a file has been replaced while the others were downloaded.
     """
-    remote = {name: url for name, url in urls.items() if is_remote(url)}
+    remote = {name: url for name, url in urls.items() if is_downloaded(url)}
     if len(remote) < 2:
         return download(dl_manager, dict(urls), next(iter(remote.values()), ""), force=force)
     title = next(iter(remote.values()))

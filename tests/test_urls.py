@@ -78,8 +78,12 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 
 def times_named(url: str, message: str) -> int:
-    """As it is, or with escapes in place of what cannot be printed."""
-    return sum(message.count(form) for form in {url, repr(url)[1:-1]})
+    """As it is, with escapes in place of what cannot be printed, or with the whole path of a file in a chain."""
+    first, _, inner = url.rpartition("::")
+    forms = {url, repr(url)[1:-1]}
+    if first and "/" not in inner:
+        forms.add(f"{first}::{Path(inner).resolve()}")
+    return sum(message.count(form) for form in forms)
 
 
 @two_ways

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 
-from ..errors import IdxError
+from ..errors import IdxError, wrong_option
 from .staged import staged
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def contact_sheet(
     for option, value in (("cell", cell), ("columns", columns), ("num", num)):
         if value is not None and not (isinstance(value, int | np.integer) and value > 0):
             raise IdxError(f"{option}={value!r}: expected an integer, at least 1.")
+    if num is not None and num > MAX_SHEET_PIXELS // MIN_TILE**2:  # before so many are read
+        raise wrong_option("num", num, f"at most {MAX_SHEET_PIXELS // MIN_TILE**2:,}")
     pixels, captions = _read(source, labels, names, num)
     if not len(pixels):
         pixels, captions = np.full((1, 1, 1), 255, np.uint8), ["no records"]

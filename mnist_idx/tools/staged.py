@@ -21,7 +21,8 @@ except ImportError:  # Windows
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 # What is written stands in a folder of this name first: beside the target, or in it if it is a folder already.
-STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.partial")
+# Until it is locked it is called `.….new`.
+STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.(partial|new)")
 
 
 # Whether a file in a folder was written by the same function earlier: from the folder and the path in it.
@@ -123,11 +124,15 @@ def _leaves(folder: Path) -> Iterator[Path]:
 
 def _create_staging(place: Path) -> tuple[Path, int | None]:
     """A new folder, with a lock that this process holds as long as it lives."""
-    token = secrets.token_hex(4)
-    unlocked = place / f".mnist_idx-{token}.new"
-    unlocked.mkdir()
-    lock = _lock(unlocked, wait=False)
-    return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
+    while True:
+        token = secrets.token_hex(4)
+        unlocked = place / f".mnist_idx-{token}.new"
+        unlocked.mkdir()
+        lock = _lock(unlocked, wait=False)
+        with contextlib.suppress(FileNotFoundError):  # Another process took it for a leftover. Try again.
+            return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
+        if lock is not None:
+            os.close(lock)
 
 
 def _remove_leftovers(place: Path) -> None:

@@ -73,6 +73,7 @@ def write_idx(
         raise wrong_option("size", size, f"pictures of at most {MAX_RECORD_BYTES // 3:,} pixels")
     if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", os.fspath(target)):
         raise IdxError(f"{target}: expected a folder or a .tar. The files in it are compressed one by one.")
+    _check_classes(dataset)
     convert = partial(_to_array, mode, size)
     splits = _name_splits(dataset, split)
     written: dict[str, Header] = {}
@@ -104,6 +105,19 @@ def write_idx(
                     with open(file, "rb") as stream:
                         tar.addfile(info, stream)
     return written
+
+
+def _check_classes(dataset: Any) -> None:
+    """IDX keeps the numbers of classes only: they must mean the same in all splits."""
+    splits = dataset if isinstance(dataset, Mapping) else {}
+    known: dict[str, tuple[str, list[str]]] = {}  # by column: the first split that has it, and its classes
+    for name, source in splits.items():
+        for column, feature in (getattr(source, "features", None) or {}).items():
+            if isinstance(feature, datasets.ClassLabel):
+                first, names = known.setdefault(column, (str(name), feature.names))
+                if feature.names != names:
+                    found = f"split {name!r} has other classes in {column!r} than {first!r}, or in another order"
+                    raise IdxError(f"{found}. Align them: dataset.align_labels_with_mapping(…).")
 
 
 def _shape_empty_splits(written: dict[str, Header], folder: Path, compress: bool) -> dict[str, Header]:
