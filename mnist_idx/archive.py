@@ -280,11 +280,26 @@ def _list_zip(file: Stream, whole: Member) -> list[Member]:
         if len(infos) > MAX_MEMBERS:
             raise IdxError(f"{whole.title}: found {len(infos):,} members, expected a handful of IDX files.")
         _check_zip_layout(archive, infos, file, whole.title)
+        spans = []  # from the start of a member's own header to the end of its data
         for info in infos:
             _check_name(info.filename, whole)
+            member = _zip_member(archive, info, file, whole)
+            spans.append((info.header_offset, member.offset + info.compress_size))
             if not info.is_dir():
-                members.append(_zip_member(archive, info, file, whole))
+                members.append(member)
+        _check_overlaps(spans, archive.start_dir)
     return members
+
+
+def _check_overlaps(spans: Sequence[tuple[int, int]], limit: int) -> None:
+    """Refuse members that share a byte, with each other or with the directory that starts at `limit`."""
+    reached = 0
+    for start, end in sorted(spans):
+        if start < reached:
+            raise zipfile.BadZipFile(f"the member at byte {start:,} overlaps another one")
+        reached = end
+    if reached > limit:
+        raise zipfile.BadZipFile("a member overlaps the directory")
 
 
 def _check_zip_layout(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], file: Stream, title: str) -> None:
@@ -302,13 +317,11 @@ def _check_zip_layout(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo]
     gap = position - (start + size)
     if not is_large and (archive.start_dir != start or gap not in (0, ZIP64_RECORDS_SIZE)):
         raise IdxError(f"{title}: found other data before the zip. {SEVERAL_IN_ONE}")
-    reached = 0
-    for info in sorted(infos, key=lambda info: info.header_offset):
-        if info.header_offset < reached:
-            raise zipfile.BadZipFile(f"{info.filename!r} overlaps another member")
-        reached = info.header_offset + ZIP_HEADER_SIZE + info.compress_size
-    if reached > archive.start_dir:
-        raise zipfile.BadZipFile("a member overlaps the directory")
+    # At least: how long a name is, a member's own header tells.
+    _check_overlaps(
+        [(info.header_offset, info.header_offset + ZIP_HEADER_SIZE + info.compress_size) for info in infos],
+        archive.start_dir,
+    )
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, whole: Member) -> Member:
