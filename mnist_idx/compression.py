@@ -204,6 +204,7 @@ class Spool:
         self._process = os.getpid()
         self._kept = tempfile.SpooledTemporaryFile(SPOOL_MEMORY_BYTES)
         self._length = 0
+        self._is_full = False
         self._has_ended = False
         self._lock = threading.Lock()
 
@@ -211,7 +212,7 @@ class Spool:
         """Bytes from `position` on, none at the end. None if they are not kept."""
         with self._lock:
             while self._length <= position and not self._has_ended:
-                if self._length >= SPOOL_BYTES:
+                if self._is_full:
                     return None
                 self._extend()
             self._kept.seek(position)
@@ -226,10 +227,15 @@ class Spool:
         except BaseException:
             self.stream.close()
             raise
-        self._kept.seek(self._length)
-        self._kept.write(data or b"")
+        try:
+            self._kept.seek(self._length)
+            self._kept.write(data or b"")
+        except OSError:  # The disk is full.
+            self._is_full = True
+            return
         self._length += len(data or b"")
         self._has_ended = not data
+        self._is_full = self._length >= SPOOL_BYTES
 
     def __del__(self) -> None:
         if self._process == os.getpid():

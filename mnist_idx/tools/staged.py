@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,8 +94,7 @@ def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool)
     if not os.path.lexists(target) or (is_folder and target.is_dir() and not _entries(target)):
         return
     if not overwrite:
-        advice = f"{target}: exists already. Choose another target, or replace it with"
-        raise IdxError(f"{advice} overwrite=True.", command_line=f"{advice} --overwrite.")
+        raise already_there(target)
     if target.is_dir() != is_folder:
         kind = "file" if is_folder else "folder"
         raise IdxError(f"{target}: not replaced, since it is a {kind}. Choose another target.")
@@ -104,6 +103,11 @@ def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool)
             name = leaf.relative_to(target).as_posix()
             if not is_own(target, name):
                 raise IdxError(f"{target}: not replaced, since it holds {name}. Choose another target.")
+
+
+def already_there(target: Path) -> IdxError:
+    advice = f"{target}: exists already. Choose another target, or replace it with"
+    return IdxError(f"{advice} overwrite=True.", command_line=f"{advice} --overwrite.")
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -168,7 +172,7 @@ def _put(new: Path, target: Path, staging: Path, overwrite: bool, is_own: IsOwn,
     """Put what was written at its place."""
     if not is_folder:
         _check_target(target, overwrite, is_own, is_folder)
-        os.replace(new, target)
+        _put_file(new, target, overwrite)
         return
     if not target.is_dir():
         _check_target(target, overwrite, is_own, is_folder)
@@ -177,11 +181,23 @@ def _put(new: Path, target: Path, staging: Path, overwrite: bool, is_own: IsOwn,
             return
     lock = _lock(target, wait=True)
     try:
+        replaced = _entries(target)
         _check_target(target, overwrite, is_own, is_folder)
-        _exchange(staging, target)
+        _exchange(staging, target, replaced, is_own)
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def _put_file(new: Path, target: Path, overwrite: bool) -> None:
+    if not overwrite:
+        with contextlib.suppress(OSError):  # a file system without hard links
+            # Unlike a rename, it fails if somebody else has made a file of this name meanwhile.
+            os.link(new, target)
+            return
+        if os.path.lexists(target):
+            raise already_there(target)
+    os.replace(new, target)
 
 
 # A process that finds the exchange of another can tell its state. Before and after it, there is no folder `OLD`. In
@@ -190,16 +206,21 @@ OLD = "old"
 NAMES = "names"
 
 
-def _exchange(staging: Path, target: Path) -> None:
-    """Replace the content of a folder by what is in "new". If that fails, it has its old content again."""
+def _exchange(staging: Path, target: Path, replaced: Sequence[Path], is_own: IsOwn) -> None:
+    """Put what is in "new" into a folder, in place of `replaced`. If that fails, it has its old content again."""
     new, old = staging / "new", staging / OLD
     names = sorted(path.name for path in new.iterdir())
     (staging / NAMES).write_text(json.dumps(names), encoding="utf-8")
     old.mkdir()
     try:
-        for path in _entries(target):
+        for path in replaced:
             path.rename(old / path.name)
+        for leaf in _leaves(old):
+            if not is_own(old, leaf.relative_to(old).as_posix()):
+                raise IdxError(f"{target}: not replaced, since {leaf.name} was put there meanwhile. Try again.")
         for name in names:
+            if os.path.lexists(target / name):
+                raise IdxError(f"{target}: not written, since {name} was put there meanwhile. Try again.")
             (new / name).rename(target / name)
         old.rename(staging / "replaced")
     except BaseException:
@@ -216,5 +237,7 @@ def _undo_exchange(staging: Path, target: Path) -> None:
         if not os.path.lexists(new / name) and os.path.lexists(target / name):
             (target / name).rename(new / name)
     for path in list(old.iterdir()):
-        path.rename(target / path.name)
-    old.rmdir()
+        if not os.path.lexists(target / path.name):  # else somebody has put another file there: both are kept
+            path.rename(target / path.name)
+    with contextlib.suppress(OSError):
+        old.rmdir()
