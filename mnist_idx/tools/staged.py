@@ -132,11 +132,14 @@ def _create_staging(place: Path) -> tuple[Path, int | None]:
         token = secrets.token_hex(4)
         unlocked = place / f".mnist_idx-{token}.new"
         unlocked.mkdir()
-        lock = _lock(unlocked, wait=False)
-        with contextlib.suppress(FileNotFoundError):  # Another process took it for a leftover. Try again.
-            return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
-        if lock is not None:
-            os.close(lock)
+        # Another process may take it for a leftover before it is locked. Try again then.
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            lock = _lock(unlocked, wait=False)
+            try:
+                return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
+            except FileNotFoundError:
+                if lock is not None:
+                    os.close(lock)
 
 
 def _remove_leftovers(place: Path) -> None:
@@ -144,25 +147,30 @@ def _remove_leftovers(place: Path) -> None:
     for staging in list(place.iterdir()):
         if not STAGING.fullmatch(staging.name) or not staging.is_dir():
             continue
-        lock = _lock(staging, wait=False)
-        if lock is None:  # somebody is writing, or it cannot be known
-            continue
-        _undo_exchange(staging, place)
-        shutil.rmtree(staging, ignore_errors=True)
-        os.close(lock)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):  # Somebody is writing, or has just finished.
+            lock = _lock(staging, wait=False)
+            if lock is not None:
+                _undo_exchange(staging, place)
+                shutil.rmtree(staging, ignore_errors=True)
+                os.close(lock)
 
 
 def _lock(folder: Path, wait: bool) -> int | None:
-    """Lock a folder for this process, until the descriptor is closed. None if that is not possible."""
+    """Lock a folder for this process, until the descriptor is closed. None if this system has no such locks.
+
+    Raises:
+        BlockingIOError: another process holds the lock, and `wait` is false.
+        FileNotFoundError: the folder is gone.
+    """
     if fcntl is None:
         return None
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # another process holds it, or the file system has no locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:  # a file system without locks
         os.close(descriptor)
         return None
     return descriptor
