@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-__version__ = "2.0.0"
+__version__ = "2.1.0"
 __all__ = ["IdxError", "IdxFolder", "IdxFolderConfig", "MnistIdx", "MnistIdxConfig", "TransferError"]
 __all__ += ["contact_sheet", "export", "load_arrays", "push_to_hub", "write_idx"]
 
