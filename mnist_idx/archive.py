@@ -1,4 +1,4 @@
-"""The members of a tar, a zip or a folder: ranges of bytes with a name. Nothing is ever extracted to disk."""
+"""The members of a tar, a zip or a folder: ranges of bytes with a name. No member is ever extracted to disk."""
 
 import contextlib
 import os

@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 from clients import ROOT, pixels
 from conftest import ARCHIVE
-from datasets import load_dataset
+from datasets import ClassLabel, Image, load_dataset
 from http_server import Server
 from idx_files import numbered_images, to_idx
-from PIL import Image
 
 import mnist_idx
 
@@ -72,6 +72,10 @@ def test_a_large_file_becomes_parquet_on_a_cluster(serve: Callable[..., Server],
     # Every task has read its own range and, for the header, the start of the file.
     assert server.sent("/train-images-idx3-ubyte") <= images.nbytes + 2 * tasks * (32 << 10)
 
+    converted = load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert isinstance(converted.features["image"], Image)
+    assert converted.features["label"] == ClassLabel(names=[str(number) for number in range(10)])
+
     rows = pq.read_table(tmp_path / "parquet").to_pylist()
     found = {int.from_bytes(pixels(row["image"])[:4], "big"): (pixels(row["image"]), row["label"]) for row in rows}
     assert len(rows) == count
@@ -87,6 +91,6 @@ def test_a_notebook_shows_the_contact_sheet(tmp_path: Path, monkeypatch: pytest.
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, kernel_name="python3", resources=resources).execute()
     (shown,) = [output for output in notebook.cells[0].outputs if output.output_type == "execute_result"]
-    picture = Image.open(io.BytesIO(base64.b64decode(shown.data["image/png"])))
+    picture = PIL.Image.open(io.BytesIO(base64.b64decode(shown.data["image/png"])))
     expected = mnist_idx.contact_sheet(load_dataset("mnist_idx", "tiny", split="test"))
     assert np.array_equal(np.asarray(picture), np.asarray(expected))
