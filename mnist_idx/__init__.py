@@ -1,22 +1,66 @@
-"""MNIST, and anyone's IDX files, as Hugging Face datasets. Importing this registers "mnist_idx" and "idxfolder"."""
+"""MNIST, and anyone's IDX files, as Hugging Face datasets.
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+Importing this makes `load_dataset("mnist_idx")` and `load_dataset("idxfolder")` work. Everything else is imported when
+it is first used, so that the command line answers at once.
+"""
 
-__version__ = "2.1.0"
-__all__ = ["IdxError", "IdxFolder", "IdxFolderConfig", "MnistIdx", "MnistIdxConfig", "TransferError"]
-__all__ += ["contact_sheet", "export", "load_arrays", "push_to_hub", "write_idx"]
+import importlib
+from typing import TYPE_CHECKING, Any
 
-# The command line imports only what a command needs: `mnist-idx --help` answers at once.
-if TYPE_CHECKING or Path(sys.argv[0] if sys.argv else "").name not in ("mnist-idx", "mnist-idx.exe"):
+import wrapt
+
+from .registry import register
+
+if TYPE_CHECKING:
     from .errors import IdxError, TransferError
     from .idxfolder import IdxFolder, IdxFolderConfig
     from .mnist_idx import MnistIdx, MnistIdxConfig
-    from .registry import register
     from .tools.arrays import load_arrays
     from .tools.preview import contact_sheet
     from .tools.publish import export, push_to_hub
     from .tools.write import write_idx
 
-    register()
+__version__ = "2.1.0"
+__all__ = [
+    "IdxError",
+    "IdxFolder",
+    "IdxFolderConfig",
+    "MnistIdx",
+    "MnistIdxConfig",
+    "TransferError",
+    "contact_sheet",
+    "export",
+    "load_arrays",
+    "push_to_hub",
+    "write_idx",
+]
+MODULES = {
+    "IdxError": ".errors",
+    "IdxFolder": ".idxfolder",
+    "IdxFolderConfig": ".idxfolder",
+    "MnistIdx": ".mnist_idx",
+    "MnistIdxConfig": ".mnist_idx",
+    "TransferError": ".errors",
+    "contact_sheet": ".tools.preview",
+    "export": ".tools.publish",
+    "load_arrays": ".tools.arrays",
+    "push_to_hub": ".tools.publish",
+    "write_idx": ".tools.write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(MODULES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+# At once if `datasets` is imported already, else as soon as it is.
+wrapt.when_imported("datasets")(lambda module: register())

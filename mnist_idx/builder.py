@@ -1,13 +1,10 @@
 """What both builders share: the options, the shards, and the way from batches to Arrow tables."""
 
-import functools
-import hashlib
 import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -17,6 +14,7 @@ from .arrow import check_classes, check_features, make_table
 from .errors import IdxError, TransferError, wrong_option
 from .prefetch import prefetch
 from .records import Batch, ReaderPool, SplitReader
+from .registry import code_hash
 from .remote import absolute_path, clean_token, disk_error, local_part, place_hash
 from .selection import Selection
 from .sources import YieldedRecords
@@ -282,10 +280,3 @@ def shard_ranges(start: int, stop: int, num_shards: int) -> list[tuple[int, int]
     count = stop - start
     num_shards = max(1, min(num_shards, count))
     return [(start + count * k // num_shards, start + count * (k + 1) // num_shards) for k in range(num_shards)]
-
-
-@functools.cache
-def code_hash() -> str:
-    """A hash of the code that makes records, part of the cache key. `tools` is excluded: it makes no records."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

@@ -25,6 +25,7 @@ from .mirrors import MIRROR_VARIABLE, Mirrors, Source
 from .prefetch import prefetch as prefetch
 from .ranges import Version as Version
 from .records import SplitReader as SplitReader
+from .registry import code_hash as code_hash
 from .remote import absolute_path, is_remote
 from .selection import Selection as Selection
 from .sources import YieldedRecords as YieldedRecords

@@ -19,7 +19,7 @@ from loading import MODES, read_all
 from selections import selected
 
 import mnist_idx
-from mnist_idx import builder, registry
+from mnist_idx import registry
 
 COUNTS = {"train": 60000, "test": 10000}
 TINY = {"train": 1000, "test": 200}
@@ -186,11 +186,11 @@ def test_cache_entries(tmp_path: Path, mirror: Mirror, mnist_tar: Path, monkeypa
     assert load() == files[0]
 
     copy = shutil.copytree(ROOT / "mnist_idx", tmp_path / "copy")
-    monkeypatch.setattr(builder, "__file__", str(copy / "builder.py"))
-    hashes = [builder.code_hash.__wrapped__()]
+    monkeypatch.setattr(registry, "__file__", str(copy / "registry.py"))
+    hashes = [registry.code_hash.__wrapped__()]
     for name in ("tools/cli.py", "idx.py", "catalog.py"):
         (copy / name).write_text((copy / name).read_text() + "\n# changed\n")
-        hashes.append(builder.code_hash.__wrapped__())
+        hashes.append(registry.code_hash.__wrapped__())
     assert hashes[0] == hashes[1], "tools make no records"
     assert len(set(hashes)) == 3
     monkeypatch.setattr(registry, "code_hash", lambda: hashes[2])

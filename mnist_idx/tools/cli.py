@@ -1,8 +1,6 @@
 """The command line, `mnist-idx`. Commands import what they need, so that `--help` answers at once."""
 
 import argparse
-import contextlib
-import importlib
 import inspect
 import io
 import os
@@ -24,18 +22,28 @@ from ..errors import IdxError, printable
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code; wrong usage is a `SystemExit` with code 2."""
-    options: dict[str, Any] = {}
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # Names may have characters that the terminal has not.
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help()
+        return 0
+    options = vars(parser.parse_args(argv))
+    command = options.pop("command")
+    if command is not run:
+        return call(command, options)
+    failed = call(check_program, options)
+    if not failed:
+        run(**options)  # Its errors are those of the program.
+    return failed
+
+
+def call(command: Callable[..., int | None], options: dict[str, Any]) -> int:
+    """Run a command, and say what went wrong. Returns the exit code."""
     try:
         try:
-            options = vars(build_parser().parse_args(argv))
-            command = options.pop("command")
-            from ..registry import register
-
-            register()
-            with contextlib.nullcontext() if command is run else ending_on_sigterm():
+            with ending_on_sigterm():
                 return int(command(**options) or 0)
         finally:
             sys.stdout.flush()
@@ -294,6 +302,11 @@ def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: given if name == "subset" else {} for name in names}
 
 
+def check_program(program: str, arguments: list[str], is_module: bool) -> None:
+    if not (is_module or os.path.exists(program)):
+        raise IdxError(f"{program}: no such program. Name a Python file, or a module with -m.")
+
+
 def run(program: str, arguments: list[str], is_module: bool) -> None:
     """Run a Python program in which load_dataset("mnist_idx") and load_dataset("idxfolder") work.
 
@@ -301,21 +314,10 @@ def run(program: str, arguments: list[str], is_module: bool) -> None:
       mnist-idx run train.py --epochs 3                    as python train.py --epochs 3
       mnist-idx run -m package.train                       as python -m package.train
     """
-    if not (is_module or os.path.exists(program)):
-        raise IdxError(f"{program}: no such program. Name a Python file, or a module with -m.")
     sys.argv = [program, *arguments]
-    importlib.reload(sys.modules["mnist_idx"])  # Now that sys.argv has changed, it imports its public names.
     if not getattr(sys.flags, "safe_path", False):  # python -P, from 3.11 on
         sys.path[0] = os.getcwd() if is_module else str(Path(program).resolve().parent)
-    try:
-        if is_module:
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(program, run_name="__main__")
-    except (Exception, KeyboardInterrupt) as error:
-        # The traceback begins in the program, as that of `python` does.
-        own, frames = {__file__, runpy.run_path.__code__.co_filename}, error.__traceback__
-        while frames is not None and frames.tb_frame.f_code.co_filename in own:
-            frames = frames.tb_next
-        sys.excepthook(type(error), error.with_traceback(frames), frames)
-        raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+    if is_module:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(program, run_name="__main__")
