@@ -12,7 +12,8 @@ from typing import NamedTuple
 from .compression import DecompressedFile, WrappedFile, can_go_back, detect_compression
 from .errors import DamagedError, IdxError
 from .idx import Stream, read_fully
-from .remote import MAX_REQUEST, RemoteFile, file_system, is_http, is_remote, retry
+from .places import is_http, is_remote
+from .remote import MAX_REQUEST, RemoteFile, file_system, retry
 from .storage import Access, Member, open_file, translated
 
 # An archive of IDX files has a handful of members. Limits against malicious archives.

@@ -12,10 +12,11 @@ import datasets
 from .archive import list_folder
 from .arrow import check_classes, check_features, make_table
 from .errors import IdxError, TransferError, wrong_option
+from .places import absolute_path, clean_token, local_part, place_hash
 from .prefetch import prefetch
 from .records import Batch, ReaderPool, SplitReader
 from .registry import code_hash
-from .remote import absolute_path, clean_token, disk_error, local_part, place_hash
+from .remote import disk_error
 from .selection import Selection
 from .sources import YieldedRecords
 from .storage import Access, SplitFiles

@@ -12,11 +12,12 @@ import numpy as np
 from .archive import Place, list_archive, list_folder
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
+from .downloads import download_together
 from .errors import DamagedError, IdxError
 from .filenames import NAME_THEM_ALIKE, SPLITS, base_name, find_splits, parse_filename, split_files
 from .idx import Header, IdxFile
+from .places import is_remote, local_path
 from .records import SplitReader, pin
-from .remote import download_together, is_remote, local_path
 from .storage import Access, Member, SplitFiles, verify_member
 
 _patched_for_streaming = True  # as in `builder`

@@ -8,10 +8,12 @@ import datasets
 
 from .archive import Place, list_members
 from .catalog import File, PublishedDataset
+from .downloads import download
 from .errors import IdxError, TransferError, printable
 from .filenames import base_name, is_same_name
+from .places import is_remote
 from .records import SplitReader, pin
-from .remote import disk_error, download, is_remote
+from .remote import disk_error
 from .storage import Access, Member, SplitFiles, verify_member
 
 logger = datasets.utils.logging.get_logger(__name__)

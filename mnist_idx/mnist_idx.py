@@ -17,16 +17,18 @@ from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
 from .catalog import DATASETS
 from .compression import detect_compression as detect_compression
+from .downloads import download as download
 from .errors import IdxError
 from .filenames import is_same_name as is_same_name
 from .http_ranges import make_session as make_session
 from .idx import read_header as read_header
 from .mirrors import MIRROR_VARIABLE, Mirrors, Source
+from .places import absolute_path, is_remote
 from .prefetch import prefetch as prefetch
 from .ranges import Version as Version
 from .records import SplitReader as SplitReader
 from .registry import code_hash as code_hash
-from .remote import absolute_path, is_remote
+from .remote import retry as retry
 from .selection import Selection as Selection
 from .sources import YieldedRecords as YieldedRecords
 from .storage import Access, SplitFiles

@@ -1,25 +1,22 @@
 """Remote files over `fsspec`: byte ranges, checked, with retries."""
 
-import contextlib
 import errno
-import hashlib
 import io
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
-import datasets
 import fsspec
 import fsspec.asyn
 import huggingface_hub
 from datasets import DownloadConfig
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
-from .errors import IdxError, TransferError, hide_secrets, without_secrets
+from .errors import IdxError, TransferError, without_secrets
 from .http_ranges import HttpRanges, http_options
 from .idx import Stream
+from .places import is_http
 from .prefetch import pause
 from .ranges import ByteRanges, UnexpectedAnswer, Version, stall_seconds
 
@@ -31,9 +28,6 @@ MAX_REQUEST = 1 << 20
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
 LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
 PASSING_STATUS_CODES = {408, 425, 429}  # and those from 500 on
-# Parts of the names of storage options that hold secrets, or what is sent along with them.
-SECRET_WORDS = ("secret", "token", "key", "passw", "auth", "credential", "cookie", "header", "signature", "sas", "user")
-LOCAL_SCHEMES = ("file://", "local://")
 # What the file systems of `fsspec` tell of a file that changes when the file does.
 VALIDATORS: tuple[str, ...] = ("ETag", "etag", "generation", "version_id", "blob_id", "md5Hash", "checksum")
 VALIDATORS += ("Last-Modified", "LastModified", "last_modified", "updated", "modified", "mtime", "created", "size")
@@ -41,94 +35,6 @@ VALIDATORS += ("Last-Modified", "LastModified", "last_modified", "updated", "mod
 # fsspec sends requests from a thread that a forked process lacks. Older versions wait for it forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
-
-
-def local_path(path: str) -> str:
-    """A path or URL, without the scheme and the host of a local file: `file:///a%20b` is `/a b`.
-
-    >>> local_path("file://localhost/data/a%20b.tar"), local_path("s3://bucket/a%20b.tar")
-    ('/data/a b.tar', 's3://bucket/a%20b.tar')
-    """
-    scheme = next((scheme for scheme in LOCAL_SCHEMES if path.startswith(scheme)), None)
-    if scheme is None or "::" in path:
-        return path
-    local = path.removeprefix(scheme).removeprefix("localhost")
-    return local if os.path.exists(local) else unquote(local)
-
-
-def is_remote(path: str) -> bool:
-    return "://" in path and (not path.startswith(LOCAL_SCHEMES) or "::" in path)
-
-
-def absolute_path(path: str | os.PathLike[str]) -> str:
-    """A path or URL that a user gives, as it stays valid when the working folder changes."""
-    path = local_path(os.fspath(path))
-    inner = local_part(path)
-    if inner and inner != path and os.path.exists(inner):  # a file system of `fsspec` over a local file
-        return path[: len(path) - len(inner)] + absolute_path(inner)
-    if is_remote(path) or not path:
-        return path
-    try:
-        return os.path.realpath(os.path.expanduser(path))
-    except ValueError as error:  # characters that no path has
-        raise IdxError(f"{path}: cannot be a path: {error}.") from error
-
-
-def is_downloaded(path: str) -> bool:
-    """Whether the download manager has to fetch a file: not one that a chain of URLs opens in a local file."""
-    return is_remote(path) and not local_part(path)
-
-
-def local_part(path: str) -> str:
-    """The local path that a path or a chain of URLs ends in; "" if that is a URL.
-
-    >>> local_part("zip://a.tar::data/b.zip"), local_part("s3://bucket/a.tar")
-    ('data/b.zip', '')
-    """
-    if is_http(path):
-        return ""
-    last = path.rpartition("::")[2] if "://" in path else path
-    return "" if is_remote(last) else local_path(last)
-
-
-def is_http(path: str) -> bool:
-    return path.startswith(("http://", "https://"))
-
-
-def clean_token(token: str | bool) -> str | bool:
-    """An access token without the line break that files and pipes put behind it.
-
-    Raises:
-        IdxError: there are others in it. A client would print the whole token in its own error.
-    """
-    if not isinstance(token, str):
-        return token
-    token = token.strip()
-    if not token.isprintable() or " " in token:
-        raise IdxError("token=: expected an access token, found line breaks or spaces inside. Copy it again.")
-    return token
-
-
-def place_hash(storage_options: Mapping[str, Any] | None) -> str:
-    """A hash of those storage options that decide which file a URL means, "" if there are none.
-
-    It is part of the cache key. Secrets are not: a new password does not mean new data.
-    """
-    places = _places(storage_options or {})
-    return hashlib.sha256(repr(places).encode()).hexdigest()[:16] if places else ""
-
-
-def _places(options: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    places: list[tuple[str, Any]] = []
-    for name, value in sorted(options.items()):
-        if any(word in name.lower() for word in SECRET_WORDS):
-            continue
-        if isinstance(value, Mapping):
-            inner = _places(value)
-            places += [(name, inner)] if inner else []
-        elif isinstance(value, str | int | float):
-            places.append((name, hide_secrets(value) if isinstance(value, str) else value))
-    return places
 
 
 class RemoteFile(Stream):
@@ -317,95 +223,6 @@ def without_options(config: DownloadConfig) -> DownloadConfig:
     config.token = None
     config.storage_options = {}
     return config
-
-
-def downloads_folder(config: DownloadConfig) -> str:
-    """Where downloads are kept. The same URL may mean another file for other storage options.
-
-    Not for those of the Hub, which `datasets` adds itself: the Hub's own cache has the files of the Hub.
-    """
-    folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
-    place = place_hash({name: value for name, value in config.storage_options.items() if name != "hf"})
-    return os.path.join(folder, place) if place else folder
-
-
-def download(
-    dl_manager: Any, urls: dict[str, str], title: str, is_named: bool = True, force: bool = False
-) -> dict[str, str]:
-    """Download URLs by `datasets`' download manager, and return their local paths. Local paths stay as they are.
-
-    Args:
-        is_named: whether the user named the source. Other sources do not get the user's options.
-        force: download even what was downloaded earlier.
-    """
-    remote = {name: url for name, url in urls.items() if is_downloaded(url)}
-    if not remote:
-        return urls
-    for url in remote.values():
-        if is_http(url) and "[" in url.partition("://")[2].partition("/")[0]:
-            way_out = "Use the name of the host, or streaming=True."
-            raise TransferError(f"{url}: `datasets` cannot download from an IPv6 address. {way_out}")
-    usual = dl_manager.download_config
-    config = with_http_options(usual if is_named else without_options(usual), next(iter(remote.values())))
-    config.force_download = usual.force_download or force
-    config.cache_dir = downloads_folder(usual)
-    dl_manager.download_config = config
-    try:
-        return {**urls, **retry(lambda: dl_manager.download(remote), title)}
-    finally:
-        dl_manager.download_config = usual
-
-
-def download_together(
-    dl_manager: Any, urls: Mapping[str, str], config: DownloadConfig | None, force: bool
-) -> dict[str, str]:
-    """Download files that belong together, as `download` does. All are of the same time.
-
-    A file that was downloaded earlier does not go with one that is new: all are downloaded again then.
-
-    Raises:
-        TransferError: a file has been replaced while the others were downloaded.
-    """
-    remote = {name: url for name, url in urls.items() if is_downloaded(url)}
-    if len(remote) < 2:
-        return download(dl_manager, dict(urls), next(iter(remote.values()), ""), force=force)
-    title = next(iter(remote.values()))
-    folder = downloads_folder(dl_manager.download_config)
-    for must_download in (force, True):
-        before = {url: _ask_version(url, config) for url in remote.values()}
-        kept = _stamps(folder)
-        copies = download(dl_manager, dict(urls), title, force=must_download)
-        now = _stamps(folder)
-        are_new = [copies[name] not in kept or kept[copies[name]] != now.get(copies[name]) for name in remote]
-        if not any(are_new):
-            return copies
-        changed = [url for url, version in before.items() if _ask_version(url, config) != version]
-        if all(are_new) and not changed:
-            return copies
-    way_out = 'Load again with download_mode="force_redownload".'
-    raise TransferError(f"{(*changed, title)[0]}: the file was replaced while others were downloaded. {way_out}")
-
-
-def _stamps(folder: str) -> dict[str, tuple[int, int]]:
-    """What tells each file in the folder of downloads from one that takes its place."""
-    stamps = {}
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            facts = entry.stat()
-            stamps[entry.path] = (facts.st_ino, facts.st_mtime_ns)
-    return stamps
-
-
-def _ask_version(url: str, config: DownloadConfig | None) -> str:
-    """What the server says of a file that tells it from another one; "" if it says nothing."""
-    try:
-        fs, path = file_system(url, config)
-        size, version = ask(fs, path)
-    except Exception as error:  # A download that was made earlier may do without the server.
-        if not isinstance(error, IdxError) and not is_transfer_failure(error):
-            raise
-        return ""
-    return f"{version.validator} {size}"
 
 
 def retry(action: Callable[[], T], title: str) -> T:

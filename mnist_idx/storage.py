@@ -25,8 +25,9 @@ from .compression import (
 )
 from .errors import DamagedError, IdxError, TransferError
 from .idx import Stream, closed_on_error
+from .places import is_remote
 from .ranges import Version
-from .remote import MAX_REQUEST, RemoteFile, is_remote
+from .remote import MAX_REQUEST, RemoteFile
 
 LEVELS = ("member", "zip", "container")  # what may be compressed: a member, its part of a zip, the tar as a whole
 

@@ -13,8 +13,10 @@ import pytest
 from http_server import Server
 
 from mnist_idx import remote
+from mnist_idx.downloads import download
 from mnist_idx.errors import TransferError
 from mnist_idx.idx import read_fully
+from mnist_idx.places import is_remote
 from mnist_idx.storage import Access, Member, open_file, open_member
 
 CONTENT = bytes(range(256)) * 16_000  # 4,000 KiB
@@ -102,8 +104,8 @@ def test_what_is_not_fetched(server: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_local_paths() -> None:
     paths = ["/a", "file:///a", "C:\\a", "hf://a", "https://a"]
-    assert [remote.is_remote(path) for path in paths] == [False, False, False, True, True]
-    assert remote.download(None, {"a": "/a", "b": "file:///b"}, "title") == {"a": "/a", "b": "file:///b"}
+    assert [is_remote(path) for path in paths] == [False, False, False, True, True]
+    assert download(None, {"a": "/a", "b": "file:///b"}, "title") == {"a": "/a", "b": "file:///b"}
 
 
 def wrapping(cause: BaseException) -> BaseException:

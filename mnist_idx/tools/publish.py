@@ -19,7 +19,8 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from ..catalog import DATASETS, MNIST
 from ..errors import IdxError, TransferError, without_secrets
 from ..mnist_idx import MnistIdx
-from ..remote import clean_token, explain
+from ..places import clean_token
+from ..remote import explain
 from .preview import contact_sheet, summarize
 from .staged import staged
 

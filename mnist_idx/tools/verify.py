@@ -10,7 +10,7 @@ from ..filenames import FoundFiles, base_name, parse_filename
 from ..idx import CHUNK_BYTES, IdxFile
 from ..idxfolder import IdxFolderConfig, infer_features, read_metadata
 from ..mnist_idx import published_mirrors
-from ..remote import absolute_path
+from ..places import absolute_path
 from ..storage import Access, HashedFile, Member, SplitFiles, open_content, open_stored
 
 

@@ -1,0 +1,101 @@
+"""Paths, URLs and options as users give them: what they mean, whatever the working folder is."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from .errors import IdxError, hide_secrets
+
+LOCAL_SCHEMES = ("file://", "local://")
+# Parts of the names of storage options that hold secrets, or what is sent along with them.
+SECRET_WORDS = ("secret", "token", "key", "passw", "auth", "credential", "cookie", "header", "signature", "sas", "user")
+
+
+def local_path(path: str) -> str:
+    """A path or URL, without the scheme and the host of a local file: `file:///a%20b` is `/a b`.
+
+    >>> local_path("file://localhost/data/a%20b.tar"), local_path("s3://bucket/a%20b.tar")
+    ('/data/a b.tar', 's3://bucket/a%20b.tar')
+    """
+    scheme = next((scheme for scheme in LOCAL_SCHEMES if path.startswith(scheme)), None)
+    if scheme is None or "::" in path:
+        return path
+    local = path.removeprefix(scheme).removeprefix("localhost")
+    return local if os.path.exists(local) else unquote(local)
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path and (not path.startswith(LOCAL_SCHEMES) or "::" in path)
+
+
+def absolute_path(path: str | os.PathLike[str]) -> str:
+    """A path or URL that a user gives, as it stays valid when the working folder changes."""
+    path = local_path(os.fspath(path))
+    inner = local_part(path)
+    if inner and inner != path and os.path.exists(inner):  # a file system of `fsspec` over a local file
+        return path[: len(path) - len(inner)] + absolute_path(inner)
+    if is_remote(path) or not path:
+        return path
+    try:
+        return os.path.realpath(os.path.expanduser(path))
+    except ValueError as error:  # characters that no path has
+        raise IdxError(f"{path}: cannot be a path: {error}.") from error
+
+
+def local_part(path: str) -> str:
+    """The local path that a path or a chain of URLs ends in; "" if that is a URL.
+
+    >>> local_part("zip://a.tar::data/b.zip"), local_part("s3://bucket/a.tar")
+    ('data/b.zip', '')
+    """
+    if is_http(path):
+        return ""
+    last = path.rpartition("::")[2] if "://" in path else path
+    return "" if is_remote(last) else local_path(last)
+
+
+def is_downloaded(path: str) -> bool:
+    """Whether the download manager has to fetch a file: not one that a chain of URLs opens in a local file."""
+    return is_remote(path) and not local_part(path)
+
+
+def is_http(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def clean_token(token: str | bool) -> str | bool:
+    """An access token without the line break that files and pipes put behind it.
+
+    Raises:
+        IdxError: there are others in it. A client would print the whole token in its own error.
+    """
+    if not isinstance(token, str):
+        return token
+    token = token.strip()
+    if not token.isprintable() or " " in token:
+        raise IdxError("token=: expected an access token, found line breaks or spaces inside. Copy it again.")
+    return token
+
+
+def place_hash(storage_options: Mapping[str, Any] | None) -> str:
+    """A hash of those storage options that decide which file a URL means, "" if there are none.
+
+    It is part of the cache key. Secrets are not: a new password does not mean new data.
+    """
+    places = _places(storage_options or {})
+    return hashlib.sha256(repr(places).encode()).hexdigest()[:16] if places else ""
+
+
+def _places(options: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    places: list[tuple[str, Any]] = []
+    for name, value in sorted(options.items()):
+        if any(word in name.lower() for word in SECRET_WORDS):
+            continue
+        if isinstance(value, Mapping):
+            inner = _places(value)
+            places += [(name, inner)] if inner else []
+        elif isinstance(value, str | int | float):
+            places.append((name, hide_secrets(value) if isinstance(value, str) else value))
+    return places
