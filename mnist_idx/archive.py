@@ -147,9 +147,12 @@ def walk(folder: str) -> Iterator["os.DirEntry[str]"]:
         entry = waiting.pop()
         if not entry.is_dir():
             yield entry
-        elif _identity(entry.path) not in visited:
-            visited.add(_identity(entry.path))
-            waiting += _sorted_entries(entry.path)
+            continue
+        with contextlib.suppress(FileNotFoundError):  # A folder of another program may vanish meanwhile.
+            identity = _identity(entry.path)
+            if identity not in visited:
+                visited.add(identity)
+                waiting += _sorted_entries(entry.path)
 
 
 def _sorted_entries(folder: str) -> list["os.DirEntry[str]"]:

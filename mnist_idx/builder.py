@@ -16,7 +16,7 @@ from .places import absolute_path, clean_token, local_part, place_hash
 from .prefetch import prefetch
 from .records import Batch, ReaderPool, SplitReader
 from .registry import code_hash
-from .remote import disk_error
+from .remote import disk_error, safe_options
 from .selection import Selection
 from .sources import YieldedRecords
 from .storage import Access, SplitFiles
@@ -79,7 +79,8 @@ class IdxConfig(datasets.BuilderConfig):
         """The options are set by now, so validate them. The cache key covers the state of local files."""
         self.validate()
         if self.data_dir is not None or self.data_files is not None:
-            config_kwargs = {**config_kwargs, "files": [_stamp(path) for path in self._local_files()]}
+            stamps = [_stamp(path) for path in self._local_files()]
+            config_kwargs = {**config_kwargs, "files": [stamp for stamp in stamps if stamp is not None]}
         return super().create_config_id(config_kwargs, custom_features)
 
     def _local_files(self) -> list[str]:
@@ -88,7 +89,7 @@ class IdxConfig(datasets.BuilderConfig):
             paths = _files_in(self.data_dir)
         else:
             paths = [local_part(str(path)) for paths in (self.data_files or {}).values() for path in paths]
-        return [path for path in paths if os.path.exists(path)]
+        return paths
 
 
 def _files_in(place: str) -> list[str]:
@@ -98,9 +99,15 @@ def _files_in(place: str) -> list[str]:
     return [local] if members is None else [member.path for member in members]
 
 
-def _stamp(path: str) -> tuple[str, int, int, int, int]:
-    """What changes when another file takes the place of this one, or it is written to, even if it looks the same."""
-    facts = os.stat(path)
+def _stamp(path: str) -> tuple[str, int, int, int, int] | None:
+    """What changes when another file takes the place of this one, or it is written to, even if it looks the same.
+
+    None if there is no such file.
+    """
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return None
     return path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
 
 
@@ -119,6 +126,8 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
         if kwargs.get("features") is not None and not isinstance(kwargs["features"], datasets.Features):
             raise IdxError(f"features={kwargs['features']!r}: expected a datasets.Features.")
         hash = (hash or code_hash()) + place_hash(kwargs.get("storage_options"))
+        if "://" in str(kwargs.get("data_files")):  # `datasets` itself asks whether they exist
+            kwargs["storage_options"] = safe_options(kwargs.get("storage_options"))
         try:
             super().__init__(*args, hash=hash, data_dir=data_dir, **kwargs)
         except OSError as error:

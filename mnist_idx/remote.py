@@ -217,6 +217,12 @@ def with_http_options(config: DownloadConfig | None, path: str) -> DownloadConfi
     return config
 
 
+def safe_options(storage_options: dict[str, Any] | None) -> dict[str, Any]:
+    """Storage options with those of HTTP as `with_http_options` has them."""
+    config = with_http_options(DownloadConfig(storage_options=storage_options or {}), "https://")
+    return dict(config.storage_options)
+
+
 def without_options(config: DownloadConfig) -> DownloadConfig:
     """A copy of `config` for a source that the user did not name: without token and storage options."""
     config = config.copy()

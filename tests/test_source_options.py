@@ -1,6 +1,7 @@
 """Options of storage, as headers and passwords, go to the sources that the user named, and to no others."""
 
 import base64
+import functools
 import shutil
 import ssl
 import subprocess
@@ -76,20 +77,21 @@ def redirect(reply: Reply) -> None:
 @each_option
 @pytest.mark.parametrize("way", ["streamed", "prepared"])
 @pytest.mark.parametrize("elsewhere", ["port", "host"])
+@pytest.mark.parametrize("form", ["tar", "files"])
 def test_options_do_not_follow_a_redirect_to_another_host(
-    storage_options: dict[str, Any], way: str, elsewhere: str, serve: Serve, tmp_path: Path
+    form: str, storage_options: dict[str, Any], way: str, elsewhere: str, serve: Serve, tmp_path: Path
 ) -> None:
     """Another port is another server as well."""
     named, other = serve(), serve()
-    options = publish(named, "tar", RECORDS)
-    publish(other, "tar", RECORDS)
-    location = other.url("/set.tar", host="localhost" if elsewhere == "host" else None)
+    options = publish(named, form, RECORDS)
+    publish(other, form, RECORDS)
 
-    def change(reply: Reply) -> None:
+    def change(reply: Reply, path: str) -> None:
         redirect(reply)
-        reply.headers["Location"] = location
+        reply.headers["Location"] = other.url(path, host="localhost" if elsewhere == "host" else None)
 
-    named.behave(change=change)
+    for path in list(named.content):
+        named.behave(path, change=functools.partial(change, path=path))
     found = read_or_refuse(way, **options, storage_options=storage_options, cache_dir=str(tmp_path))
     assert found is None or which(found, RECORDS) == 0
     assert secrets(named) and all(secrets(named))
