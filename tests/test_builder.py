@@ -25,6 +25,14 @@ def test_first_is_the_procedure_of_epynn_and_uniform_the_sample_of_python(count:
     assert list(select(count, samples, seed, "uniform")) == random.sample(range(count), min(count, samples))
 
 
+@given(st.integers(4, 3_000), st.integers(4, 3_000), st.integers())
+def test_large_samples_are_those_of_python_as_well(count: int, samples: int, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnist_idx.selection.FEW_RECORDS", 3)  # what is more takes another way
+        found = select(count, samples, seed, "uniform")
+    assert found == random.Random(seed).sample(range(count), min(count, samples))
+
+
 def test_defaults() -> None:
     for shuffled in (select(50, None, 3, "first"), select(50, None, None, "uniform"), select(50, 50, None, "first")):
         assert sorted(shuffled) == list(range(50))
