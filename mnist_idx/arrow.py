@@ -14,6 +14,7 @@ from .errors import IdxError
 from .records import Batch
 
 ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D, 5: datasets.Array5D}
+MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_LEVEL = 1  # costs a third of the time of level 2 for 5 % more bytes
 SMALL_WINDOW = 10
@@ -28,6 +29,9 @@ def make_features(
     found = f"{title}: found {dtype} records of shape {shape}, expected"
     if len(shape) > max(ARRAY_FEATURES):
         raise IdxError(f"{found} at most five dimensions. Write the file again with fewer.")
+    lists = sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
+    if as_array and lists > MAX_LISTS:
+        raise IdxError(f"{found} at most {MAX_LISTS:,} rows in a record. Write the file again with fewer dimensions.")
     if not as_array and (dtype != "uint8" or not (len(shape) == 2 or shape[2:] == (3,)) or 0 in shape):
         raise IdxError(f"{found} uint8 of shape (rows, columns) or (rows, columns, 3). Load arrays with as_array=True.")
     image: object = datasets.Image()

@@ -10,7 +10,7 @@ from .errors import IdxError, hide_secrets
 
 LOCAL_SCHEMES = ("file://", "local://")
 # Parts of the names of storage options that hold secrets, or what is sent along with them.
-SECRET_WORDS = ("secret", "token", "key", "passw", "auth", "credential", "cookie", "header", "signature", "sas", "user")
+SECRET_WORDS = ("secret", "token", "key", "passw", "auth", "credential", "cookie", "header", "signature", "sas")
 
 
 def local_path(path: str) -> str:

@@ -57,16 +57,18 @@ def prefetch(items: Generator[T, None, None], size_of: Callable[[T], int]) -> It
     Args:
         size_of: the bytes of an item. The items that wait have `MAX_AHEAD_BYTES` at most, or are a single one.
     """
-    process = os.getpid()
+    # Bound here: at the end of a program, modules lose their names before what outlives them is finalized.
+    get_process, is_finalizing = os.getpid, sys.is_finalizing
+    process = get_process()
     reader = _Reader(items, size_of)
     try:
         while (item := reader.take()) is not _END:
             yield item  # type: ignore[misc]
-            if os.getpid() != process:
+            if get_process() != process:
                 # The thread is in the other process, and `items` is in the middle of a step.
                 raise IdxError("This iterator was begun before the process was forked. Begin a new one after the fork.")
     finally:
-        if os.getpid() == process:
+        if not is_finalizing() and get_process() == process:
             reader.stop()
 
 
@@ -151,7 +153,7 @@ class _Reader(threading.Thread, Generic[T]):
 
     def stop(self) -> None:
         """Ask the thread to stop, and wait for it, but not for long."""
-        if sys.is_finalizing() or not self.is_alive():
+        if not self.is_alive():
             return
         with self._changed:
             self._is_stopping = True

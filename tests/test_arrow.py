@@ -42,3 +42,10 @@ def test_other_images_are_refused() -> None:
         message = rf"^file: found {dtype} records of shape {re.escape(str(shape))}, expected .*{expected}"
         with pytest.raises(IdxError, match=message):
             make_features("file", shape, dtype, None, 0, as_array)
+
+
+def test_records_of_too_many_lists_are_refused() -> None:
+    """Arrow would need gigabytes for the places of the lists of a record of 64 MB."""
+    make_features("title", (4096, 4096), "uint8", None, 0, as_array=True)
+    with pytest.raises(IdxError, match="rows in a record"):
+        make_features("title", (1 << 26, 1, 1, 1, 1), "uint8", None, 0, as_array=True)

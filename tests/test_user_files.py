@@ -470,10 +470,16 @@ def test_a_picture_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> N
         assert (tmp_path / name).read_text() == "precious"
 
 
-@pytest.mark.parametrize("target", ["a\0b", "~nosuchuser/x", "s3://bucket/x", "\ud800/x"], ids=ascii)
-def test_targets_that_are_no_paths_are_refused(target: str) -> None:
+@pytest.mark.parametrize("target", ["a\0b", "~nosuchuser/x", "s3://bucket/x", "\ud800/x", None, 3], ids=ascii)
+def test_targets_that_are_no_paths_are_refused(target: Any) -> None:
     with pytest.raises(IdxError):
         write_idx(NEW_PAIR, target)
+
+
+@pytest.mark.parametrize("size", [28, (28,), "28", (0, 28), (28.0, 28)], ids=repr)
+def test_sizes_that_are_no_pair_are_refused(size: Any, tmp_path: Path) -> None:
+    with pytest.raises(IdxError, match="size="):
+        write_idx(NEW_PAIR, tmp_path / "x", size=size)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "train-images-idx3-ubyte.gz"])

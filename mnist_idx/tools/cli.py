@@ -65,6 +65,9 @@ def call(command: Callable[..., int | None], options: dict[str, Any]) -> int:
         return 1
 
 
+ENDING = (signal.SIGTERM, getattr(signal, "SIGHUP", None))
+
+
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
     """Clean up when another program ends this one. A forked process ends at once, as usual."""
@@ -78,11 +81,13 @@ def ending_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = signal.signal(signal.SIGTERM, end)
+    # SIGHUP: the terminal is closed.
+    usual = {name: signal.signal(name, end) for name in ENDING if name is not None}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, usual)
+        for name, handler in usual.items():
+            signal.signal(name, handler)
 
 
 def build_parser() -> argparse.ArgumentParser:

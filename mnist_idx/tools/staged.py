@@ -76,6 +76,8 @@ def staged(
 
 def resolve_target(target: str | os.PathLike[str]) -> Path:
     """The absolute path of a target, without symbolic links."""
+    if not isinstance(target, str | os.PathLike):
+        raise IdxError(f"{target!r}: expected a path to write to.")
     text = os.fspath(target)
     if "://" in text:
         raise IdxError(f"{text}: expected a local path. Write to a folder, then upload it.")

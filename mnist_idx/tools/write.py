@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import IdxError, wrong_option
 from ..idx import CHUNK_BYTES, MAX_RECORD_BYTES, TYPE_CODES, Header
-from .staged import staged
+from .staged import resolve_target, staged
 
 # Programs that read MNIST look for a test split of this name.
 FILE_PREFIXES = {"test": "t10k"}
@@ -67,11 +67,11 @@ def write_idx(
     """
     if mode not in (None, "L", "RGB"):
         raise wrong_option("mode", mode, '"L" for gray or "RGB" for color')
-    if size is not None and (len(size) != 2 or not all(isinstance(n, int | np.integer) and n > 0 for n in size)):
+    if size is not None and not _is_size(size):
         raise wrong_option("size", size, "(rows, cols), both at least 1")
     if size is not None and 3 * size[0] * size[1] > MAX_RECORD_BYTES:
         raise wrong_option("size", size, f"pictures of at most {MAX_RECORD_BYTES // 3:,} pixels")
-    if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", os.fspath(target)):
+    if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", str(resolve_target(target))):
         raise IdxError(f"{target}: expected a folder or a .tar. The files in it are compressed one by one.")
     _check_classes(dataset)
     convert = partial(_to_array, mode, size)
@@ -105,6 +105,11 @@ def write_idx(
                     with open(file, "rb") as stream:
                         tar.addfile(info, stream)
     return written
+
+
+def _is_size(size: object) -> bool:
+    is_pair = isinstance(size, tuple | list) and len(size) == 2
+    return is_pair and all(isinstance(number, int | np.integer) and number > 0 for number in size)  # type: ignore[attr-defined]
 
 
 def _check_classes(dataset: Any) -> None:
