@@ -73,18 +73,18 @@ def _can_be_label(feature: object) -> bool:
     return isinstance(feature, datasets.ClassLabel)
 
 
-def make_table(batch: Batch, features: datasets.Features, compress: bool, title: str) -> pa.Table:
-    """A batch as a table of exactly these features, whose metadata `datasets` needs to know them again.
+def make_table(batch: Batch, schema: pa.Schema, compress: bool, title: str) -> pa.Table:
+    """A batch as a table.
 
     Args:
+        schema: of the features, with its metadata: without it, `datasets` does not know them again.
         compress: whether images are compressed, where they are `Image`.
-        title: what error messages call the images.
+        title: what error messages call the labels.
     """
-    is_picture = isinstance(features["image"], datasets.Image)
-    columns = {"image": png_column(batch.images, compress) if is_picture else array_column(batch.images)}
+    is_array = isinstance(schema.field("image").type, pa.BaseExtensionType | pa.FixedSizeListType | pa.ListType)
+    columns = {"image": array_column(batch.images) if is_array else png_column(batch.images, compress)}
     if batch.labels is not None:
         columns |= label_columns(batch.labels)
-    schema = features.arrow_schema
     try:
         arrays = [_cast(columns[field.name], field.type) for field in schema]
     except pa.ArrowInvalid as error:

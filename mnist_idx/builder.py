@@ -248,10 +248,10 @@ class IdxBuilder(datasets.GeneratorBasedBuilder):
 
     def _generate_tables(self, split: str, files: SplitFiles, ranges: Ranges, streaming: bool) -> Iterator[Any]:
         batches = self.read_batches(split, files, ranges, FIRST_STREAMED_BATCH if streaming else None)
-        features, title = self.info.features, (files.labels or files.images).title
+        schema, title = self.info.features.arrow_schema, (files.labels or files.images).title
         for place, batch in prefetch(batches, lambda item: item[1].num_bytes):
             # Streamed images are decoded at once: compressing them costs more than it saves.
-            yield place, make_table(batch, features, not streaming, title)
+            yield place, make_table(batch, schema, not streaming, title)
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         yield from enumerate(row for _, table in self._generate_tables(**gen_kwargs) for row in table.to_pylist())
