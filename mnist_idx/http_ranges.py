@@ -62,9 +62,9 @@ def http_options(options: Mapping[str, Any], in_chain: bool) -> dict[str, Any]:
         headers["Cookie"] = "; ".join(f"{name}={getattr(value, 'value', value)}" for name, value in cookies.items())
     if auth is not None:
         headers["Authorization"] = _basic_auth(*auth)
+    others = {name: value for name, value in options.items() if name not in ("auth", "cookies", "headers")}
     if in_chain:
-        return {**options, "client_kwargs": {**client, "headers": headers}}
-    others = {name: value for name, value in options.items() if name not in ("auth", "cookies")}
+        return {**others, "client_kwargs": {**client, "headers": headers}}
     return {"get_client": make_session, **others, "headers": headers, "client_kwargs": client}
 
 
