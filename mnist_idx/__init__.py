@@ -5,6 +5,7 @@ it is first used, so that the command line answers at once.
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -50,12 +51,14 @@ MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(MODULES[name], __name__), name)
-    globals()[name] = value
-    return value
+    """Import a public name, or a module of the package, when it is first used (PEP 562)."""
+    if name in MODULES:
+        value = getattr(importlib.import_module(MODULES[name], __name__), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
