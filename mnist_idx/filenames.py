@@ -150,7 +150,6 @@ class FoundFiles:
 
     def __init__(self, members: Sequence[Member], root: str = "") -> None:
         self._members = members
-        self._root = root
         self._place = root or (members[0].url or members[0].path if members else "")
         self._candidates: dict[str, Candidates] = {}  # by prefix
         self._unusable: list[tuple[str, Member]] = []  # which look like IDX files, by their lower-case names

@@ -156,14 +156,12 @@ class IdxFile:
         big_endian = np.frombuffer(data, header.dtype.newbyteorder(">"))
         return big_endian.astype(header.dtype, copy=False).reshape(stop - start, *header.record_shape)
 
-    def batches(self, start: int = 0, stop: int | None = None, size: int = 0, first: int = 0) -> Iterator[np.ndarray]:
-        """Read the records `start` to `stop` in at least one batch of `size` records, the first of at most `first`."""
-        stop = self.header.num_records if stop is None else stop
-        size = size or self.header.batch_size
-        position = min(stop, start + min(size, first or size))
-        yield self.read(start, position)
-        for begin in range(position, stop, size):
-            yield self.read(begin, min(begin + size, stop))
+    def batches(self) -> Iterator[np.ndarray]:
+        """Read all records, in at least one batch."""
+        count, size = self.header.num_records, self.header.batch_size
+        yield self.read(0, min(size, count))
+        for start in range(size, count, size):
+            yield self.read(start, min(start + size, count))
 
     def _check_size(self, size: int) -> None:
         """Compare the size that the header announces with the bytes that are there."""

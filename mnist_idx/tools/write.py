@@ -108,8 +108,9 @@ def write_idx(
 
 
 def _is_size(size: object) -> bool:
-    is_pair = isinstance(size, tuple | list) and len(size) == 2
-    return is_pair and all(isinstance(number, int | np.integer) and number > 0 for number in size)  # type: ignore[attr-defined]
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        return False
+    return all(isinstance(number, int | np.integer) and number > 0 for number in size)
 
 
 def _check_classes(dataset: Any) -> None:
