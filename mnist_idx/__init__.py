@@ -1,7 +1,7 @@
 """MNIST, and anyone's IDX files, as Hugging Face datasets.
 
-Importing this makes `load_dataset("mnist_idx")` and `load_dataset("idxfolder")` work. Everything else is imported when
-it is first used, so that the command line answers at once.
+Importing this makes `load_dataset("mnist_idx")` and `load_dataset("idxfolder")` work. Everything
+else is imported when it is first used, so that the command line answers at once.
 """
 
 import importlib

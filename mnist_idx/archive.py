@@ -1,4 +1,7 @@
-"""The members of a tar, a zip or a folder: ranges of bytes with a name. No member is ever extracted to disk."""
+"""The members of a tar, a zip or a folder: ranges of bytes with a name.
+
+No member is ever extracted to disk.
+"""
 
 import contextlib
 import os
@@ -21,8 +24,8 @@ MAX_MEMBERS = 1000
 MAX_NAME_LENGTH = 4096  # as for paths on Linux
 MAX_DIRECTORY_BYTES = 2 << 20
 MAX_SKIPPED_BYTES = 4 << 30
-# Extended headers hold long names, times and attributes. `tarfile` of Python before 3.11.10 takes time for long ones,
-# and hours for long runs of digits in them.
+# Extended headers hold long names, times and attributes. `tarfile` of Python before 3.11.10 takes
+# time for long ones, and hours for long runs of digits in them.
 MAX_EXTENDED_HEADER = 16 << 10
 MAX_EXTENDED_HEADERS = 1 << 20  # bytes of all of them
 MANY_DIGITS = re.compile(rb"[0-9]{100}")
@@ -34,10 +37,16 @@ DAMAGE += (ValueError, RuntimeError, OverflowError, IndexError)
 ZIP_MEMBER = b"PK\x03\x04"
 ZIP_END_SIGNATURE = b"PK\x05\x06"
 ZIP_HEADER_SIZE = 30  # bytes of a member's own header, before its name
-ZIP_END = struct.Struct("<4s8xLLH")  # signature, size and start of the directory, length of the comment behind it
+ZIP_END = struct.Struct(
+    "<4s8xLLH"
+)  # signature, size and start of the directory, length of the comment behind it
 ZIP64_MARK = 0xFFFFFFFF
-ZIP64_RECORDS_SIZE = 56 + 20  # bytes of the records that large archives have between directory and end
-SEVERAL_IN_ONE = "Several archives in one file? Unpack it (tar: with --ignore-zeros), and load the folder."
+ZIP64_RECORDS_SIZE = (
+    56 + 20
+)  # bytes of the records that large archives have between directory and end
+SEVERAL_IN_ONE = (
+    "Several archives in one file? Unpack it (tar: with --ignore-zeros), and load the folder."
+)
 
 
 class Place(NamedTuple):
@@ -58,7 +67,10 @@ class Place(NamedTuple):
 
 
 def list_members(place: Place, access: Access) -> list[Member]:
-    """List the members of a tar, a zip or a folder, or a single file. Those that cannot be read have a `problem`."""
+    """List the members of a tar, a zip or a folder, or a single file.
+
+    Those that cannot be read have a `problem`.
+    """
     folder = list_folder(place.path, access)
     return list_archive(place, access) if folder is None else folder
 
@@ -93,7 +105,9 @@ def list_archive(place: Place, access: Access) -> list[Member]:
                 whole = whole._replace(compression=compression)
                 if not compression or can_go_back(compression):
                     return _list_tar(stream, whole)
-                with access.open_container(place.path, compression, place.title, lambda: place.open(access)) as content:
+                with access.open_container(
+                    place.path, compression, place.title, lambda: place.open(access)
+                ) as content:
                     return _list_tar(content, whole)
         except IdxError:
             raise
@@ -102,9 +116,15 @@ def list_archive(place: Place, access: Access) -> list[Member]:
             raise DamagedError(
                 f"{place.title}: the {kind} is damaged or cut short ({error}). Fetch it again."
             ) from error
-    found = "an HTML or XML page" if head.lstrip()[:1] == b"<" else f"data that starts with {head[:8]!r}"
+    found = (
+        "an HTML or XML page"
+        if head.lstrip()[:1] == b"<"
+        else f"data that starts with {head[:8]!r}"
+    )
     expected = "a tar (plain, .gz, .bz2 or .xz), a zip, a folder, or an IDX file"
-    raise DamagedError(f"{place.title}: found {found if head else 'an empty file'}, expected {expected}.")
+    raise DamagedError(
+        f"{place.title}: found {found if head else 'an empty file'}, expected {expected}."
+    )
 
 
 def _is_tar_header(block: bytes) -> bool:
@@ -115,7 +135,9 @@ def _is_tar_header(block: bytes) -> bool:
 
 
 def list_folder(path: str, access: Access) -> list[Member] | None:
-    """The files in a local or remote folder and its subfolders; None if the path is not a folder, as always on HTTP."""
+    """The files in a local or remote folder and its subfolders; None if the path is not a folder,
+    as always on HTTP.
+    """
     if is_http(path):
         return None
     if is_remote(path):
@@ -140,7 +162,10 @@ def _list_remote_folder(path: str, access: Access) -> list[Member] | None:
 
 
 def walk(folder: str) -> Iterator["os.DirEntry[str]"]:
-    """The files below a folder, sorted. Each folder is visited once, whatever symbolic links point to it."""
+    """The files below a folder, sorted.
+
+    Each folder is visited once, whatever symbolic links point to it.
+    """
     visited = {_identity(folder)}
     waiting = _sorted_entries(folder)
     while waiting:
@@ -148,7 +173,9 @@ def walk(folder: str) -> Iterator["os.DirEntry[str]"]:
         if not entry.is_dir():
             yield entry
             continue
-        with contextlib.suppress(FileNotFoundError):  # A folder of another program may vanish meanwhile.
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # A folder of another program may vanish meanwhile.
             identity = _identity(entry.path)
             if identity not in visited:
                 visited.add(identity)
@@ -175,7 +202,9 @@ def _local_member(entry: "os.DirEntry[str]") -> Member:
 
 
 class _Directory(WrappedFile):
-    """What `tarfile` and `zipfile` may read of an archive to list its members: a bounded number of bytes."""
+    """What `tarfile` and `zipfile` may read of an archive to list its members: a bounded number of
+    bytes.
+    """
 
     def __init__(self, file: Stream, title: str) -> None:
         super().__init__(file)
@@ -183,7 +212,9 @@ class _Directory(WrappedFile):
         self._rest = MAX_DIRECTORY_BYTES
 
     def read(self, size: int = -1, /) -> bytes:
-        data = bytes(read_fully(self._file, min(size, self._rest + 1) if size >= 0 else self._rest + 1))
+        data = bytes(
+            read_fully(self._file, min(size, self._rest + 1) if size >= 0 else self._rest + 1)
+        )
         self._rest -= len(data)
         if self._rest < 0:
             found = f"more than {MAX_DIRECTORY_BYTES:,} bytes for names and sizes"
@@ -208,7 +239,9 @@ class _TarDirectory(_Directory):
         data = super().read(size)
         if size > tarfile.BLOCKSIZE and MANY_DIGITS.search(data):
             found = "an extended header with a number of more than 100 digits"
-            raise IdxError(f"{self._title}: found {found}, expected names and times. Pack the archive again.")
+            raise IdxError(
+                f"{self._title}: found {found}, expected names and times. Pack the archive again."
+            )
         return data
 
 
@@ -222,7 +255,9 @@ def _list_tar(stream: Stream, whole: Member) -> list[Member]:
     targets: dict[str, Member] = {}  # of hard links, by name
     for count, info in enumerate(tar):
         if count >= MAX_MEMBERS:
-            raise IdxError(f"{title}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files.")
+            raise IdxError(
+                f"{title}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files."
+            )
         if info.isdir():
             continue
         _check_tar_member(info, whole)
@@ -240,7 +275,9 @@ def _check_tar_member(info: tarfile.TarInfo, whole: Member) -> None:
     end = info.offset_data + info.size
     if whole.compression and end > MAX_SKIPPED_BYTES:
         found = f"{info.name!r} of a compressed tar to end at byte {end:,}"
-        raise IdxError(f"{whole.title}: found {found}, expected at most {MAX_SKIPPED_BYTES:,}. Decompress it.")
+        raise IdxError(
+            f"{whole.title}: found {found}, expected at most {MAX_SKIPPED_BYTES:,}. Decompress it."
+        )
 
 
 def _tar_member(info: tarfile.TarInfo, whole: Member, targets: dict[str, Member]) -> Member:
@@ -254,7 +291,10 @@ def _tar_member(info: tarfile.TarInfo, whole: Member, targets: dict[str, Member]
 
 
 def _check_end_of_tar(stream: Stream, offset: int, title: str) -> None:
-    """Nothing but zeros may follow the members. Reading to the end also checks the checksum of compressed data."""
+    """Nothing but zeros may follow the members.
+
+    Reading to the end also checks the checksum of compressed data.
+    """
     stream.seek(offset)
     # `tarfile` stops at whatever is not a header.
     if read_fully(stream, 2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
@@ -264,16 +304,22 @@ def _check_end_of_tar(stream: Stream, offset: int, title: str) -> None:
     position = offset + 2 * tarfile.BLOCKSIZE
     while padding := stream.read(CHUNK_BYTES):
         if padding.strip(b"\0"):
-            raise IdxError(f"{title}: found more data behind the end of the tar at byte {offset:,}. {SEVERAL_IN_ONE}")
+            raise IdxError(
+                f"{title}: found more data behind the end of the tar at byte {offset:,}. {SEVERAL_IN_ONE}"
+            )
         position += len(padding)
         if position - offset > MAX_SKIPPED_BYTES:
-            raise IdxError(f"{title}: more than {MAX_SKIPPED_BYTES:,} bytes follow the members. Is the file damaged?")
+            raise IdxError(
+                f"{title}: more than {MAX_SKIPPED_BYTES:,} bytes follow the members. Is the file damaged?"
+            )
 
 
 def _check_name(name: str, whole: Member) -> None:
     if len(name) > MAX_NAME_LENGTH:
         found = f"a member whose name has {len(name):,} characters"
-        raise IdxError(f"{whole.title}: found {found}, expected at most {MAX_NAME_LENGTH:,}. Rename it.")
+        raise IdxError(
+            f"{whole.title}: found {found}, expected at most {MAX_NAME_LENGTH:,}. Rename it."
+        )
 
 
 def _list_zip(file: Stream, whole: Member) -> list[Member]:
@@ -282,7 +328,9 @@ def _list_zip(file: Stream, whole: Member) -> list[Member]:
     with zipfile.ZipFile(_Directory(file, whole.title)) as archive:
         infos = archive.infolist()
         if len(infos) > MAX_MEMBERS:
-            raise IdxError(f"{whole.title}: found {len(infos):,} members, expected a handful of IDX files.")
+            raise IdxError(
+                f"{whole.title}: found {len(infos):,} members, expected a handful of IDX files."
+            )
         _check_zip_layout(archive, infos, file, whole.title)
         spans = []  # from the start of a member's own header to the end of its data
         for info in infos:
@@ -296,7 +344,9 @@ def _list_zip(file: Stream, whole: Member) -> list[Member]:
 
 
 def _check_overlaps(spans: Sequence[tuple[int, int]], limit: int) -> None:
-    """Refuse members that share a byte, with each other or with the directory that starts at `limit`."""
+    """Refuse members that share a byte, with each other or with the directory that starts at
+    `limit`.
+    """
     reached = 0
     for start, end in sorted(spans):
         if start < reached:
@@ -306,8 +356,11 @@ def _check_overlaps(spans: Sequence[tuple[int, int]], limit: int) -> None:
         raise zipfile.BadZipFile("a member overlaps the directory")
 
 
-def _check_zip_layout(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], file: Stream, title: str) -> None:
-    """The directory must be where the end record says, right before it, and no two members may share a byte.
+def _check_zip_layout(
+    archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], file: Stream, title: str
+) -> None:
+    """The directory must be where the end record says, right before it, and no two members may
+    share a byte.
 
     `zipfile` finds the last directory of a file, and does not mind what else is there.
     """
@@ -323,19 +376,26 @@ def _check_zip_layout(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo]
         raise IdxError(f"{title}: found other data before the zip. {SEVERAL_IN_ONE}")
     # At least: how long a name is, a member's own header tells.
     _check_overlaps(
-        [(info.header_offset, info.header_offset + ZIP_HEADER_SIZE + info.compress_size) for info in infos],
+        [
+            (info.header_offset, info.header_offset + ZIP_HEADER_SIZE + info.compress_size)
+            for info in infos
+        ],
         archive.start_dir,
     )
 
 
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, whole: Member) -> Member:
+def _zip_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, whole: Member
+) -> Member:
     problem = ""
     is_deflated = info.compress_type == zipfile.ZIP_DEFLATED
     is_encrypted = bool(info.flag_bits & 1)
     if is_encrypted or not (is_deflated or info.compress_type == zipfile.ZIP_STORED):
         problem = "found encryption or unusual compression, expected a stored or deflated member. Zip it again."
     elif not is_deflated and info.compress_size != info.file_size:
-        raise zipfile.BadZipFile(f"{info.filename!r} has {info.compress_size} and {info.file_size} bytes")
+        raise zipfile.BadZipFile(
+            f"{info.filename!r} has {info.compress_size} and {info.file_size} bytes"
+        )
     else:
         archive.open(info).close()  # compares the member's own header with the directory
     file.seek(info.header_offset + 26)

@@ -1,4 +1,6 @@
-"""Batches of records → columns of Arrow tables, images as PNG files or arrays, and the features that describe them."""
+"""Batches of records → columns of Arrow tables, images as PNG files or arrays, and the features
+that describe them.
+"""
 
 import math
 import struct
@@ -13,7 +15,12 @@ from zlib_ng import zlib_ng
 from .errors import IdxError
 from .records import Batch
 
-ARRAY_FEATURES = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D, 5: datasets.Array5D}
+ARRAY_FEATURES = {
+    2: datasets.Array2D,
+    3: datasets.Array3D,
+    4: datasets.Array4D,
+    5: datasets.Array5D,
+}
 MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_LEVEL = 1  # costs a third of the time of level 2 for 5 % more bytes
@@ -23,17 +30,31 @@ STORED_BYTES = (1 << 16) - 1  # most that deflate stores in one block
 
 
 def make_features(
-    title: str, shape: tuple[int, ...], dtype: str, class_names: Sequence[str] | None, label_parts: int, as_array: bool
+    title: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    class_names: Sequence[str] | None,
+    label_parts: int,
+    as_array: bool,
 ) -> datasets.Features:
-    """The features of a dataset, whose images error messages call `title`. Without labels, `class_names` is None."""
+    """The features of a dataset, whose images error messages call `title`.
+
+    Without labels, `class_names` is None.
+    """
     found = f"{title}: found {dtype} records of shape {shape}, expected"
     if len(shape) > max(ARRAY_FEATURES):
         raise IdxError(f"{found} at most five dimensions. Write the file again with fewer.")
     lists = sum(math.prod(shape[:axis]) for axis in range(1, len(shape)))
     if as_array and lists > MAX_LISTS:
-        raise IdxError(f"{found} at most {MAX_LISTS:,} rows in a record. Write the file again with fewer dimensions.")
-    if not as_array and (dtype != "uint8" or not (len(shape) == 2 or shape[2:] == (3,)) or 0 in shape):
-        raise IdxError(f"{found} uint8 of shape (rows, columns) or (rows, columns, 3). Load arrays with as_array=True.")
+        raise IdxError(
+            f"{found} at most {MAX_LISTS:,} rows in a record. Write the file again with fewer dimensions."
+        )
+    if not as_array and (
+        dtype != "uint8" or not (len(shape) == 2 or shape[2:] == (3,)) or 0 in shape
+    ):
+        raise IdxError(
+            f"{found} uint8 of shape (rows, columns) or (rows, columns, 3). Load arrays with as_array=True."
+        )
     image: object = datasets.Image()
     if as_array and len(shape) == 1:
         image = datasets.Sequence(datasets.Value(dtype), length=shape[0])
@@ -43,7 +64,9 @@ def make_features(
     if class_names is not None:
         features["label"] = datasets.ClassLabel(names=list(map(str, class_names)))
     if class_names is not None and label_parts > 1:
-        features["label_details"] = datasets.Sequence(datasets.Value("int64"), length=label_parts - 1)
+        features["label_details"] = datasets.Sequence(
+            datasets.Value("int64"), length=label_parts - 1
+        )
     return datasets.Features(features)
 
 
@@ -55,21 +78,30 @@ def check_features(given: datasets.Features, found: datasets.Features, title: st
     way_out = "Leave out features=, or correct them."
     if set(given) != set(found):
         columns = ", ".join(given), ", ".join(found)
-        raise IdxError(f"{title}: features= has the columns {columns[0]}, expected {columns[1]}. {way_out}")
+        raise IdxError(
+            f"{title}: features= has the columns {columns[0]}, expected {columns[1]}. {way_out}"
+        )
     for name, feature in found.items():
         is_label = name == "label" and _can_be_label(given[name])
         is_picture = isinstance(feature, datasets.Image) and isinstance(given[name], datasets.Image)
         if not (is_label or is_picture or given[name] == feature):
             length = getattr(feature, "length", -1)
             shape = f", of shape ({length},)" if length > 0 else ""
-            raise IdxError(f"{title}: features= has {given[name]} as {name!r}, expected {feature}{shape}. {way_out}")
+            raise IdxError(
+                f"{title}: features= has {given[name]} as {name!r}, expected {feature}{shape}. {way_out}"
+            )
 
 
 def _can_be_label(feature: object) -> bool:
     """Whether a feature holds labels without loss, or refuses those that it cannot hold."""
     if isinstance(feature, datasets.Value):
         kind = feature.dtype
-        return kind.startswith(("int", "uint")) or kind in ("float32", "float64", "string", "large_string")
+        return kind.startswith(("int", "uint")) or kind in (
+            "float32",
+            "float64",
+            "string",
+            "large_string",
+        )
     return isinstance(feature, datasets.ClassLabel)
 
 
@@ -81,14 +113,20 @@ def make_table(batch: Batch, schema: pa.Schema, compress: bool, title: str) -> p
         compress: whether images are compressed, where they are `Image`.
         title: what error messages call the labels.
     """
-    is_array = isinstance(schema.field("image").type, pa.BaseExtensionType | pa.FixedSizeListType | pa.ListType)
-    columns = {"image": array_column(batch.images) if is_array else png_column(batch.images, compress)}
+    is_array = isinstance(
+        schema.field("image").type, pa.BaseExtensionType | pa.FixedSizeListType | pa.ListType
+    )
+    columns = {
+        "image": array_column(batch.images) if is_array else png_column(batch.images, compress)
+    }
     if batch.labels is not None:
         columns |= label_columns(batch.labels)
     try:
         arrays = [_cast(columns[field.name], field.type) for field in schema]
     except pa.ArrowInvalid as error:
-        raise IdxError(f"{title}: the labels do not fit the features: {error}. Correct features=.") from error
+        raise IdxError(
+            f"{title}: the labels do not fit the features: {error}. Correct features=."
+        ) from error
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -103,8 +141,12 @@ def png_column(images: np.ndarray, compress: bool) -> pa.Array:
     else:  # not copied
         files = store_png(images)
         offsets = np.arange(len(files) + 1, dtype=np.int32) * np.int32(files.shape[1])
-        content = pa.Array.from_buffers(pa.binary(), len(files), [None, pa.py_buffer(offsets), pa.py_buffer(files)])
-    return pa.StructArray.from_arrays([content, pa.nulls(len(content), pa.string())], ["bytes", "path"])
+        content = pa.Array.from_buffers(
+            pa.binary(), len(files), [None, pa.py_buffer(offsets), pa.py_buffer(files)]
+        )
+    return pa.StructArray.from_arrays(
+        [content, pa.nulls(len(content), pa.string())], ["bytes", "path"]
+    )
 
 
 def array_column(images: np.ndarray) -> pa.Array:
@@ -120,10 +162,15 @@ def array_column(images: np.ndarray) -> pa.Array:
 
 
 def check_classes(labels: np.ndarray, feature: object, title: str, start: int) -> None:
-    """Check that labels `(k,)`, or the first parts of `(k, parts)`, are classes. `start` is the number of the first."""
+    """Check that labels `(k,)`, or the first parts of `(k, parts)`, are classes.
+
+    `start` is the number of the first.
+    """
     num_classes = getattr(feature, "num_classes", None)
     classes = labels if labels.ndim == 1 else labels[:, 0]
-    if num_classes is not None and len(wrong := np.flatnonzero((classes < 0) | (classes >= num_classes))):
+    if num_classes is not None and len(
+        wrong := np.flatnonzero((classes < 0) | (classes >= num_classes))
+    ):
         found = f"{title}: record {start + wrong[0]:,} has the label {classes[wrong[0]]}"
         advice = f"{found}, expected 0 to {num_classes - 1}. Fetch the file again"
         raise IdxError(f"{advice}, or pass more label_names=.", command_line=f"{advice}.")
@@ -141,7 +188,9 @@ def label_columns(labels: np.ndarray) -> dict[str, pa.Array]:
 
 
 def encode_png(images: np.ndarray) -> list[bytes]:
-    """Encode images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)` without empty dimensions, as PNG files."""
+    """Encode images, uint8 `(k, rows, columns)` or `(k, rows, columns, 3)` without empty
+    dimensions, as PNG files.
+    """
     start, lines, end = _png_start(images), _png_lines(images), _png_chunk(b"IEND", b"")
     # Setting up a window costs more than filling it with a small image.
     window = SMALL_WINDOW if lines.shape[1] <= 1 << SMALL_WINDOW else LARGE_WINDOW
@@ -154,7 +203,10 @@ def encode_png(images: np.ndarray) -> list[bytes]:
 
 
 def store_png(images: np.ndarray) -> np.ndarray:
-    """Encode images as PNG files without compression, uint8 `(k, length)`. It takes a seventh of the time."""
+    """Encode images as PNG files without compression, uint8 `(k, length)`.
+
+    It takes a seventh of the time.
+    """
     start, lines, end = _png_start(images), _png_lines(images), _png_chunk(b"IEND", b"")
     count, size = lines.shape
     num_blocks = math.ceil(size / STORED_BYTES)
@@ -163,7 +215,10 @@ def store_png(images: np.ndarray) -> np.ndarray:
     for first in range(0, size, STORED_BYTES):
         block = lines[:, first : first + STORED_BYTES]
         length = block.shape[1]
-        columns += [_repeat(struct.pack("<BHH", first + length == size, length, length ^ 0xFFFF), count), block]
+        columns += [
+            _repeat(struct.pack("<BHH", first + length == size, length, length ^ 0xFFFF), count),
+            block,
+        ]
     columns += [_checksums(zlib_ng.adler32, lines), _repeat(bytes(4) + end, count)]
     files = np.hstack(columns)
     files[:, -16:-12] = _checksums(zlib_ng.crc32, files[:, len(start) + 4 : -16])
@@ -183,15 +238,24 @@ def _png_start(images: np.ndarray) -> bytes:
     """What comes before the pixels."""
     rows, columns = images.shape[1:3]
     color_type = 0 if images.ndim == 3 else 2  # gray or RGB
-    return PNG_SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0))
+    return PNG_SIGNATURE + _png_chunk(
+        b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0)
+    )
 
 
 def _png_lines(images: np.ndarray) -> np.ndarray:
-    """The pixels as PNG has them, `(k, bytes of an image)`: each row after a byte that names its filter, 0 for none."""
+    """The pixels as PNG has them, `(k, bytes of an image)`: each row after a byte that names its
+    filter, 0 for none.
+    """
     count, rows, *rest = images.shape
     lines = np.pad(images.reshape(count, rows, math.prod(rest)), ((0, 0), (0, 0), (1, 0)))
     return lines.reshape(count, rows * lines.shape[2])
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib_ng.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib_ng.crc32(kind + content))
+    )

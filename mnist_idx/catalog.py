@@ -1,7 +1,9 @@
-"""The published datasets: where they are, what they hold, and their checksums. One row per file, no logic.
+"""The published datasets: where they are, what they hold, and their checksums.
 
-The checksums of the compressed MNIST files are those that TensorFlow Datasets checks, too. The checksum of its content
-identifies a file that is compressed in another way.
+One row per file, no logic.
+
+The checksums of the compressed MNIST files are those that TensorFlow Datasets checks, too. The
+checksum of its content identifies a file that is compressed in another way.
 """
 
 import string
@@ -30,7 +32,9 @@ class PublishedDataset(NamedTuple):
     citation: str  # in BibTeX
     class_names: tuple[str, ...]
     splits: dict[str, Split]
-    sources: tuple[str, ...]  # URLs of archives, or, with a final slash, of folders of single files. Paths start here
+    sources: tuple[
+        str, ...
+    ]  # URLs of archives, or, with a final slash, of folders of single files. Paths start here
     label_parts: int = 1  # numbers per label; the first is the class
     transposed: bool = False  # rows and columns are exchanged in the files
 
@@ -98,10 +102,18 @@ FILES = {
 }
 
 
-def _splits(dataset: str, *splits: tuple[str, int], labels: str = "labels-idx1-ubyte") -> dict[str, Split]:
-    """The splits "train" and "test", each from the prefix of its file names and its number of records."""
+def _splits(
+    dataset: str, *splits: tuple[str, int], labels: str = "labels-idx1-ubyte"
+) -> dict[str, Split]:
+    """The splits "train" and "test", each from the prefix of its file names and its number of
+    records.
+    """
     return {
-        name: Split(FILES[f"{dataset}/{prefix}-images-idx3-ubyte"], FILES[f"{dataset}/{prefix}-{labels}"], num_records)
+        name: Split(
+            FILES[f"{dataset}/{prefix}-images-idx3-ubyte"],
+            FILES[f"{dataset}/{prefix}-{labels}"],
+            num_records,
+        )
         for name, (prefix, num_records) in zip(("train", "test"), splits, strict=True)
     }
 
@@ -110,8 +122,22 @@ DIGITS = tuple(string.digits)
 ALPHANUMERIC = (*DIGITS, *string.ascii_uppercase, *string.ascii_lowercase)
 # Small letters that look like their capitals are in one class with them.
 MERGED = (*DIGITS, *string.ascii_uppercase, *"abdefghnqrt")
-LETTERS = ("N/A", *string.ascii_lowercase)  # The labels in the files start at 1. As in torchvision, class 0 is "N/A".
-CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+LETTERS = (
+    "N/A",
+    *string.ascii_lowercase,
+)  # The labels in the files start at 1. As in torchvision, class 0 is "N/A".
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 MNIST = PublishedDataset(
     description="The MNIST database of handwritten digits: 70,000 gray images of 28x28 pixels, one digit each.",
@@ -177,11 +203,15 @@ KMNIST = PublishedDataset(
 """,
     class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     splits=_splits("kmnist", ("train", 60_000), ("t10k", 10_000)),
-    sources=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/", "https://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+    sources=(
+        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    ),
 )
 
-# The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class, NIST HSF series,
-# writer, number of the digit for this writer, NIST class code, number of the digit in NIST, duplicate, unused.
+# The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class,
+# NIST HSF series, writer, number of the digit for this writer, NIST class code, number of the digit
+# in NIST, duplicate, unused.
 QMNIST = PublishedDataset(
     description="QMNIST: MNIST rebuilt from NIST's database, with the 50,000 lost test images and all writers.",
     homepage="https://github.com/facebookresearch/qmnist",
@@ -194,13 +224,17 @@ QMNIST = PublishedDataset(
 }
 """,
     class_names=DIGITS,
-    splits=_splits("qmnist", ("qmnist-train", 60_000), ("qmnist-test", 60_000), labels="labels-idx2-int"),
+    splits=_splits(
+        "qmnist", ("qmnist-train", 60_000), ("qmnist-test", 60_000), labels="labels-idx2-int"
+    ),
     sources=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
     label_parts=8,
 )
 
 
-def _emnist(name: str, description: str, class_names: tuple[str, ...], train: int, test: int) -> PublishedDataset:
+def _emnist(
+    name: str, description: str, class_names: tuple[str, ...], train: int, test: int
+) -> PublishedDataset:
     return PublishedDataset(
         description="EMNIST: handwritten characters as gray images of 28x28 pixels. " + description,
         homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
@@ -227,10 +261,18 @@ DATASETS: dict[str, PublishedDataset] = {
     "fashion_mnist": FASHION_MNIST,
     "kmnist": KMNIST,
     "qmnist": QMNIST,
-    "emnist_byclass": _emnist("byclass", "All that were collected, 62 classes.", ALPHANUMERIC, 697_932, 116_323),
-    "emnist_bymerge": _emnist("bymerge", "Letters alike in both cases merged, 47 classes.", MERGED, 697_932, 116_323),
-    "emnist_balanced": _emnist("balanced", "47 classes, equally many records each.", MERGED, 112_800, 18_800),
+    "emnist_byclass": _emnist(
+        "byclass", "All that were collected, 62 classes.", ALPHANUMERIC, 697_932, 116_323
+    ),
+    "emnist_bymerge": _emnist(
+        "bymerge", "Letters alike in both cases merged, 47 classes.", MERGED, 697_932, 116_323
+    ),
+    "emnist_balanced": _emnist(
+        "balanced", "47 classes, equally many records each.", MERGED, 112_800, 18_800
+    ),
     "emnist_letters": _emnist("letters", "Letters, both cases merged.", LETTERS, 124_800, 20_800),
-    "emnist_digits": _emnist("digits", "Digits, equally many records each.", DIGITS, 240_000, 40_000),
+    "emnist_digits": _emnist(
+        "digits", "Digits, equally many records each.", DIGITS, 240_000, 40_000
+    ),
     "emnist_mnist": _emnist("mnist", "Digits, as many as in MNIST.", DIGITS, 60_000, 10_000),
 }

@@ -18,17 +18,21 @@ CHUNK_BYTES = 1 << 18
 SEEK_POINT_BYTES = 1 << 18
 MAX_SEEK_POINTS = 64
 SPARE_BYTES = 16 << 10  # requested beyond what the average ratio predicts for a range
-# The content of a file that cannot be read backwards is kept, in memory up to the first size, on disk up to the second.
+# The content of a file that cannot be read backwards is kept, in memory up to the first size, on
+# disk up to the second.
 SPOOL_MEMORY_BYTES = 64 << 20
 SPOOL_BYTES = 1 << 30
 XZ_MEMORY_LIMIT = 128 << 20
 MAGIC_NUMBERS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 # What decompressors raise on damaged data.
-DAMAGE: tuple[type[Exception], ...] = (zlib_ng.error, lzma.LZMAError, OSError, EOFError)  # type: ignore[assignment]
+# type: ignore[assignment]
+DAMAGE: tuple[type[Exception], ...] = (zlib_ng.error, lzma.LZMAError, OSError, EOFError)
 
 
 def detect_compression(stream: Stream) -> str:
-    """Detect by the first bytes of a stream how it is compressed: "gzip", "bzip2", "xz" or "". Rewinds the stream."""
+    """Detect by the first bytes of a stream how it is compressed: "gzip", "bzip2", "xz" or "".
+    Rewinds the stream.
+    """
     head = bytes(read_fully(stream, 6))
     stream.seek(0)
     return next((name for magic, name in MAGIC_NUMBERS.items() if head.startswith(magic)), "")
@@ -62,7 +66,10 @@ DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 
 
 class SeekPoints:
-    """Where decompression of a file can start: positions in both streams, and the decompressor. Threads share them."""
+    """Where decompression of a file can start: positions in both streams, and the decompressor.
+
+    Threads share them.
+    """
 
     def __init__(self) -> None:
         self._points: list[tuple[int, int, Any]] = [(0, 0, None)]
@@ -73,7 +80,9 @@ class SeekPoints:
         return next(point for point in reversed(self._points) if point[0] <= position)
 
     def add(self, position: int, compressed_position: int, decompressor: Any) -> None:
-        """Add a seek point, if it is far enough from the last one and the decompressor can be copied."""
+        """Add a seek point, if it is far enough from the last one and the decompressor can be
+        copied.
+        """
         if position >= self._points[-1][0] + self._spacing and hasattr(decompressor, "copy"):
             # Always a new list: another thread may be reading the old one.
             self._points = [*self._points, (position, compressed_position, decompressor.copy())]
@@ -117,11 +126,14 @@ class WrappedFile(Stream):
 class DecompressedFile(WrappedFile):
     """The decompressed content of a stream. Memory stays bounded, whatever the content.
 
-    Seek points, shared with other readers of the same file, make any order of ranges cheap for gzip and deflate. The
-    decompressors of bzip2 and xz cannot be copied: there, going back starts again from the beginning.
+    Seek points, shared with other readers of the same file, make any order of ranges cheap for gzip
+    and deflate. The decompressors of bzip2 and xz cannot be copied: there, going back starts again
+    from the beginning.
     """
 
-    def __init__(self, compressed: Stream, compression: str, name: str, seek_points: SeekPoints | None = None) -> None:
+    def __init__(
+        self, compressed: Stream, compression: str, name: str, seek_points: SeekPoints | None = None
+    ) -> None:
         super().__init__(compressed)
         self.size = None
         self.seek_cost = Stream.seek_cost
@@ -136,13 +148,17 @@ class DecompressedFile(WrappedFile):
         return self._position
 
     def seek(self, position: int, whence: int = 0, /) -> int:
-        with self._seek_points.seeking:  # Waiting readers reuse the seek points that this one makes.
+        with (
+            self._seek_points.seeking
+        ):  # Waiting readers reuse the seek points that this one makes.
             start, compressed_start, state = self._seek_points.before(position)
             if position < self._position or start > self._position:
                 self._position = start
                 self._decompressor = state.copy() if state else DECOMPRESSORS[self._compression]()
                 self._file.seek(compressed_start)
-            while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
+            while self._position < position and self.read(
+                min(position - self._position, CHUNK_BYTES)
+            ):
                 pass
         return self._position
 
@@ -153,7 +169,11 @@ class DecompressedFile(WrappedFile):
         if size < 0:
             return self.readall()
         content = b""
-        while size > 0 and not content and not (self._decompressor.eof and not self._start_next_stream()):
+        while (
+            size > 0
+            and not content
+            and not (self._decompressor.eof and not self._start_next_stream())
+        ):
             data = self._read_compressed() if self._decompressor.needs_input else b""
             try:
                 content = self._decompressor.decompress(data, size)
@@ -165,7 +185,9 @@ class DecompressedFile(WrappedFile):
 
     def _read_compressed(self) -> bytes:
         compressed, missing = self._file.tell(), self._expected_end - self._position
-        if missing > 0 and self._position > 0:  # Predict how many compressed bytes they take, by the ratio so far.
+        if (
+            missing > 0 and self._position > 0
+        ):  # Predict how many compressed bytes they take, by the ratio so far.
             self._file.expect_end(compressed + missing * compressed // self._position + SPARE_BYTES)
         data = self._file.read(CHUNK_BYTES) or b""
         if not data:
@@ -191,12 +213,17 @@ class DecompressedFile(WrappedFile):
 
 
 def can_go_back(compression: str) -> bool:
-    """Whether decompression can start at a seek point. Otherwise going back starts again from the beginning."""
+    """Whether decompression can start at a seek point.
+
+    Otherwise going back starts again from the beginning.
+    """
     return hasattr(DECOMPRESSORS[compression](), "copy")
 
 
 class Spool:
-    """The content of a stream, kept as far as it was read, for any number of readers in one process."""
+    """The content of a stream, kept as far as it was read, for any number of readers in one
+    process.
+    """
 
     def __init__(self, open_stream: Callable[[], Stream]) -> None:
         self.stream = open_stream()

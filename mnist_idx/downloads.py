@@ -16,17 +16,22 @@ from .remote import ask, file_system, is_transfer_failure, retry, with_http_opti
 def downloads_folder(config: DownloadConfig) -> str:
     """Where downloads are kept. The same URL may mean another file for other storage options.
 
-    Not for those of the Hub, which `datasets` adds itself: the Hub's own cache has the files of the Hub.
+    Not for those of the Hub, which `datasets` adds itself: the Hub's own cache has the files of the
+    Hub.
     """
     folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
-    place = place_hash({name: value for name, value in config.storage_options.items() if name != "hf"})
+    place = place_hash(
+        {name: value for name, value in config.storage_options.items() if name != "hf"}
+    )
     return os.path.join(folder, place) if place else folder
 
 
 def download(
     dl_manager: Any, urls: dict[str, str], title: str, is_named: bool = True, force: bool = False
 ) -> dict[str, str]:
-    """Download URLs by `datasets`' download manager, and return their local paths. Local paths stay as they are.
+    """Download URLs by `datasets`' download manager, and return their local paths.
+
+    Local paths stay as they are.
 
     Args:
         is_named: whether the user named the source. Other sources do not get the user's options.
@@ -38,9 +43,13 @@ def download(
     for url in remote.values():
         if is_http(url) and "[" in url.partition("://")[2].partition("/")[0]:
             way_out = "Use the name of the host, or streaming=True."
-            raise TransferError(f"{url}: `datasets` cannot download from an IPv6 address. {way_out}")
+            raise TransferError(
+                f"{url}: `datasets` cannot download from an IPv6 address. {way_out}"
+            )
     usual = dl_manager.download_config
-    config = with_http_options(usual if is_named else without_options(usual), next(iter(remote.values())))
+    config = with_http_options(
+        usual if is_named else without_options(usual), next(iter(remote.values()))
+    )
     config.force_download = usual.force_download or force
     config.cache_dir = downloads_folder(usual)
     dl_manager.download_config = config
@@ -55,7 +64,8 @@ def download_together(
 ) -> dict[str, str]:
     """Download files that belong together, as `download` does. All are of the same time.
 
-    A file that was downloaded earlier does not go with one that is new: all are downloaded again then.
+    A file that was downloaded earlier does not go with one that is new: all are downloaded again
+    then.
 
     Raises:
         TransferError: a file has been replaced while the others were downloaded.
@@ -70,14 +80,19 @@ def download_together(
         kept = _stamps(folder)
         copies = download(dl_manager, dict(urls), title, force=must_download)
         now = _stamps(folder)
-        are_new = [copies[name] not in kept or kept[copies[name]] != now.get(copies[name]) for name in remote]
+        are_new = [
+            copies[name] not in kept or kept[copies[name]] != now.get(copies[name])
+            for name in remote
+        ]
         if not any(are_new):
             return copies
         changed = [url for url, version in before.items() if _ask_version(url, config) != version]
         if all(are_new) and not changed:
             return copies
     way_out = 'Load again with download_mode="force_redownload".'
-    raise TransferError(f"{(*changed, title)[0]}: the file was replaced while others were downloaded. {way_out}")
+    raise TransferError(
+        f"{(*changed, title)[0]}: the file was replaced while others were downloaded. {way_out}"
+    )
 
 
 def _stamps(folder: str) -> dict[str, tuple[int, int]]:

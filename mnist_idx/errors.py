@@ -1,7 +1,8 @@
 """The errors of the package, and how names and messages of strangers are made fit to print.
 
-File names come from archives, reasons from servers, URLs from users. `IdxError` escapes what a terminal would obey, and
-hides what only the owner of a URL may read, so that no message anywhere has to remember it.
+File names come from archives, reasons from servers, URLs from users. `IdxError` escapes what a
+terminal would obey, and hides what only the owner of a URL may read, so that no message anywhere
+has to remember it.
 """
 
 import re
@@ -16,17 +17,21 @@ HIDDEN = "***"
 
 
 class IdxError(ValueError):
-    """Invalid or unavailable data. The message names the file, what was found, what was expected and what to do.
+    """Invalid or unavailable data.
 
-    It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data file".
+    The message names the file, what was found, what was expected and what to do.
 
-    >>> print(IdxError("https://me:secret@host/a.tar?signature=secret: not found.", "Clear: \\x1b[2J"))
-    https://***@host/a.tar?***: not found.
+    It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data
+    file".
+
+    >>> print(IdxError("https://me:secret@host/a.tar?signature=secret: not found.", "Clear:
+    \\x1b[2J")) https://***@host/a.tar?***: not found.
     Clear: \\x1b[2J
 
     Args:
         lines: of the message. Control characters in them, line breaks included, are escaped.
-        command_line: the last line in the words of the command line, where its options have other names.
+        command_line: the last line in the words of the command line, where its options have other
+            names.
     """
 
     def __init__(self, *lines: object, command_line: str | None = None) -> None:
@@ -106,7 +111,8 @@ def _hide_secrets_of_link(link: str) -> str:
 
 
 def _may_be_credentials(text: str) -> bool:
-    """Whether what stands before an "@" may be a user, or a user and a password, in which there may be any character.
+    """Whether what stands before an "@" may be a user, or a user and a password, in which there may
+    be any character.
 
     Otherwise it is a host and a path, as in `https://host:80/@me` or `hf://datasets/me/data@main`.
     """

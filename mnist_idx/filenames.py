@@ -14,7 +14,9 @@ from .errors import IdxError
 from .storage import Member, SplitFiles
 
 COMPRESSION_SUFFIX = re.compile(r"\.(gz|gzip|bz2|xz)$", re.IGNORECASE)
-SPLITS = {word: str(split) for split, words in SPLIT_KEYWORDS.items() for word in words} | {"t10k": "test"}
+SPLITS = {word: str(split) for split, words in SPLIT_KEYWORDS.items() for word in words} | {
+    "t10k": "test"
+}
 SPLIT_ORDER = [*map(str, SPLIT_KEYWORDS)]  # "train" first
 MAX_LISTED = 20  # names in a message
 MAX_SHOWN = 200  # letters of each
@@ -27,9 +29,33 @@ ROLE_WORDS = IMAGE_WORDS | LABEL_WORDS
 TYPE_WORDS = {"ubyte", "byte", "short", "long", "double"}
 NUMBERED_TYPE_WORDS = {"idx", "int", "uint", "float"}  # idx3, int32
 # Folders of these words say nothing about the dataset.
-COMMON_WORDS = {"", "data", "raw", "rawdata", "traindata", "testdata", *SPLITS, *ROLE_WORDS, *TYPE_WORDS}
+COMMON_WORDS = {
+    "",
+    "data",
+    "raw",
+    "rawdata",
+    "traindata",
+    "testdata",
+    *SPLITS,
+    *ROLE_WORDS,
+    *TYPE_WORDS,
+}
 # Last words of what may have been an IDX file: archives, partial downloads.
-LEFTOVER_WORDS = {"zip", "zst", "zstd", "7z", "rar", "lz4", "lzma", "z", "br", "part", "tmp", "bak", "crdownload"}
+LEFTOVER_WORDS = {
+    "zip",
+    "zst",
+    "zstd",
+    "7z",
+    "rar",
+    "lz4",
+    "lzma",
+    "z",
+    "br",
+    "part",
+    "tmp",
+    "bak",
+    "crdownload",
+}
 # Last words of what stands beside an IDX file: checksums, descriptions, pictures.
 OTHER_WORDS = {"md5", "asc", "sig", "txt", "md", "json", "csv", "htm", "html", "yml", "yaml"}
 OTHER_WORDS |= {"npy", "npz", "png", "jpg", "jpeg", "gif", "pdf", "log"}
@@ -54,7 +80,9 @@ def _normalized(name: str) -> str:
 
 
 def is_same_name(name: str, published: str) -> bool:
-    """Whether a member has the name of a published file: `train-images.idx3-ubyte` is `train-images-idx3-ubyte`."""
+    """Whether a member has the name of a published file: `train-images.idx3-ubyte` is
+    `train-images-idx3-ubyte`.
+    """
     return _normalized(base_name(name)) == published
 
 
@@ -90,7 +118,9 @@ class _Words(NamedTuple):
 
 
 def _parse_words(words: list[str]) -> _Words | None:
-    """Parse the words of a name, such as my-letters-train-images-idx3-ubyte or images-train.idx3, from its end."""
+    """Parse the words of a name, such as my-letters-train-images-idx3-ubyte or images-train.idx3,
+    from its end.
+    """
     rest = list(words)
     splits = []
     while rest and _is_type(rest[-1]):
@@ -112,7 +142,9 @@ def _is_type(word: str) -> bool:
 
 
 def _is_common(folder: str) -> bool:
-    """Whether the name of a folder says nothing about the dataset: train, raw, data, train-images-idx3-ubyte."""
+    """Whether the name of a folder says nothing about the dataset: train, raw, data,
+    train-images-idx3-ubyte.
+    """
     return all(word in COMMON_WORDS or _is_type(word) for word in _normalized(folder).split("-"))
 
 
@@ -125,16 +157,23 @@ def _looks_like_idx(file: str) -> bool:
     if last in OTHER_WORDS:
         return False
     pairs = list(itertools.pairwise(words))
-    if any(role in ROLE_WORDS and kind[:3] == "idx" and kind[3:4].isdigit() for role, kind in pairs):
+    if any(
+        role in ROLE_WORDS and kind[:3] == "idx" and kind[3:4].isdigit() for role, kind in pairs
+    ):
         return True
-    has_role = any(split in SPLITS and role.partition("(")[0] in ROLE_WORDS for split, role in pairs)
+    has_role = any(
+        split in SPLITS and role.partition("(")[0] in ROLE_WORDS for split, role in pairs
+    )
     is_copy = last.endswith(("copy", ")"))
     return has_role and (is_copy or last in LEFTOVER_WORDS)
 
 
 def _is_hidden(name: str) -> bool:
     """Whether macOS made the file: `._train-images-idx3-ubyte`, `__MACOSX/…`."""
-    return any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in re.split(r"[/\\]", name))
+    return any(
+        (part.startswith(".") and part.strip(".")) or part == "__MACOSX"
+        for part in re.split(r"[/\\]", name)
+    )
 
 
 # By split, "" if names do not tell it, and by role: the members that may be meant.
@@ -152,13 +191,19 @@ class FoundFiles:
         self._members = members
         self._place = root or (members[0].url or members[0].path if members else "")
         self._candidates: dict[str, Candidates] = {}  # by prefix
-        self._unusable: list[tuple[str, Member]] = []  # which look like IDX files, by their lower-case names
+        self._unusable: list[
+            tuple[str, Member]
+        ] = []  # which look like IDX files, by their lower-case names
         for parsed, member in _parse_members(members, root):
             splits = self._candidates.setdefault(parsed.prefix, {})
             splits.setdefault(parsed.split, {}).setdefault(parsed.role, []).append(member)
         for member in members:
             name = _relative_name(member, root)
-            if parse_filename(name) is None and not _is_hidden(name) and _looks_like_idx(base_name(name)):
+            if (
+                parse_filename(name) is None
+                and not _is_hidden(name)
+                and _looks_like_idx(base_name(name))
+            ):
                 self._unusable.append((name.lower(), member))
 
     @property
@@ -170,13 +215,16 @@ class FoundFiles:
         """The images and the labels of each split of a dataset, "train" first.
 
         Raises:
-            IdxError: there is not one such dataset, or a file that looks like an IDX file cannot be used.
+            IdxError: there is not one such dataset, or a file that looks like an IDX file cannot be
+                used.
         """
         chosen = self._choose_prefix(prefix)
         for name, member in self._unusable:
             if (prefix or "").lower() in name:
                 found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
-                raise IdxError(f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz.")
+                raise IdxError(
+                    f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz."
+                )
         candidates = self._candidates[chosen]
         if "" in candidates and len(candidates) > 1:
             raise self._ambiguous()
@@ -196,7 +244,10 @@ class FoundFiles:
         if len(chosen) == 1:
             return chosen[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
-        found, example = _listed(map(repr, self.prefixes)), next(filter(None, chosen or self.prefixes), "")
+        found, example = (
+            _listed(map(repr, self.prefixes)),
+            next(filter(None, chosen or self.prefixes), ""),
+        )
         choose = f"{self._place}: found {found}, expected {expected}. Choose one:"
         raise IdxError(
             f"{choose} prefix={json.dumps(example, ensure_ascii=False)}.",
@@ -219,7 +270,9 @@ class FoundFiles:
         )
 
 
-def find_splits(members: Sequence[Member], prefix: str | None = None, root: str = "") -> dict[str, SplitFiles]:
+def find_splits(
+    members: Sequence[Member], prefix: str | None = None, root: str = ""
+) -> dict[str, SplitFiles]:
     """Find the images and the labels of each split by their names, as `FoundFiles` does."""
     return FoundFiles(members, root).splits(prefix)
 
@@ -229,7 +282,9 @@ def _unclear(found: str) -> IdxError:
 
 
 def split_files(members: Sequence[Member]) -> SplitFiles:
-    """The files of one split, named by the user: images and labels by their names, else in this order."""
+    """The files of one split, named by the user: images and labels by their names, else in this
+    order.
+    """
     if len(members) > 2:
         raise _unclear(
             f"{_listed(member.name for member in members)}: found {len(members)} files, expected images and labels."
@@ -241,17 +296,25 @@ def split_files(members: Sequence[Member]) -> SplitFiles:
 
 
 def _parse_members(members: Sequence[Member], root: str) -> list[tuple[ParsedName, Member]]:
-    """The members whose names are those of IDX files. A folder that all of them are in is no part of the prefixes."""
+    """The members whose names are those of IDX files.
+
+    A folder that all of them are in is no part of the prefixes.
+    """
     names = [(parse_filename(_relative_name(member, root)), member) for member in members]
     parsed = [(name, member) for name, member in names if name]
     if len({name.prefix.rpartition("/")[0] for name, _ in parsed}) == 1:
-        parsed = [(name._replace(prefix=name.prefix.rpartition("/")[2]), member) for name, member in parsed]
+        parsed = [
+            (name._replace(prefix=name.prefix.rpartition("/")[2]), member)
+            for name, member in parsed
+        ]
     return parsed
 
 
 def _relative_name(member: Member, root: str) -> str:
     """The name of a member, without the folder `root`. Names in an archive are relative already."""
-    return member.name.removeprefix(root).lstrip("/\\") if member.name == member.path else member.name
+    return (
+        member.name.removeprefix(root).lstrip("/\\") if member.name == member.path else member.name
+    )
 
 
 def _is_compressed(member: Member) -> bool:
@@ -259,7 +322,9 @@ def _is_compressed(member: Member) -> bool:
 
 
 def _is_plain_preferred(roles: Iterable[Sequence[Member]]) -> bool:
-    """Whether plain files are preferred to compressed copies: not if only the compressed ones are complete."""
+    """Whether plain files are preferred to compressed copies: not if only the compressed ones are
+    complete.
+    """
     forms = [{_is_compressed(member) for member in members} for members in roles]
     in_all = set.intersection(*forms)
     return in_all != {True}
@@ -268,10 +333,17 @@ def _is_plain_preferred(roles: Iterable[Sequence[Member]]) -> bool:
 def _choose(candidates: Sequence[Member], prefers_plain: bool) -> Member | None:
     """The member to read, of several with the same meaning; None if they are different files."""
     # Kaggle's MNIST has each file twice: raw, and in a folder of the file's own name.
-    nested = [one for one in candidates if is_same_name(os.path.dirname(one.name), _normalized(base_name(one.name)))]
+    nested = [
+        one
+        for one in candidates
+        if is_same_name(os.path.dirname(one.name), _normalized(base_name(one.name)))
+    ]
     direct = [member for member in candidates if member not in nested] or nested
     # The archive, if there is one, and the name in it.
-    places = {(member.path if member.name != member.path else "", _plain_name(member)) for member in direct}
+    places = {
+        (member.path if member.name != member.path else "", _plain_name(member))
+        for member in direct
+    }
     if len(places) > 1:
         return None
     # In a tar, a later member replaces an earlier one.

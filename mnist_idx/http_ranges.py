@@ -1,7 +1,10 @@
-"""Byte ranges over HTTP. An answer is believed only if it is the range asked for, of the file that it was before.
+"""Byte ranges over HTTP.
 
-The session is that of `fsspec`, made by `make_session`, so that the downloads of `datasets`, which go through `fsspec`,
-too, have the same rules: a transfer must not stand still, nor trickle, and options do not follow to another host.
+An answer is believed only if it is the range asked for, of the file that it was before.
+
+The session is that of `fsspec`, made by `make_session`, so that the downloads of `datasets`, which
+go through `fsspec`, too, have the same rules: a transfer must not stand still, nor trickle, and
+options do not follow to another host.
 """
 
 from __future__ import annotations
@@ -43,12 +46,14 @@ async def make_session(**options: Any) -> aiohttp.ClientSession:
 
 
 def http_options(options: Mapping[str, Any], in_chain: bool) -> dict[str, Any]:
-    """Options of `fsspec` for HTTP, with credentials as headers, which `make_session` keeps from other hosts.
+    """Options of `fsspec` for HTTP, with credentials as headers, which `make_session` keeps from
+    other hosts.
 
     The client would send cookies and `auth` of a session to every host.
 
     Args:
-        in_chain: whether another file system opens the URL, which understands the options of the client only.
+        in_chain: whether another file system opens the URL, which understands the options of the
+            client only.
     """
     import aiohttp
 
@@ -57,12 +62,20 @@ def http_options(options: Mapping[str, Any], in_chain: bool) -> dict[str, Any]:
     client = {"timeout": timeout, **options.get("client_kwargs", {})}
     cookies = {**(client.pop("cookies", None) or {}), **(options.get("cookies") or {})}
     auth = options.get("auth") or client.pop("auth", None)
-    headers = {"Accept-Encoding": "identity", **(client.pop("headers", None) or {}), **(options.get("headers") or {})}
+    headers = {
+        "Accept-Encoding": "identity",
+        **(client.pop("headers", None) or {}),
+        **(options.get("headers") or {}),
+    }
     if cookies:
-        headers["Cookie"] = "; ".join(f"{name}={getattr(value, 'value', value)}" for name, value in cookies.items())
+        headers["Cookie"] = "; ".join(
+            f"{name}={getattr(value, 'value', value)}" for name, value in cookies.items()
+        )
     if auth is not None:
         headers["Authorization"] = _basic_auth(*auth)
-    others = {name: value for name, value in options.items() if name not in ("auth", "cookies", "headers")}
+    others = {
+        name: value for name, value in options.items() if name not in ("auth", "cookies", "headers")
+    }
     if in_chain:
         return {**others, "client_kwargs": {**client, "headers": headers}}
     return {"get_client": make_session, **others, "headers": headers, "client_kwargs": client}
@@ -73,7 +86,9 @@ def _basic_auth(user: str, password: str = "", encoding: str = "latin1") -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode(encoding)).decode("ascii")
 
 
-async def _keep_secrets(session: Any, context: Any, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+async def _keep_secrets(
+    session: Any, context: Any, redirect: aiohttp.TraceRequestRedirectParams
+) -> None:
     """Remove what another host must not see from the headers of the next request."""
     import yarl
 
@@ -93,7 +108,9 @@ def _paced_response_class() -> type[aiohttp.ClientResponse]:
     import aiohttp
 
     class PacedResponse(aiohttp.ClientResponse):
-        """A response that fails when it trickles: its headers and each few kB of its body have `stall_seconds()`."""
+        """A response that fails when it trickles: its headers and each few kB of its body have
+        `stall_seconds()`.
+        """
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             started = await asyncio.wait_for(super().start(connection), stall_seconds())
@@ -104,7 +121,10 @@ def _paced_response_class() -> type[aiohttp.ClientResponse]:
 
 
 class _PacedContent:
-    """The body of a response, whose `read` demands a least rate. Time that the reader takes does not count."""
+    """The body of a response, whose `read` demands a least rate.
+
+    Time that the reader takes does not count.
+    """
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
@@ -147,19 +167,25 @@ class _PacedContent:
 
 
 class HttpRanges:
-    """A file on an HTTP server, by byte ranges. A server that ignores ranges is read from the start.
+    """A file on an HTTP server, by byte ranges.
+
+    A server that ignores ranges is read from the start.
 
     Attributes:
         size: of the file in bytes; None as long as it is unknown.
         version: of the file, as the first answer tells it. Each later answer must agree.
     """
 
-    def __init__(self, fs: Any, url: str, size: int | None = None, version: Version | None = None) -> None:
+    def __init__(
+        self, fs: Any, url: str, size: int | None = None, version: Version | None = None
+    ) -> None:
         self.size = size
         self.version = version or Version()
         self._fs = fs
         self._url = url
-        self._body: aiohttp.ClientResponse | None = None  # the whole file, from a server that ignores ranges
+        self._body: aiohttp.ClientResponse | None = (
+            None  # the whole file, from a server that ignores ranges
+        )
         self._body_position = 0
 
     def fetch(self, start: int, stop: int) -> bytes:
@@ -188,7 +214,9 @@ class HttpRanges:
         headers = {**self._fs.kwargs.get("headers", {}), "Range": f"bytes={start}-{stop - 1}"}
         if self.version.validator.startswith('"'):  # a strong ETag; no other validator may be sent
             headers["If-Range"] = self.version.validator
-        response = await session.get(self._fs.encode_url(self._url), **{**self._fs.kwargs, "headers": headers})
+        response = await session.get(
+            self._fs.encode_url(self._url), **{**self._fs.kwargs, "headers": headers}
+        )
         try:
             if response.status == 416:
                 return self._behind_the_end(response, start)
@@ -199,7 +227,9 @@ class HttpRanges:
                 self._check_whole_file(response)
                 self._body, self._body_position = response, 0
                 return await self._read_body(response, start, stop)
-            raise UnexpectedAnswer(f"the server answered {response.status}, expected 206, a part of the file")
+            raise UnexpectedAnswer(
+                f"the server answered {response.status}, expected 206, a part of the file"
+            )
         finally:
             if response is not self._body:
                 response.close()
@@ -208,16 +238,22 @@ class HttpRanges:
         found = response.headers.get("Content-Range", "")
         match = CONTENT_RANGE.fullmatch(found.strip())
         if match is None:
-            raise UnexpectedAnswer(f"the server answered with the range {found!r}, expected bytes {start}-{stop - 1}")
+            raise UnexpectedAnswer(
+                f"the server answered with the range {found!r}, expected bytes {start}-{stop - 1}"
+            )
         size = None if match[3] == "*" else int(match[3])
         first, end = int(match[1]), int(match[2]) + 1
         if first != start or not start < end <= min(stop, size or stop):
-            raise UnexpectedAnswer(f"the server answered with the range {found!r}, expected bytes {start}-{stop - 1}")
+            raise UnexpectedAnswer(
+                f"the server answered with the range {found!r}, expected bytes {start}-{stop - 1}"
+            )
         stop = end  # A server may send less than was asked for.
         self._check_version(response, size)
         self.version = self.version._replace(has_ranges=True)
         data = bytearray()
-        while len(data) < stop - start and (chunk := await response.content.read(stop - start - len(data))):
+        while len(data) < stop - start and (
+            chunk := await response.content.read(stop - start - len(data))
+        ):
             data += chunk
         if len(data) < stop - start:
             raise EOFError(f"the transfer ended after {start + len(data):,} of {stop:,} bytes")
@@ -230,7 +266,9 @@ class HttpRanges:
         size = response.content_length
         if self.version.has_ranges and not (size == self.size and self.version.validator):
             found = "a page" if size is None else f"{size:,} bytes"
-            raise UnexpectedAnswer(f"the server answered 200 with {found}, expected 206, a part of the file")
+            raise UnexpectedAnswer(
+                f"the server answered 200 with {found}, expected 206, a part of the file"
+            )
         self._check_version(response, size)
 
     def _check_version(self, response: aiohttp.ClientResponse, size: int | None) -> None:
@@ -238,9 +276,13 @@ class HttpRanges:
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         if self.version.validator and validator != self.version.validator:
             found, expected = validator or "neither ETag nor Last-Modified", self.version.validator
-            raise UnexpectedAnswer(f"the file has changed on the server: found {found}, expected {expected}")
+            raise UnexpectedAnswer(
+                f"the file has changed on the server: found {found}, expected {expected}"
+            )
         if self.size is not None and size not in (None, self.size):
-            raise UnexpectedAnswer(f"the file has changed on the server: found {size:,} bytes, expected {self.size:,}")
+            raise UnexpectedAnswer(
+                f"the file has changed on the server: found {size:,} bytes, expected {self.size:,}"
+            )
         self.version = self.version._replace(validator=validator)
         if self.size is None:
             self.size = size
@@ -259,7 +301,9 @@ class HttpRanges:
     async def _read_body(self, body: aiohttp.ClientResponse, start: int, stop: int) -> bytes:
         while self._body_position < stop:
             skipped = max(0, start - self._body_position)
-            data = await body.content.read(min(skipped, SKIPPED_AT_ONCE) or stop - self._body_position)
+            data = await body.content.read(
+                min(skipped, SKIPPED_AT_ONCE) or stop - self._body_position
+            )
             self._body_position += len(data)
             if not data or not skipped:
                 return data

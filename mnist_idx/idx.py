@@ -1,10 +1,11 @@
 """The IDX format: bytes ↔ arrays. Knows nothing of `datasets`, archives or PNG.
 
-An IDX file is two zero bytes, a byte for the element type, a byte for the number of dimensions, the size of each
-dimension as a big-endian 32-bit integer, then the elements, big-endian, the last dimension varying fastest. The first
-dimension counts the records.
+An IDX file is two zero bytes, a byte for the element type, a byte for the number of dimensions, the
+size of each dimension as a big-endian 32-bit integer, then the elements, big-endian, the last
+dimension varying fastest. The first dimension counts the records.
 
-Source: Yann LeCun's page of the MNIST database, http://yann.lecun.com/exdb/mnist/, "The IDX file format".
+Source: Yann LeCun's page of the MNIST database, http://yann.lecun.com/exdb/mnist/, "The IDX file
+format".
 """
 
 import io
@@ -18,7 +19,14 @@ import numpy as np
 
 from .errors import DamagedError, IdxError
 
-TYPE_NAMES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+TYPE_NAMES = {
+    0x08: "uint8",
+    0x09: "int8",
+    0x0B: "int16",
+    0x0C: "int32",
+    0x0D: "float32",
+    0x0E: "float64",
+}
 ELEMENT_TYPES: dict[int, np.dtype] = {code: np.dtype(name) for code, name in TYPE_NAMES.items()}
 TYPE_CODES = {dtype: code for code, dtype in ELEMENT_TYPES.items()}
 KNOWN_TYPES = ", ".join(TYPE_NAMES.values())
@@ -34,7 +42,8 @@ CHUNK_BYTES = 1 << 20
 class Stream(io.RawIOBase):
     """Base of the package's seekable, read-only binary streams.
 
-    A subclass implements `read`, which returns at least one byte unless the stream has ended, `seek` and `tell`.
+    A subclass implements `read`, which returns at least one byte unless the stream has ended,
+    `seek` and `tell`.
 
     Attributes:
         size: of the stream in bytes; None as long as it is unknown.
@@ -100,36 +109,60 @@ class Header(NamedTuple):
 
     def pack(self) -> bytes:
         if self.dtype not in TYPE_CODES:
-            raise IdxError(f"IDX has no element type {self.dtype}, expected {KNOWN_TYPES}. Convert the array.")
+            raise IdxError(
+                f"IDX has no element type {self.dtype}, expected {KNOWN_TYPES}. Convert the array."
+            )
         if len(self.shape) > 255 or any(not 0 <= size < 1 << 32 for size in self.shape):
-            raise IdxError(f"The shape {self.shape} does not fit IDX: at most 255 dimensions, each at most 2**32 - 1.")
+            raise IdxError(
+                f"The shape {self.shape} does not fit IDX: at most 255 dimensions, each at most 2**32 - 1."
+            )
         if self.record_size > MAX_RECORD_BYTES:
-            raise IdxError(f"Records of {self.record_size:,} bytes: expected at most {MAX_RECORD_BYTES:,}. Split them.")
-        return struct.pack(f">BBBB{len(self.shape)}I", 0, 0, TYPE_CODES[self.dtype], len(self.shape), *self.shape)
+            raise IdxError(
+                f"Records of {self.record_size:,} bytes: expected at most {MAX_RECORD_BYTES:,}. Split them."
+            )
+        return struct.pack(
+            f">BBBB{len(self.shape)}I", 0, 0, TYPE_CODES[self.dtype], len(self.shape), *self.shape
+        )
 
 
 def read_header(stream: Stream, name: str) -> Header:
-    """Read the header, and leave the stream positioned after it. `name` is used in error messages."""
+    """Read the header, and leave the stream positioned after it.
+
+    `name` is used in error messages.
+    """
     magic = bytes(read_fully(stream, 4))
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise DamagedError(f"{name}: found {magic!r} at its start, expected two zero bytes. It is not an IDX file.")
+        raise DamagedError(
+            f"{name}: found {magic!r} at its start, expected two zero bytes. It is not an IDX file."
+        )
     code, dimensions = magic[2:]
     sizes = read_fully(stream, 4 * dimensions)
     if code not in ELEMENT_TYPES:
-        raise DamagedError(f"{name}: found the element type 0x{code:02X}, expected {KNOWN_TYPES}. Is the file damaged?")
+        raise DamagedError(
+            f"{name}: found the element type 0x{code:02X}, expected {KNOWN_TYPES}. Is the file damaged?"
+        )
     if len(sizes) < 4 * dimensions:
-        raise DamagedError(f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again.")
+        raise DamagedError(
+            f"{name}: the file ends within its header of {dimensions} dimensions. Fetch it again."
+        )
     header = Header(ELEMENT_TYPES[code], struct.unpack(f">{dimensions}I", sizes))
     largest = math.prod(max(1, size) for size in header.record_shape) * header.dtype.itemsize
     is_empty = header.record_size == 0 < header.num_records
     if dimensions > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES or is_empty:
-        expected = f"at most {MAX_DIMENSIONS} dimensions and 1 to {MAX_RECORD_BYTES:,} bytes per record"
-        raise DamagedError(f"{name}: the header announces {header.shape}, expected {expected}. Is the file damaged?")
+        expected = (
+            f"at most {MAX_DIMENSIONS} dimensions and 1 to {MAX_RECORD_BYTES:,} bytes per record"
+        )
+        raise DamagedError(
+            f"{name}: the header announces {header.shape}, expected {expected}. Is the file damaged?"
+        )
     return header
 
 
 class IdxFile:
-    """An open IDX file: its header, and any range of its records. `title` is used in error messages."""
+    """An open IDX file: its header, and any range of its records.
+
+    `title` is used in error messages.
+    """
 
     def __init__(self, stream: Stream, title: str) -> None:
         self.title = title
@@ -154,7 +187,9 @@ class IdxFile:
         if stop == header.num_records and stream.read(1):
             self._check_size(header.offset_of(stop) + 1)
         big_endian = np.frombuffer(data, header.dtype.newbyteorder(">"))
-        return big_endian.astype(header.dtype, copy=False).reshape(stop - start, *header.record_shape)
+        return big_endian.astype(header.dtype, copy=False).reshape(
+            stop - start, *header.record_shape
+        )
 
     def batches(self) -> Iterator[np.ndarray]:
         """Read all records, in at least one batch."""
@@ -168,12 +203,19 @@ class IdxFile:
         expected = self.header.offset_of(self.header.num_records)
         if size != expected:
             announced = f"{self.title}: the header {self.header.shape} announces {expected:,} bytes"
-            found = f"the data ends after {size:,}. It is cut short" if size < expected else "more data follows"
+            found = (
+                f"the data ends after {size:,}. It is cut short"
+                if size < expected
+                else "more data follows"
+            )
             raise DamagedError(f"{announced}, but {found}. Fetch it again.")
 
 
 def read_fully(stream: Stream, size: int) -> bytes | bytearray:
-    """Read `size` bytes, fewer only where the stream ends. Memory grows with the bytes that arrive."""
+    """Read `size` bytes, fewer only where the stream ends.
+
+    Memory grows with the bytes that arrive.
+    """
     data = stream.read(min(size, CHUNK_BYTES)) or b""
     if len(data) == size or not data:
         return data

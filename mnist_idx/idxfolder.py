@@ -52,13 +52,17 @@ class IdxFolderConfig(IdxConfig):
         names = self.label_names
         is_list = isinstance(names, list | tuple | np.ndarray) and len(names) > 0
         if names is not None and not (is_list and all(isinstance(name, str) for name in names)):
-            raise IdxError(f'label_names={names!r}: expected a list of strings, for example ["cat", "dog"].')
+            raise IdxError(
+                f'label_names={names!r}: expected a list of strings, for example ["cat", "dog"].'
+            )
         if names is not None and len(set(names)) < len(names):
             raise IdxError(f"label_names={list(names)}: expected a name of its own for each class.")
         if self.prefix is not None and not isinstance(self.prefix, str):
             raise IdxError(f"prefix={self.prefix!r}: expected a string.")
         if not self.data_dir and self.data_files is None:
-            raise IdxError('Expected the IDX files to load: load_dataset("idxfolder", data_dir=…) or data_files=….')
+            raise IdxError(
+                'Expected the IDX files to load: load_dataset("idxfolder", data_dir=…) or data_files=….'
+            )
 
 
 class IdxFolder(IdxBuilder):
@@ -70,7 +74,10 @@ class IdxFolder(IdxBuilder):
         return datasets.DatasetInfo(description="A dataset of IDX files.")
 
     def locate_splits(self, dl_manager: Any) -> dict[str, SplitFiles]:
-        """Find the files of each split by their names. Their headers and labels tell the features."""
+        """Find the files of each split by their names.
+
+        Their headers and labels tell the features.
+        """
         try:
             return self._locate(dl_manager, force=False)
         except DamagedError:
@@ -81,7 +88,9 @@ class IdxFolder(IdxBuilder):
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         if isinstance(error, DamagedError) and files.images.url:
-            raise DamagedError(f'{error} For another download, pass download_mode="force_redownload".') from error
+            raise DamagedError(
+                f'{error} For another download, pass download_mode="force_redownload".'
+            ) from error
         raise error
 
     def _locate(self, dl_manager: Any, force: bool) -> dict[str, SplitFiles]:
@@ -99,7 +108,9 @@ class IdxFolder(IdxBuilder):
         if not self.config.data_files:
             return {None: [self.config.data_dir]}
         given = self.config.data_files
-        return {str(split): [local_path(str(path)) for path in paths] for split, paths in given.items()}
+        return {
+            str(split): [local_path(str(path)) for path in paths] for split, paths in given.items()
+        }
 
     def _places(self) -> list[str]:
         return [path for paths in self._data_files().values() for path in paths]
@@ -109,7 +120,9 @@ class IdxFolder(IdxBuilder):
         splits: dict[str, SplitFiles] = {}
         for split, paths in self._data_files().items():
             if not paths:
-                raise IdxError(f"data_files: found no file for the split {split!r}. Correct the path or pattern.")
+                raise IdxError(
+                    f"data_files: found no file for the split {split!r}. Correct the path or pattern."
+                )
             members = [member for path in paths for member in listed[path]]
             if all(len(listed[path]) == 1 and listed[path][0].name == path for path in paths):
                 parsed = parse_filename(base_name(members[0].name))
@@ -117,7 +130,9 @@ class IdxFolder(IdxBuilder):
             elif split is None:
                 splits = find_splits(members, self.config.prefix, root=self.config.data_dir)
             else:
-                splits[split] = _pick_split(find_splits(members, self.config.prefix), split, members)
+                splits[split] = _pick_split(
+                    find_splits(members, self.config.prefix), split, members
+                )
         return splits
 
     def _list(self, dl_manager: Any, force: bool) -> dict[str, list[Member]]:
@@ -135,13 +150,21 @@ class IdxFolder(IdxBuilder):
         """Where the bytes of paths and URLs are: in downloads, unless streamed."""
         if dl_manager.is_streaming:
             return {path: path for path in paths}
-        return download_together(dl_manager, {path: path for path in paths}, self.access.download_config, force)
+        return download_together(
+            dl_manager, {path: path for path in paths}, self.access.download_config, force
+        )
 
-    def _localize(self, dl_manager: Any, splits: Mapping[str, SplitFiles], force: bool) -> dict[str, SplitFiles]:
+    def _localize(
+        self, dl_manager: Any, splits: Mapping[str, SplitFiles], force: bool
+    ) -> dict[str, SplitFiles]:
         """The same files, with those of a remote folder downloaded, unless streamed."""
         if dl_manager.is_streaming:
             return dict(splits)
-        copies = self._fetch(dl_manager, {member.path for files in splits.values() for member in files.members}, force)
+        copies = self._fetch(
+            dl_manager,
+            {member.path for files in splits.values() for member in files.members},
+            force,
+        )
 
         def localize(member: Member) -> Member:
             if copies[member.path] != member.path:
@@ -152,7 +175,9 @@ class IdxFolder(IdxBuilder):
             return member
 
         return {
-            name: files._replace(images=localize(files.images), labels=files.labels and localize(files.labels))
+            name: files._replace(
+                images=localize(files.images), labels=files.labels and localize(files.labels)
+            )
             for name, files in splits.items()
         }
 
@@ -182,7 +207,9 @@ def infer_features(
             shape = (*shape[1::-1], *shape[2:])
         class_names = names if found.label_parts else None
         dtype = str(found.images.dtype)
-        features[title] = make_features(title, shape, dtype, class_names, found.label_parts, config.as_array)
+        features[title] = make_features(
+            title, shape, dtype, class_names, found.label_parts, config.as_array
+        )
         first = next(iter(features))
         if features[title] != features[first]:
             kind, expected = features[title]["image"], features[first]["image"]
@@ -198,12 +225,19 @@ def _pick_split(splits: dict[str, SplitFiles], split: str, members: list[Member]
     name = SPLITS.get(split.lower(), split)
     if name not in splits:
         place = members[0].url or members[0].path
-        raise IdxError(f"{place}: found the splits {', '.join(splits)}, expected {split!r}. Ask for another.")
+        raise IdxError(
+            f"{place}: found the splits {', '.join(splits)}, expected {split!r}. Ask for another."
+        )
     return splits[name]
 
 
-def read_metadata(splits: Mapping[str, SplitFiles], access: Access, has_classes: bool = False) -> dict[str, Metadata]:
-    """Read the headers of each split, and all labels unless the classes are known. Refuse what cannot be loaded."""
+def read_metadata(
+    splits: Mapping[str, SplitFiles], access: Access, has_classes: bool = False
+) -> dict[str, Metadata]:
+    """Read the headers of each split, and all labels unless the classes are known.
+
+    Refuse what cannot be loaded.
+    """
     metadata = {}
     for name, files in splits.items():
         with closing(SplitReader(files, access)) as reader:
@@ -217,7 +251,9 @@ def read_metadata(splits: Mapping[str, SplitFiles], access: Access, has_classes:
     if len({found.label_parts for found in metadata.values()}) > 1:
         listed = ", ".join(f"{found.label_parts} in {name!r}" for name, found in metadata.items())
         title = next(iter(splits.values())).images.title
-        raise _different_splits(f"{title}: found splits with different numbers per label: {listed}.")
+        raise _different_splits(
+            f"{title}: found splits with different numbers per label: {listed}."
+        )
     return metadata
 
 

@@ -25,7 +25,9 @@ class Source(NamedTuple):
     """A place that has the files of a published dataset."""
 
     url: str  # or path, of an archive or a folder; the URL of a folder of single files ends in "/"
-    is_named: bool  # whether the user named it: options and tokens are meant for it, and for no other
+    is_named: (
+        bool  # whether the user named it: options and tokens are meant for it, and for no other
+    )
 
 
 @dataclass
@@ -39,13 +41,24 @@ class Mirrors:
     way_out: str = ""  # what error messages advise when no source works
     typed_way_out: str = ""  # the same in the words of the command line
 
-    def locate(self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()) -> dict[str, SplitFiles]:
-        """Locate the splits in the first usable source from `first` on, and verify them unless streamed."""
+    def locate(
+        self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()
+    ) -> dict[str, SplitFiles]:
+        """Locate the splits in the first usable source from `first` on, and verify them unless
+        streamed.
+        """
         streaming = dl_manager is None or dl_manager.is_streaming
         for number, source in enumerate(self.sources[first:], first):
             try:
-                splits = self._match(self._urls(source), source) if streaming else self._download(dl_manager, source)
-                return {name: files._replace(source=number, failures=failures) for name, files in splits.items()}
+                splits = (
+                    self._match(self._urls(source), source)
+                    if streaming
+                    else self._download(dl_manager, source)
+                )
+                return {
+                    name: files._replace(source=number, failures=failures)
+                    for name, files in splits.items()
+                }
             except IdxError as error:
                 failures = self._add_failure(failures, number, error)
             except OSError as error:  # of the local disk: no other source would help
@@ -54,7 +67,9 @@ class Mirrors:
                 folder = dl_manager.download_config.cache_dir
                 raise disk_error(f"{folder}: cannot write {source.url} there: {error}.") from error
         if len(self.sources) == 1:
-            raise IdxError(f"{failures[0]} {self.way_out}", command_line=f"{failures[0]} {self.typed_way_out}")
+            raise IdxError(
+                f"{failures[0]} {self.way_out}", command_line=f"{failures[0]} {self.typed_way_out}"
+            )
         title = f"None of the sources of {self.title} can be used:"
         listed = [f"- {failure}" for failure in failures]
         raise IdxError(title, *listed, self.way_out, command_line=self.typed_way_out)
@@ -68,7 +83,9 @@ class Mirrors:
         failures = self._add_failure(files.failures, files.source, error)
         return self.locate(None, files.source + 1, failures)[split]
 
-    def _add_failure(self, failures: tuple[str, ...], number: int, error: IdxError) -> tuple[str, ...]:
+    def _add_failure(
+        self, failures: tuple[str, ...], number: int, error: IdxError
+    ) -> tuple[str, ...]:
         url = printable(self.sources[number].url)
         failure = str(error) if url in str(error) else f"{url}: {error}"
         if number + 1 < len(self.sources):
@@ -76,7 +93,10 @@ class Mirrors:
         return (*failures, failure)
 
     def _download(self, dl_manager: Any, source: Source) -> dict[str, SplitFiles]:
-        """Download and verify a source. An invalid file that was downloaded earlier is downloaded once more."""
+        """Download and verify a source.
+
+        An invalid file that was downloaded earlier is downloaded once more.
+        """
         try:
             return self._fetch(dl_manager, source, force=False)
         except TransferError:
@@ -92,7 +112,9 @@ class Mirrors:
         splits = self._match(paths, source)
         for name, files in splits.items():
             labels = files.labels and verify_member(files.labels, self.access)
-            verified = files._replace(images=verify_member(files.images, self.access), labels=labels)
+            verified = files._replace(
+                images=verify_member(files.images, self.access), labels=labels
+            )
             with closing(SplitReader(verified, self.access)) as reader:
                 splits[name] = pin(verified, reader.identities)
         return splits
@@ -101,7 +123,9 @@ class Mirrors:
         """What to fetch from a source: single files by their published names, or "" for an archive."""
         if not (is_remote(source.url) and source.url.endswith("/")):
             return {"": source.url}
-        files = [file for split in self.dataset.splits.values() for file in (split.images, split.labels)]
+        files = [
+            file for split in self.dataset.splits.values() for file in (split.images, split.labels)
+        ]
         return {file.name: f"{source.url}{file.name}.gz" for file in files}
 
     def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
@@ -115,12 +139,20 @@ class Mirrors:
         def find(file: File) -> Member:
             found = [member for member in members if is_same_name(member.name, file.name)]
             if not found:
-                names = ", ".join(sorted(base_name(member.name) for member in members[:20])) or "nothing"
-                raise IdxError(f"{source.url}: found {names}, expected {file.name} of {self.title}.")
+                names = (
+                    ", ".join(sorted(base_name(member.name) for member in members[:20]))
+                    or "nothing"
+                )
+                raise IdxError(
+                    f"{source.url}: found {names}, expected {file.name} of {self.title}."
+                )
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
             known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)
             return known._replace(size=size, published_size=file.size, is_named=source.is_named)
 
         splits = self.dataset.splits.items()
-        return {name: SplitFiles(find(split.images), find(split.labels), split.num_records) for name, split in splits}
+        return {
+            name: SplitFiles(find(split.images), find(split.labels), split.num_records)
+            for name, split in splits
+        }

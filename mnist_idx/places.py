@@ -10,7 +10,18 @@ from .errors import IdxError, hide_secrets
 
 LOCAL_SCHEMES = ("file://", "local://")
 # Parts of the names of storage options that hold secrets, or what is sent along with them.
-SECRET_WORDS = ("secret", "token", "key", "passw", "auth", "credential", "cookie", "header", "signature", "sas")
+SECRET_WORDS = (
+    "secret",
+    "token",
+    "key",
+    "passw",
+    "auth",
+    "credential",
+    "cookie",
+    "header",
+    "signature",
+    "sas",
+)
 
 
 def local_path(path: str) -> str:
@@ -34,7 +45,9 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
     """A path or URL that a user gives, as it stays valid when the working folder changes."""
     path = local_path(os.fspath(path))
     inner = local_part(path)
-    if inner and inner != path and os.path.exists(inner):  # a file system of `fsspec` over a local file
+    if (
+        inner and inner != path and os.path.exists(inner)
+    ):  # a file system of `fsspec` over a local file
         return path[: len(path) - len(inner)] + absolute_path(inner)
     if is_remote(path) or not path:
         return path
@@ -57,7 +70,9 @@ def local_part(path: str) -> str:
 
 
 def is_downloaded(path: str) -> bool:
-    """Whether the download manager has to fetch a file: not one that a chain of URLs opens in a local file."""
+    """Whether the download manager has to fetch a file: not one that a chain of URLs opens in a
+    local file.
+    """
     return is_remote(path) and not local_part(path)
 
 
@@ -75,7 +90,9 @@ def clean_token(token: str | bool) -> str | bool:
         return token
     token = token.strip()
     if not token.isprintable() or " " in token:
-        raise IdxError("token=: expected an access token, found line breaks or spaces inside. Copy it again.")
+        raise IdxError(
+            "token=: expected an access token, found line breaks or spaces inside. Copy it again."
+        )
     return token
 
 

@@ -1,6 +1,7 @@
 """Reading ahead in a background thread that stops when nobody wants its records any more.
 
-A thread cannot be killed. Ours is asked to stop, and everything in it that waits (`pause`, `result_of`) listens.
+A thread cannot be killed. Ours is asked to stop, and everything in it that waits (`pause`,
+`result_of`) listens.
 """
 
 import atexit
@@ -21,16 +22,23 @@ T = TypeVar("T")
 MAX_AHEAD = 4  # items
 MAX_AHEAD_BYTES = 16 << 20
 POLL_SECONDS = 0.1  # how late a waiting thread notices that it shall stop
-# A file system that cannot be interrupted may hold the thread: it is left alone then, and ends by itself.
+# A file system that cannot be interrupted may hold the thread: it is left alone then, and ends by
+# itself.
 JOIN_SECONDS = 1.0
 
 
 class Abandoned(BaseException):
-    """Raised in a background thread whose items nobody wants any more. Not an `Exception`: nothing may retry it."""
+    """Raised in a background thread whose items nobody wants any more.
+
+    Not an `Exception`: nothing may retry it.
+    """
 
 
 def pause(seconds: float) -> None:
-    """Sleep, as `time.sleep` does. In a background thread that shall stop, raise `Abandoned` at once."""
+    """Sleep, as `time.sleep` does.
+
+    In a background thread that shall stop, raise `Abandoned` at once.
+    """
     thread = threading.current_thread()
     if isinstance(thread, _Reader):
         thread.pause(seconds)
@@ -52,12 +60,15 @@ def result_of(future: "futures.Future[T]") -> T:
 def prefetch(items: Generator[T, None, None], size_of: Callable[[T], int]) -> Iterator[T]:
     """Iterate `items` in a background thread, a few items ahead, and close it at the end.
 
-    How far ahead grows from nothing with each item taken, so that taking a single item reads little more.
+    How far ahead grows from nothing with each item taken, so that taking a single item reads little
+    more.
 
     Args:
-        size_of: the bytes of an item. The items that wait have `MAX_AHEAD_BYTES` at most, or are a single one.
+        size_of: the bytes of an item. The items that wait have `MAX_AHEAD_BYTES` at most, or are a
+            single one.
     """
-    # Bound here: at the end of a program, modules lose their names before what outlives them is finalized.
+    # Bound here: at the end of a program, modules lose their names before what outlives them is
+    # finalized.
     get_process, is_finalizing = os.getpid, sys.is_finalizing
     process = get_process()
     reader = _Reader(items, size_of)
@@ -66,7 +77,9 @@ def prefetch(items: Generator[T, None, None], size_of: Callable[[T], int]) -> It
             yield item  # type: ignore[misc]
             if get_process() != process:
                 # The thread is in the other process, and `items` is in the middle of a step.
-                raise IdxError("This iterator was begun before the process was forked. Begin a new one after the fork.")
+                raise IdxError(
+                    "This iterator was begun before the process was forked. Begin a new one after the fork."
+                )
     finally:
         if not is_finalizing() and get_process() == process:
             reader.stop()
@@ -164,7 +177,9 @@ class _Reader(threading.Thread, Generic[T]):
 
 @atexit.register
 def _stop_readers() -> None:
-    """Stop the threads of iterators that outlive their program, before the interpreter is taken apart."""
+    """Stop the threads of iterators that outlive their program, before the interpreter is taken
+    apart.
+    """
     for reader in list(_readers):
         if reader.process == os.getpid():
             reader.stop()

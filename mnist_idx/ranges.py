@@ -13,13 +13,18 @@ class Version(NamedTuple):
 
 
 class ByteRanges(Protocol):
-    """A remote file, of which any range of bytes can be fetched. An attempt that fails may be repeated."""
+    """A remote file, of which any range of bytes can be fetched.
+
+    An attempt that fails may be repeated.
+    """
 
     size: int | None  # bytes; None as long as it is unknown
     version: Version
 
     def fetch(self, start: int, stop: int) -> bytes:
-        """The bytes `start` to `stop`; fewer where the file or the answer ends, none behind the end."""
+        """The bytes `start` to `stop`; fewer where the file or the answer ends, none behind the
+        end.
+        """
 
     def check_unchanged(self) -> None:
         """Raise `UnexpectedAnswer` if the file is another one by now."""
@@ -29,7 +34,10 @@ class ByteRanges(Protocol):
 
 
 class UnexpectedAnswer(OSError):
-    """The server answers with something else than what was asked for. It may do better a moment later."""
+    """The server answers with something else than what was asked for.
+
+    It may do better a moment later.
+    """
 
 
 def stall_seconds() -> float:

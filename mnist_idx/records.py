@@ -20,7 +20,8 @@ from .storage import LEVELS, Access, SplitFiles, open_member
 MAX_PARKED = 4
 # The selected records that are read in one pass, and kept until they have been yielded.
 WINDOW_BYTES = 96 << 20
-# Before memory is taken for more records than this, the file must prove that it has as many as its header announces.
+# Before memory is taken for more records than this, the file must prove that it has as many as its
+# header announces.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
 
@@ -44,7 +45,9 @@ class _Window(NamedTuple):
 class SplitReader:
     """Reads the records of one split. Sequential ranges continue without refetching."""
 
-    def __init__(self, files: SplitFiles, access: Access, seek_points: Mapping[str, SeekPoints] = {}) -> None:
+    def __init__(
+        self, files: SplitFiles, access: Access, seek_points: Mapping[str, SeekPoints] = {}
+    ) -> None:
         self._reached = -1
         self._window: _Window | None = None
         self.images = IdxFile(open_member(files.images, access, seek_points), files.images.title)
@@ -72,8 +75,12 @@ class SplitReader:
         for file in self._files:
             file.stream.close()
 
-    def batches(self, start: int = 0, stop: int | None = None, first: int | None = None) -> Iterator[Batch]:
-        """Read the records `start` to `stop`, in at least one batch, the first of at most `first` records."""
+    def batches(
+        self, start: int = 0, stop: int | None = None, first: int | None = None
+    ) -> Iterator[Batch]:
+        """Read the records `start` to `stop`, in at least one batch, the first of at most `first`
+        records.
+        """
         stop = self.num_records if stop is None else stop
         # A read that continues the last one probably continues to the end.
         expected = self.num_records if start == self._reached else stop
@@ -94,7 +101,9 @@ class SplitReader:
                 return
 
     def selected_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
-        """Read the records with the given numbers, in this order: of these, the places `start` to `stop`."""
+        """Read the records with the given numbers, in this order: of these, the places `start` to
+        `stop`.
+        """
         window_size = max(self.batch_size, WINDOW_BYTES // max(1, self.record_bytes))
         place = start
         while True:
@@ -108,7 +117,9 @@ class SplitReader:
                 return
 
     def check_selectable(self, count: int) -> None:
-        """Prove that the file is as long as its header announces, before `count` of its records take memory."""
+        """Prove that the file is as long as its header announces, before `count` of its records
+        take memory.
+        """
         if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
@@ -120,7 +131,9 @@ class SplitReader:
         return labels[:, 0] if is_column else labels
 
     def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
-        """Read the places `first` to `first + size` of a selection, or return them as they were read last."""
+        """Read the places `first` to `first + size` of a selection, or return them as they were
+        read last.
+        """
         window = self._window
         if window is not None and window.first == first and window.numbers is numbers:
             return window
@@ -130,11 +143,14 @@ class SplitReader:
 
     def _gather(self, numbers: np.ndarray) -> Batch:
         """Read the records with the given numbers in ascending order, and put each at its place."""
-        images = np.empty((len(numbers), *self.images.header.record_shape), self.images.header.dtype)
+        images = np.empty(
+            (len(numbers), *self.images.header.record_shape), self.images.header.dtype
+        )
         labels = self._empty_labels(len(numbers))
         places = np.argsort(numbers, kind="stable")
         ascending = numbers[places]
-        # Records between two selected ones are read and dropped, unless going to the next one costs less.
+        # Records between two selected ones are read and dropped, unless going to the next one costs
+        # less.
         max_gap = max(1, self.images.stream.seek_cost // max(1, self.images.header.record_size))
         breaks = np.flatnonzero(np.diff(ascending) > max_gap) + 1
         for run in np.split(np.arange(len(ascending)), breaks) if len(ascending) else []:
@@ -158,26 +174,40 @@ class SplitReader:
     def _check_headers(self, num_records: int) -> None:
         shape, title = self.images.header.shape, self.images.title
         if len(shape) < 2:
-            raise IdxError(f"{title}: found the shape {shape}, expected (records, rows, …). Are these the labels?")
+            raise IdxError(
+                f"{title}: found the shape {shape}, expected (records, rows, …). Are these the labels?"
+            )
         if num_records not in (0, shape[0]):
-            raise IdxError(f"{title}: found {shape[0]:,} records, expected {num_records:,} as in the published file.")
+            raise IdxError(
+                f"{title}: found {shape[0]:,} records, expected {num_records:,} as in the published file."
+            )
         if self.labels is None:
             return
         labels, found = self.labels.header, f"{self.labels.title}: found {self.labels.header.dtype}"
-        if labels.dtype.kind not in "iu" or len(labels.shape) not in (1, 2) or 0 in labels.record_shape:
+        if (
+            labels.dtype.kind not in "iu"
+            or len(labels.shape) not in (1, 2)
+            or 0 in labels.record_shape
+        ):
             expected = "integers (records,) or (records, parts)"
             raise IdxError(f"{found} {labels.shape}, expected {expected}. Are these the images?")
         if labels.num_records != shape[0]:
             expected = f"a label for each of the {shape[0]:,} records in {title}"
-            raise IdxError(f"{found} {labels.shape}, expected {expected}. The files do not belong together.")
+            raise IdxError(
+                f"{found} {labels.shape}, expected {expected}. The files do not belong together."
+            )
 
 
 def pin(files: SplitFiles, identities: Sequence[str]) -> SplitFiles:
-    """The same files, so that every process finds those with these identities, and no others at their places."""
+    """The same files, so that every process finds those with these identities, and no others at
+    their places.
+    """
     pinned = []
     for member, identity in zip(files.members, identities, strict=True):
         is_known = member.version is not None or not identity
-        pinned.append(member if is_known else member._replace(version=Version(identity, has_ranges=True)))
+        pinned.append(
+            member if is_known else member._replace(version=Version(identity, has_ranges=True))
+        )
     return files._replace(images=pinned[0], labels=pinned[1] if files.labels else None)
 
 
@@ -191,10 +221,12 @@ class _Parked:
 
 
 class ReaderPool:
-    """Keeps the readers of splits open between ranges, so that adjacent ranges are read in one pass.
+    """Keeps the readers of splits open between ranges, so that adjacent ranges are read in one
+    pass.
 
-    Readers at different positions of a split share seek points. A pickled pool is an empty pool, and a reader stays in
-    the process that opened it: file handles, connections and locks survive neither. Threads can share a pool.
+    Readers at different positions of a split share seek points. A pickled pool is an empty pool,
+    and a reader stays in the process that opened it: file handles, connections and locks survive
+    neither. Threads can share a pool.
     """
 
     def __init__(self, access: Access) -> None:
@@ -229,7 +261,9 @@ class ReaderPool:
             parked.identities = reader.identities
         if reader.identities != parked.identities:
             reader.close()
-            raise TransferError(f"{files.images.title}: the file has changed since it was first read. Load it again.")
+            raise TransferError(
+                f"{files.images.title}: the file has changed since it was first read. Load it again."
+            )
         return reader
 
 

@@ -1,7 +1,8 @@
 """Makes `load_dataset("mnist_idx")` and `load_dataset("idxfolder")` resolve to the builders.
 
-From 4.0 on, `datasets` runs no scripts; `datasets.load.dataset_module_factory` is where names become builders. This is
-called while `datasets` may be imported on behalf of the builders: it must not import them.
+From 4.0 on, `datasets` runs no scripts; `datasets.load.dataset_module_factory` is where names
+become builders. This is called while `datasets` may be imported on behalf of the builders: it must
+not import them.
 """
 
 import functools
@@ -10,7 +11,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-MODULES = {"mnist_idx": "mnist_idx.mnist_idx", "idxfolder": "mnist_idx.idxfolder"}  # of the builders
+MODULES = {
+    "mnist_idx": "mnist_idx.mnist_idx",
+    "idxfolder": "mnist_idx.idxfolder",
+}  # of the builders
 
 
 def register() -> None:
@@ -24,9 +28,13 @@ def register() -> None:
             _module(name)
     except (AttributeError, TypeError) as error:
         found = f"datasets {datasets.__version__} resolves names in a way that mnist_idx does not know ({error})"
-        code = "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
+        code = (
+            "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
+        )
         # Not an error: the builder could not be imported then.
-        warnings.warn(f"{found}. Use `{code}`, or install another version of datasets.", stacklevel=2)
+        warnings.warn(
+            f"{found}. Use `{code}`, or install another version of datasets.", stacklevel=2
+        )
         return
     if getattr(resolve, "knows_mnist_idx", False):
         return
@@ -48,6 +56,9 @@ def _module(name: str) -> Any:
 
 @functools.cache
 def code_hash() -> str:
-    """A hash of the code that makes records, part of the cache key. `tools` is excluded: it makes no records."""
+    """A hash of the code that makes records, part of the cache key.
+
+    `tools` is excluded: it makes no records.
+    """
     files = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

@@ -22,17 +22,36 @@ from .ranges import ByteRanges, UnexpectedAnswer, Version, stall_seconds
 
 T = TypeVar("T")
 
-# Too large a request wastes bandwidth, too small a one wastes round trips: start small, then double. In bytes.
+# Too large a request wastes bandwidth, too small a one wastes round trips: start small, then
+# double. In bytes.
 FIRST_REQUEST = 32 << 10
 MAX_REQUEST = 1 << 20
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
 LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
 PASSING_STATUS_CODES = {408, 425, 429}  # and those from 500 on
 # What the file systems of `fsspec` tell of a file that changes when the file does.
-VALIDATORS: tuple[str, ...] = ("ETag", "etag", "generation", "version_id", "blob_id", "md5Hash", "checksum")
-VALIDATORS += ("Last-Modified", "LastModified", "last_modified", "updated", "modified", "mtime", "created", "size")
+VALIDATORS: tuple[str, ...] = (
+    "ETag",
+    "etag",
+    "generation",
+    "version_id",
+    "blob_id",
+    "md5Hash",
+    "checksum",
+)
+VALIDATORS += (
+    "Last-Modified",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "modified",
+    "mtime",
+    "created",
+    "size",
+)
 
-# fsspec sends requests from a thread that a forked process lacks. Older versions wait for it forever.
+# fsspec sends requests from a thread that a forked process lacks. Older versions wait for it
+# forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
 
@@ -112,7 +131,9 @@ class RemoteFile(Stream):
     def _fill(self) -> None:
         """Fetch the bytes that follow the current position into the buffer."""
         is_sequential = self._buffer and self._position == self._buffer_start + len(self._buffer)
-        self._request_size = min(2 * self._request_size if is_sequential else FIRST_REQUEST, self._max_request)
+        self._request_size = min(
+            2 * self._request_size if is_sequential else FIRST_REQUEST, self._max_request
+        )
         ends = [end for end in (self._expected_end, self._furthest_end) if end > self._position]
         stop = min([self._position + self._request_size, *ends])
         if self.size is not None:
@@ -137,7 +158,9 @@ class RemoteFile(Stream):
 class FsspecRanges:
     """A file behind any file system of `fsspec` but HTTP."""
 
-    def __init__(self, fs: fsspec.AbstractFileSystem, path: str, size: int | None, version: Version | None) -> None:
+    def __init__(
+        self, fs: fsspec.AbstractFileSystem, path: str, size: int | None, version: Version | None
+    ) -> None:
         self.size = size
         self.version = version or Version()
         self._fs = fs
@@ -175,7 +198,9 @@ def ask(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int | None, Version]:
     return info.get("size"), Version("\n".join(facts), has_ranges=True)
 
 
-def open_ranges(path: str, config: DownloadConfig | None, size: int | None, version: Version | None) -> ByteRanges:
+def open_ranges(
+    path: str, config: DownloadConfig | None, size: int | None, version: Version | None
+) -> ByteRanges:
     fs, fs_path = file_system(path, config)
     if is_http(fs_path):
         return HttpRanges(fs, fs_path, size, version)
@@ -183,13 +208,18 @@ def open_ranges(path: str, config: DownloadConfig | None, size: int | None, vers
 
 
 def file_system(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The `fsspec` file system of a URL and the path in it, with the token and storage options that belong to it.
+    """The `fsspec` file system of a URL and the path in it, with the token and storage options that
+    belong to it.
 
     Raises:
         TransferError: the URL cannot be understood, or its file system cannot be reached.
     """
-    if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(("http://", "https://", "hf://")):
-        raise TransferError(f"{path}: not fetched, because HF_HUB_OFFLINE is set. Unset it to fetch the file.")
+    if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(
+        ("http://", "https://", "hf://")
+    ):
+        raise TransferError(
+            f"{path}: not fetched, because HF_HUB_OFFLINE is set. Unset it to fetch the file."
+        )
     return retry(lambda: _connect(path, config), path)
 
 
@@ -202,16 +232,27 @@ def _connect(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractF
             return fsspec.filesystem(protocol, **options[protocol]), url
         fs, fs_path = fsspec.core.url_to_fs(url, **options)
         return fs, fs_path
-    except (ImportError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+    except (
+        ImportError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+    ) as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": .")
         raise TransferError(f"{path}: cannot be opened: {reason}.") from without_secrets(error)
 
 
 def with_http_options(config: DownloadConfig | None, path: str) -> DownloadConfig:
-    """A copy of `config` whose HTTP sessions neither wait for ever nor tell other hosts what they must not know."""
+    """A copy of `config` whose HTTP sessions neither wait for ever nor tell other hosts what they
+    must not know.
+    """
     config = config.copy() if config else DownloadConfig()
     given = config.storage_options  # by protocol, or for any
-    for_any = {name: value for name, value in given.items() if name not in fsspec.available_protocols()}
+    for_any = {
+        name: value for name, value in given.items() if name not in fsspec.available_protocols()
+    }
     for protocol in ("http", "https"):
         given[protocol] = http_options(given.get(protocol, for_any), in_chain=not is_http(path))
     return config
@@ -224,7 +265,9 @@ def safe_options(storage_options: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def without_options(config: DownloadConfig) -> DownloadConfig:
-    """A copy of `config` for a source that the user did not name: without token and storage options."""
+    """A copy of `config` for a source that the user did not name: without token and storage
+    options.
+    """
     config = config.copy()
     config.token = None
     config.storage_options = {}
@@ -243,7 +286,11 @@ def retry(action: Callable[[], T], title: str) -> T:
         try:
             return action()
         except Exception as error:
-            if isinstance(error, IdxError) or is_local_failure(error) or not is_transfer_failure(error):
+            if (
+                isinstance(error, IdxError)
+                or is_local_failure(error)
+                or not is_transfer_failure(error)
+            ):
                 raise
             reason, may_pass = explain(error)
             if delay is None or not may_pass:
@@ -270,7 +317,8 @@ def is_local_failure(error: BaseException) -> bool:
 def is_transfer_failure(error: BaseException) -> bool:
     """Whether a transfer has failed, rather than the program.
 
-    Each file system of `fsspec` raises the errors of its own client. Whatever is no exception of Python itself is one.
+    Each file system of `fsspec` raises the errors of its own client. Whatever is no exception of
+    Python itself is one.
     """
     if isinstance(error, OSError | EOFError | ValueError | ImportError | NotImplementedError):
         return True
@@ -278,7 +326,9 @@ def is_transfer_failure(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> tuple[str, bool]:
-    """An error in words that a user can act on, and whether the same request may succeed a moment later."""
+    """An error in words that a user can act on, and whether the same request may succeed a moment
+    later.
+    """
     chain = _causes(error)
     cause = chain[-1]
     for one in chain:
@@ -291,7 +341,10 @@ def explain(error: BaseException) -> tuple[str, bool]:
     # By name, since importing aiohttp takes long.
     names = " ".join(type(one).__name__ for one in chain)
     if isinstance(cause, TimeoutError) or "TimeoutError" in names:
-        return f"nothing arrived for {stall_seconds():.0f} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)", True
+        return (
+            f"nothing arrived for {stall_seconds():.0f} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)",
+            True,
+        )
     if "ClientPayloadError" in names:
         return "the connection ended before all the announced bytes had come", True
     if "InvalidUrl" in names or "InvalidURL" in names:
@@ -316,7 +369,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _status(error: BaseException) -> int | None:
     """The status code of the HTTP answer that an error is about."""
-    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    status = getattr(error, "status", None) or getattr(
+        getattr(error, "response", None), "status_code", None
+    )
     return status if isinstance(status, int) else None
 
 

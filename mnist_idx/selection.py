@@ -1,4 +1,7 @@
-"""Seeded selections: which records, in which order. Every machine and every version of Python selects the same."""
+"""Seeded selections: which records, in which order.
+
+Every machine and every version of Python selects the same.
+"""
 
 import functools
 import random
@@ -41,14 +44,20 @@ class Selection(NamedTuple):
         largest = max(split_sizes.values(), default=0)
         if self.num_samples is not None and self.num_samples > largest:
             sizes = ", ".join(f"{split} {size:,}" for split, size in split_sizes.items())
-            raise wrong_option("num_samples", self.num_samples, f"at most the records of the largest split: {sizes}")
+            raise wrong_option(
+                "num_samples",
+                self.num_samples,
+                f"at most the records of the largest split: {sizes}",
+            )
         return {split: self.count(size) for split, size in split_sizes.items()}
 
     def numbers(self, num_records: int, title: str) -> np.ndarray:
-        """The numbers of the selected records, integers `(count,)`, in the order in which they are yielded.
+        """The numbers of the selected records, integers `(count,)`, in the order in which they are
+        yielded.
 
-        "first" takes the first `num_samples` and shuffles them, in the order of `random.shuffle`. "uniform" draws them
-        from the whole split without replacement, in the order of `random.sample`.
+        "first" takes the first `num_samples` and shuffles them, in the order of `random.shuffle`.
+        "uniform" draws them from the whole split without replacement, in the order of
+        `random.sample`.
         """
         count = self.count(num_records)
         draws_from_many = self.sampling == "uniform" and count > FEW_RECORDS
@@ -77,9 +86,11 @@ def _draw(num_records: int, count: int, seed: int, sampling: str) -> np.ndarray:
 
 
 def _sample_many(generator: random.Random, num_records: int, count: int) -> "array[int]":
-    """What `generator.sample(range(num_records), count)` returns, without lists of Python's integers.
+    """What `generator.sample(range(num_records), count)` returns, without lists of Python's
+    integers.
 
-    As there, a pool is drawn from if it is not much larger than the sample. Otherwise what was drawn before is skipped.
+    As there, a pool is drawn from if it is not much larger than the sample. Otherwise what was
+    drawn before is skipped.
     """
     setsize = 21 + 4 ** (((3 * count - 1).bit_length() + 1) // 2)
     drawn = array("l")

@@ -1,7 +1,9 @@
-"""What was read from a source that may fail: remembered, to be compared with the source that takes its place.
+"""What was read from a source that may fail: remembered, to be compared with the source that takes
+its place.
 
-Whether a streamed file is the published one shows at its end only. If it breaks off before, its records have been
-yielded unverified. The next source must hold the same ones, or the stream ends in an error.
+Whether a streamed file is the published one shows at its end only. If it breaks off before, its
+records have been yielded unverified. The next source must hold the same ones, or the stream ends in
+an error.
 """
 
 import secrets
@@ -12,8 +14,8 @@ import xxhash
 
 from .records import Batch
 
-# All records of a stream are hashed: SHA-256 would take as long as decompressing them. Nobody who does not know the
-# seed can make other records of the same hash.
+# All records of a stream are hashed: SHA-256 would take as long as decompressing them. Nobody who
+# does not know the seed can make other records of the same hash.
 SEED = secrets.randbits(64)
 
 

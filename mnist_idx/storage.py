@@ -1,4 +1,6 @@
-"""The bytes of one member: local or remote, sliced from its archive, decompressed and verified on the way."""
+"""The bytes of one member: local or remote, sliced from its archive, decompressed and verified on
+the way.
+"""
 
 import hashlib
 import io
@@ -29,11 +31,18 @@ from .places import is_remote
 from .ranges import Version
 from .remote import MAX_REQUEST, RemoteFile
 
-LEVELS = ("member", "zip", "container")  # what may be compressed: a member, its part of a zip, the tar as a whole
+LEVELS = (
+    "member",
+    "zip",
+    "container",
+)  # what may be compressed: a member, its part of a zip, the tar as a whole
 
 
 class Member(NamedTuple):
-    """Location of one file inside an archive, folder or URL, and what is known about it. Picklable."""
+    """Location of one file inside an archive, folder or URL, and what is known about it.
+
+    Picklable.
+    """
 
     path: str  # local path or URL of the file that holds the member
     name: str  # in the archive; the path itself for a file of its own
@@ -49,7 +58,9 @@ class Member(NamedTuple):
     problem: str = ""  # why the member cannot be read
     url: str = ""  # from where the file at `path` was downloaded
     version: Version | None = None  # of the file, when it was found
-    is_named: bool = True  # whether the user named the source, which then gets the storage options and the token
+    is_named: bool = (
+        True  # whether the user named the source, which then gets the storage options and the token
+    )
 
     @property
     def title(self) -> str:
@@ -58,7 +69,9 @@ class Member(NamedTuple):
         return place if self.name in (place, self.path) else f"{self.name} in {place}"
 
     def has_known_sha256(self, size: int | None) -> bool:
-        """Whether `sha256` must match: the size is the published one, or no digest of the content is known."""
+        """Whether `sha256` must match: the size is the published one, or no digest of the content
+        is known.
+        """
         return bool(self.sha256) and (size == self.published_size or not self.content_sha256)
 
 
@@ -78,7 +91,8 @@ class SplitFiles(NamedTuple):
 
 
 class Access:
-    """How files are opened: with the token and the options of the user, and with what was already decompressed.
+    """How files are opened: with the token and the options of the user, and with what was already
+    decompressed.
 
     A pickled one has decompressed nothing.
     """
@@ -90,8 +104,12 @@ class Access:
     def __reduce__(self) -> Any:
         return Access, (self.download_config,)
 
-    def open_container(self, path: str, compression: str, title: str, open_compressed: Callable[[], Stream]) -> Stream:
-        """The content of a compressed archive, which is decompressed once if it can only be read forwards."""
+    def open_container(
+        self, path: str, compression: str, title: str, open_compressed: Callable[[], Stream]
+    ) -> Stream:
+        """The content of a compressed archive, which is decompressed once if it can only be read
+        forwards.
+        """
 
         def open_stream() -> Stream:
             compressed = open_compressed()
@@ -104,18 +122,23 @@ class Access:
         return SpooledFile(self._spools[key], open_stream)
 
 
-def open_member(member: Member, access: Access, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
+def open_member(
+    member: Member, access: Access, seek_points: Mapping[str, SeekPoints] = {}
+) -> Stream:
     """Open the decompressed content of a member.
 
-    The first bytes tell how a member is compressed, not its name. Checksums are checked at the end of a read that goes
-    from start to end without a gap; a read of a part cannot check them. Readers of the same member share `seek_points`.
+    The first bytes tell how a member is compressed, not its name. Checksums are checked at the end
+    of a read that goes from start to end without a gap; a read of a part cannot check them. Readers
+    of the same member share `seek_points`.
     """
     stored = open_stored(member, access, seek_points)
     with closed_on_error(stored):
         return open_content(stored, member, seek_points)
 
 
-def open_stored(member: Member, access: Access, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
+def open_stored(
+    member: Member, access: Access, seek_points: Mapping[str, SeekPoints] = {}
+) -> Stream:
     """Open a member as it was put into the archive, still compressed if it was."""
     if member.problem:
         raise IdxError(f"{member.title}: {member.problem}")
@@ -149,7 +172,9 @@ def open_container(member: Member, access: Access, seek_points: Mapping[str, See
         return DecompressedFile(compressed, member.compression, title, seek_points.get("container"))
 
 
-def open_content(stored: Stream, member: Member, seek_points: Mapping[str, SeekPoints] = {}) -> Stream:
+def open_content(
+    stored: Stream, member: Member, seek_points: Mapping[str, SeekPoints] = {}
+) -> Stream:
     """The content of a stored member: decompressed, if it is compressed."""
     content = stored
     if compression := detect_compression(stored):
@@ -160,7 +185,10 @@ def open_content(stored: Stream, member: Member, seek_points: Mapping[str, SeekP
 
 
 def verify_member(member: Member, access: Access) -> Member:
-    """Check the checksums of a whole member. Reading the returned one checks only those that a zip has."""
+    """Check the checksums of a whole member.
+
+    Reading the returned one checks only those that a zip has.
+    """
     with open_stored(member, access) as stored:
         content = stored if member.has_known_sha256(stored.size) else open_content(stored, member)
         while content.read(CHUNK_BYTES):
@@ -216,7 +244,9 @@ class LocalFile(io.FileIO, Stream):
 
     def check_unchanged(self) -> None:
         if self._stamp() != self._opened_as:
-            raise TransferError(f"{self.name}: the file has changed while it was read. Load it again.")
+            raise TransferError(
+                f"{self.name}: the file has changed while it was read. Load it again."
+            )
 
     def _stamp(self) -> str:
         """What changes when the file is written to."""
@@ -237,7 +267,9 @@ def translated(path: Any) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # raised by a signal handler of the program, such as a time limit
             raise
-        raise TransferError(f"{error.filename or path}: cannot be read: {error.strerror}.") from error
+        raise TransferError(
+            f"{error.filename or path}: cannot be read: {error.strerror}."
+        ) from error
 
 
 class FileSlice(WrappedFile):
@@ -248,7 +280,11 @@ class FileSlice(WrappedFile):
         self._offset = offset
         available = size if file.size is None else max(0, file.size - offset)
         self.size = available if size is None else size
-        if available is not None and size is not None and (size > available or (offset == 0 and size < available)):
+        if (
+            available is not None
+            and size is not None
+            and (size > available or (offset == 0 and size < available))
+        ):
             raise DamagedError(
                 f"{name}: found a file of {file.size:,} bytes, expected {offset + size:,}. Fetch it again."
             )
@@ -285,9 +321,13 @@ class Crc32:
 
 
 class HashedFile(WrappedFile):
-    """Computes the digest of what is read from the start without a gap, and checks it at the end if it is known."""
+    """Computes the digest of what is read from the start without a gap, and checks it at the end if
+    it is known.
+    """
 
-    def __init__(self, file: Stream, algorithm: str = "sha256", expected: str = "", name: str = "") -> None:
+    def __init__(
+        self, file: Stream, algorithm: str = "sha256", expected: str = "", name: str = ""
+    ) -> None:
         super().__init__(file)
         self._algorithm = algorithm
         self._expected = expected
@@ -301,13 +341,25 @@ class HashedFile(WrappedFile):
         if start <= self._hashed_bytes < start + len(data):
             self._hash.update(memoryview(data)[self._hashed_bytes - start :])
             self._hashed_bytes = start + len(data)
-        is_complete = self.size is not None and self._hashed_bytes >= self.size if data else start == self._hashed_bytes
+        is_complete = (
+            self.size is not None and self._hashed_bytes >= self.size
+            if data
+            else start == self._hashed_bytes
+        )
         if self._expected and is_complete and size != 0:
             kind, found, expected = self._algorithm, self.hexdigest(), self._expected
             if self.size not in (None, self._hashed_bytes):
-                kind, found, expected = "a size of", f"{self._hashed_bytes:,} bytes", f"{self.size:,}"
+                kind, found, expected = (
+                    "a size of",
+                    f"{self._hashed_bytes:,} bytes",
+                    f"{self.size:,}",
+                )
             if found != expected:
-                verdict = "The archive is damaged" if self._algorithm == "crc32" else "It is not the published file"
+                verdict = (
+                    "The archive is damaged"
+                    if self._algorithm == "crc32"
+                    else "It is not the published file"
+                )
                 raise DamagedError(
                     f"{self._name}: found {kind} {found}, expected {expected}. {verdict}: fetch it again."
                 )
@@ -315,7 +367,9 @@ class HashedFile(WrappedFile):
 
     def seek(self, position: int, whence: int = 0, /) -> int:
         if position == 0:
-            self._hash: Any = Crc32() if self._algorithm == "crc32" else hashlib.new(self._algorithm)
+            self._hash: Any = (
+                Crc32() if self._algorithm == "crc32" else hashlib.new(self._algorithm)
+            )
             self._hashed_bytes = 0
         return super().seek(position)
 

@@ -1,4 +1,6 @@
-"""Fixtures of all tests: the real archive, an independent reader of it, a server, clients with caches of their own."""
+"""Fixtures of all tests: the real archive, an independent reader of it, a server, clients with
+caches of their own.
+"""
 
 import gzip
 import os
@@ -35,10 +37,13 @@ MEMBERS = {
 }
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "thorough", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck)
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# Virtual environments with other versions of `datasets`, as paths of their interpreters joined by colons.
+# Virtual environments with other versions of `datasets`, as paths of their interpreters joined by
+# colons.
 COMPAT = [path for path in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if path]
 
 
@@ -60,7 +65,9 @@ def retry_without_waiting() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def mnist_tar(pytestconfig: pytest.Config) -> Path:
     """The real archive, which is not part of the repository."""
-    archive = Path(os.environ.get(ARCHIVE_VARIABLE, ROOT.parent / "shared" / "data" / "mnist_database.tar"))
+    archive = Path(
+        os.environ.get(ARCHIVE_VARIABLE, ROOT.parent / "shared" / "data" / "mnist_database.tar")
+    )
     if not archive.exists():
         archive = pytestconfig.cache.mkdir("mnist_idx") / "mnist_database.tar"
         if not archive.exists():
@@ -78,7 +85,9 @@ def _download_archive(target: Path) -> None:
         splits = builder.locate_splits(builder.download_manager(streaming=False))
     except IdxError as error:
         advice = f"no network. Set {ARCHIVE_VARIABLE} to a copy of mnist_database.tar"
-        warnings.warn(f"Tests on the real archive are skipped: {advice}.", stacklevel=1)  # shown in the summary
+        warnings.warn(
+            f"Tests on the real archive are skipped: {advice}.", stacklevel=1
+        )  # shown in the summary
         pytest.skip(str(error))
     files = {}
     for split, names in MEMBERS.items():
@@ -93,7 +102,8 @@ def _download_archive(target: Path) -> None:
 def mnist_files(mnist_tar: Path) -> dict[str, bytes]:
     """Member name -> its bytes as stored (gzip)."""
     with tarfile.open(mnist_tar) as tar:
-        return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+        # type: ignore[union-attr]
+        return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
 
 
 @pytest.fixture(scope="session")
@@ -101,13 +111,20 @@ def mnist_arrays(mnist_files: dict[str, bytes]) -> Arrays:
     """Split -> (images (N, 28, 28), labels (N,)), read without any of the package's code."""
     arrays = {}
     for split, (images, labels) in MEMBERS.items():
-        pixels = np.frombuffer(gzip.decompress(mnist_files[images]), np.uint8, offset=16).reshape(-1, 28, 28)
-        arrays[split] = pixels, np.frombuffer(gzip.decompress(mnist_files[labels]), np.uint8, offset=8)
+        pixels = np.frombuffer(gzip.decompress(mnist_files[images]), np.uint8, offset=16).reshape(
+            -1, 28, 28
+        )
+        arrays[split] = (
+            pixels,
+            np.frombuffer(gzip.decompress(mnist_files[labels]), np.uint8, offset=8),
+        )
     return arrays
 
 
 @pytest.fixture(scope="session")
-def prepared(mnist_tar: Path, mnist_arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def prepared(
+    mnist_tar: Path, mnist_arrays: Arrays, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """The fingerprint of the prepared dataset, once it has been compared with the archive."""
     import datasets
 
@@ -115,7 +132,9 @@ def prepared(mnist_tar: Path, mnist_arrays: Arrays, tmp_path_factory: pytest.Tem
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_IDX_MIRROR", str(mnist_tar))
-        rows = datasets.load_dataset("mnist_idx", cache_dir=str(tmp_path_factory.mktemp("prepared")))
+        rows = datasets.load_dataset(
+            "mnist_idx", cache_dir=str(tmp_path_factory.mktemp("prepared"))
+        )
     for split, arrays in mnist_arrays.items():
         assert digest_table(rows[split]) == digest_arrays(*arrays)
     return fingerprint(rows)

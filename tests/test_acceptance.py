@@ -1,6 +1,8 @@
-"""What the package promises, tried from outside: the real library, the real archive, served over HTTP.
+"""What the package promises, tried from outside: the real library, the real archive, served over
+HTTP.
 
-What takes `python` runs in a process of its own, with an empty `HF_HOME`, once for each version of `datasets` there is.
+What takes `python` runs in a process of its own, with an empty `HF_HOME`, once for each version of
+`datasets` there is.
 """
 
 import shutil
@@ -31,7 +33,9 @@ def head(arrays: Arrays, split: str, stop: int) -> list[Any]:
     return digest_arrays(*(part[:stop] for part in arrays[split]))
 
 
-def subset(arrays: Arrays, split: str, num_samples: int = 100, seed: int = 1, sampling: str = "first") -> list[Any]:
+def subset(
+    arrays: Arrays, split: str, num_samples: int = 100, seed: int = 1, sampling: str = "first"
+) -> list[Any]:
     """The digest of a subset."""
     indices = selected(len(arrays[split][1]), num_samples, seed, sampling)
     return digest_arrays(*(part[indices] for part in arrays[split]))
@@ -68,8 +72,14 @@ def test_the_names_resolve_from_any_folder(python: str, tmp_path: Path, hf_home:
         (tmp_path / table).parent.mkdir(parents=True)
         (tmp_path / table).write_text("a,b\n1,2\n")
     args = {"folders": [str(tmp_path / "csv"), str(tmp_path / "namesake"), str(ROOT)]}
-    imported, found, counts, features = run_client(INSPECT, home=hf_home, python=python, args=args).result
-    assert found == [[True, "mnist", ["test", "train"], "MnistIdx", "IdxFolder", ["default"], TINY, True]] * 3
+    imported, found, counts, features = run_client(
+        INSPECT, home=hf_home, python=python, args=args
+    ).result
+    assert (
+        found
+        == [[True, "mnist", ["test", "train"], "MnistIdx", "IdxFolder", ["default"], TINY, True]]
+        * 3
+    )
     assert (counts, imported) == (COUNTS, [])
     assert "'image': Image(" in features
     assert "ClassLabel(names=['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']" in features
@@ -93,18 +103,27 @@ result.append(list(outcomes()))
 
 @pytest.mark.compat
 def test_other_names_resolve_as_before(python: str, hf_home: Path) -> None:
-    without, registered = run_client(OTHERS, home=hf_home, python=python, env={"HF_HUB_OFFLINE": "1"}).result
+    without, registered = run_client(
+        OTHERS, home=hf_home, python=python, env={"HF_HUB_OFFLINE": "1"}
+    ).result
     assert without == registered
     assert without[0] == "{'a': 1, 'b': 2}"
 
 
 def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (datasets.load, datasets.inspect):
-        monkeypatch.setattr(module, "dataset_module_factory", lambda *args, **kwargs: (args, kwargs))
+        monkeypatch.setattr(
+            module, "dataset_module_factory", lambda *args, **kwargs: (args, kwargs)
+        )
     registry.register()
     for module in (datasets.load, datasets.inspect):
-        assert module.dataset_module_factory("other", "main", data_dir="d") == (("other", "main"), {"data_dir": "d"})
-        assert module.dataset_module_factory("mnist_idx", "main").module_path == "mnist_idx.mnist_idx"
+        assert module.dataset_module_factory("other", "main", data_dir="d") == (
+            ("other", "main"),
+            {"data_dir": "d"},
+        )
+        assert (
+            module.dataset_module_factory("mnist_idx", "main").module_path == "mnist_idx.mnist_idx"
+        )
 
 
 OTHER_SEAM = """
@@ -119,7 +138,10 @@ exec(code.replace("; builder.as", "; result = builder.as") + ".num_rows")
 
 @pytest.mark.parametrize("name", ["dataset_module_factory", "DatasetModule"])
 def test_the_way_out_where_names_resolve_in_another_way(name: str, hf_home: Path) -> None:
-    assert run_client(OTHER_SEAM.format(name=name), home=hf_home).result == {"train": 1000, "test": 200}
+    assert run_client(OTHER_SEAM.format(name=name), home=hf_home).result == {
+        "train": 1000,
+        "test": 200,
+    }
 
 
 EVERYTHING = """
@@ -141,7 +163,10 @@ result = [
 def test_every_record(python: str, server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
     train, test = (digest_arrays(*mnist_arrays[split]) for split in COUNTS)
-    assert run_client(EVERYTHING, home=hf_home, python=python, env=env).result == [train, *[test] * 4]
+    assert run_client(EVERYTHING, home=hf_home, python=python, env=env).result == [
+        train,
+        *[test] * 4,
+    ]
 
 
 def test_arrays(server: Server, mirror: Mirror, mnist_arrays: Arrays) -> None:
@@ -154,9 +179,14 @@ def test_arrays(server: Server, mirror: Mirror, mnist_arrays: Arrays) -> None:
         assert found.flags.writeable and found_labels.flags.writeable
     parts = mnist_idx.load_arrays("mnist_idx", "mnist", split="test[9990:]+train[:1%]+test[5:2]")
     test, train = mnist_arrays["test"], mnist_arrays["train"]
-    assert digest_arrays(*parts) == digest_arrays(*(np.concatenate([test[n][9990:], train[n][:600]]) for n in (0, 1)))
+    assert digest_arrays(*parts) == digest_arrays(
+        *(np.concatenate([test[n][9990:], train[n][:600]]) for n in (0, 1))
+    )
     assert server.count(ARCHIVE, "GET") == 1
-    for options, said in (({"path": "mnist"}, '"mnist_idx" or "idxfolder"'), ({"split": ["train"]}, r"\['train'\]")):
+    for options, said in (
+        ({"path": "mnist"}, '"mnist_idx" or "idxfolder"'),
+        ({"split": ["train"]}, r"\['train'\]"),
+    ):
         with pytest.raises(mnist_idx.IdxError, match=said):
             mnist_idx.load_arrays(**{"path": "mnist_idx", **options})  # type: ignore[arg-type]
 
@@ -166,21 +196,34 @@ SUBSETS = [{}, {"num_samples": 20_000, "seed": 0}, {"num_samples": 500, "samplin
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("options", SUBSETS, ids=str)
-def test_subset(mode: str, options: Any, mnist_tar: Path, mirror: Mirror, tmp_path: Path, mnist_arrays: Arrays) -> None:
+def test_subset(
+    mode: str, options: Any, mnist_tar: Path, mirror: Mirror, tmp_path: Path, mnist_arrays: Arrays
+) -> None:
     mirror(mnist_tar)
     found = read_all(mode, "mnist_idx", "subset", cache_dir=str(tmp_path), **options)
     for split in COUNTS:
         assert digest_arrays(*found[split]) == subset(mnist_arrays, split, **options)
 
 
-def test_cache_entries(tmp_path: Path, mirror: Mirror, mnist_tar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_entries(
+    tmp_path: Path, mirror: Mirror, mnist_tar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror(mnist_tar)
 
     def load(**options: Any) -> str:
-        rows = datasets.load_dataset("mnist_idx", "subset", split="test", cache_dir=str(tmp_path / "cache"), **options)
+        rows = datasets.load_dataset(
+            "mnist_idx", "subset", split="test", cache_dir=str(tmp_path / "cache"), **options
+        )
         return rows.cache_files[0]["filename"]
 
-    options = [{}, {"num_samples": 101}, {"seed": 2}, {"sampling": "uniform"}, {"as_array": True}, {"transpose": True}]
+    options = [
+        {},
+        {"num_samples": 101},
+        {"seed": 2},
+        {"sampling": "uniform"},
+        {"as_array": True},
+        {"transpose": True},
+    ]
     files = [load(**chosen) for chosen in options]
     assert len(set(files)) == len(files)
     assert load() == files[0]
@@ -204,16 +247,29 @@ LIMITS = [  # config, split, options, bytes, requests
 ]
 
 
-@pytest.mark.parametrize("order", [None, [*MEMBERS["train"], *MEMBERS["test"]]], ids=["as published", "train first"])
+@pytest.mark.parametrize(
+    "order", [None, [*MEMBERS["train"], *MEMBERS["test"]]], ids=["as published", "train first"]
+)
 def test_streaming_fetches_what_is_asked_for(
-    order: list[str] | None, serve: Any, mnist_tar: Path, mnist_files: Any, mirror: Mirror, tmp_path: Path
+    order: list[str] | None,
+    serve: Any,
+    mnist_tar: Path,
+    mnist_files: Any,
+    mirror: Mirror,
+    tmp_path: Path,
 ) -> None:
-    tar = write_archive(tmp_path / "set.tar", {name: mnist_files[name] for name in order}) if order else mnist_tar
+    tar = (
+        write_archive(tmp_path / "set.tar", {name: mnist_files[name] for name in order})
+        if order
+        else mnist_tar
+    )
     server = serve({ARCHIVE: tar})
     mirror(server.url(ARCHIVE))
     for config, split, options, most_bytes, most_requests in LIMITS:
         with server.counting():
-            rows = datasets.load_dataset("mnist_idx", config, split=split, streaming=True, **options)
+            rows = datasets.load_dataset(
+                "mnist_idx", config, split=split, streaming=True, **options
+            )
             count = sum(map(len, rows.with_format("arrow").iter(1000)))
         assert count == options.get("num_samples", COUNTS[split])
         assert (server.sent() <= most_bytes, server.count() <= most_requests) == (True, True)
@@ -236,12 +292,21 @@ result = [counts, left, tree(os.environ["TMPDIR"])]
 @pytest.mark.compat
 def test_streaming_writes_nothing(python: str, server: Server, hf_home: Path) -> None:
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
-    assert run_client(NOTHING_WRITTEN, home=hf_home, python=python, env=env).result == [COUNTS, {}, {}]
+    assert run_client(NOTHING_WRITTEN, home=hf_home, python=python, env=env).result == [
+        COUNTS,
+        {},
+        {},
+    ]
 
 
 @pytest.mark.parametrize("behaviour", [{}, {"ranges": False}, {"head": False}], ids=str)
 def test_any_order_from_any_server(
-    behaviour: Any, server: Server, mirror: Mirror, tmp_path: Path, mnist_arrays: Arrays, prepared: Any
+    behaviour: Any,
+    server: Server,
+    mirror: Mirror,
+    tmp_path: Path,
+    mnist_arrays: Arrays,
+    prepared: Any,
 ) -> None:
     server.behave(**behaviour)
     mirror(server.url(ARCHIVE))
@@ -250,4 +315,6 @@ def test_any_order_from_any_server(
     for count in (10_000, 1500):
         assert digest(streams["test"].take(count)) == head(mnist_arrays, "test", count)
         assert digest(streams["train"].take(1500)) == head(mnist_arrays, "train", 1500)
-    assert digest(streams["test"].skip(9990)) == digest_arrays(*(part[9990:] for part in mnist_arrays["test"]))
+    assert digest(streams["test"].skip(9990)) == digest_arrays(
+        *(part[9990:] for part in mnist_arrays["test"])
+    )

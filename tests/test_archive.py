@@ -23,7 +23,11 @@ from mnist_idx.idx import read_fully
 from mnist_idx.storage import Access, Member, open_member
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-CONTENT = {IMAGES: to_idx(random_images(30, 20, 20)), f"data/{LABELS}": b"\0\0\x08\x01\0\0\0\x02\1\2", "empty": b""}
+CONTENT = {
+    IMAGES: to_idx(random_images(30, 20, 20)),
+    f"data/{LABELS}": b"\0\0\x08\x01\0\0\0\x02\1\2",
+    "empty": b"",
+}
 THREE = make_tar({"a": bytes(500), "b": bytes(501), "c": b""})
 Patch, Serve = pytest.MonkeyPatch, Callable[..., Server]
 
@@ -43,7 +47,9 @@ def read_all(file: Path, name: str = "") -> dict[str, bytes]:
 
 def test_single_files(file: Path) -> None:
     file.write_bytes(CONTENT[IMAGES])
-    assert list_members(Place(str(file)), Access()) == [Member(str(file), str(file), file_size=len(CONTENT[IMAGES]))]
+    assert list_members(Place(str(file)), Access()) == [
+        Member(str(file), str(file), file_size=len(CONTENT[IMAGES]))
+    ]
     file.write_bytes(gzip.compress(CONTENT[IMAGES]))
     assert read_all(file, name="other") == {"other": CONTENT[IMAGES]}
 
@@ -53,8 +59,15 @@ def test_folders(tmp_path: Path, monkeypatch: Patch) -> None:
     fsspec.filesystem("memory").pipe({"/a_folder/x": b"", "/a_folder/b/y": b""})
     folders = {str(tmp_path): ["a", "b/c/y", "b/x"], "memory:///a_folder": ["b/y", "x"]}
     for folder, names in folders.items():
-        assert [member.name for member in list_folder(folder, Access())] == [f"{folder}/{name}" for name in names]
-    for other in (f"{tmp_path}/a", f"{tmp_path}/nowhere", "memory:///a_folder/x", "http://127.0.0.1/folder/"):
+        assert [member.name for member in list_folder(folder, Access())] == [
+            f"{folder}/{name}" for name in names
+        ]
+    for other in (
+        f"{tmp_path}/a",
+        f"{tmp_path}/nowhere",
+        "memory:///a_folder/x",
+        "http://127.0.0.1/folder/",
+    ):
         assert list_folder(other, Access()) is None
     denied = PermissionError(13, "Permission denied", str(tmp_path))
     monkeypatch.setattr(os, "scandir", mock.Mock(side_effect=denied))
@@ -78,7 +91,9 @@ def test_folders_in_archives_are_left_out(file: Path, tmp_path: Path) -> None:
         tar.add(tmp_path, "folder", recursive=False)
         tar.addfile(tarfile.TarInfo("n"))
     assert read_all(file) == {"n": b""}
-    pipe = type("Pipe", (io.BytesIO,), {"seekable": lambda self: False})()  # sizes come behind the members
+    pipe = type(
+        "Pipe", (io.BytesIO,), {"seekable": lambda self: False}
+    )()  # sizes come behind the members
     file.write_bytes(make_zip({"n": b"content", "folder/": b""}, buffer=pipe))
     assert read_all(file) == {"n": b"content"}
 
@@ -93,7 +108,9 @@ def many_members(form: str, count: int) -> bytes:
     return gzip.compress(content) if form == "tar.gz" else content
 
 
-def make_zip(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, buffer: io.BytesIO | None = None) -> bytes:
+def make_zip(
+    files: dict[str, bytes], method: int = zipfile.ZIP_STORED, buffer: io.BytesIO | None = None
+) -> bytes:
     buffer = buffer or io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as zipped:
         zipped.comment = b"a comment"
@@ -102,7 +119,9 @@ def make_zip(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, buffer: 
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("form", "count"), [("tar", 1_001), ("tar", 70_000), ("tar.gz", 70_000), ("zip", 1_001)])
+@pytest.mark.parametrize(
+    ("form", "count"), [("tar", 1_001), ("tar", 70_000), ("tar.gz", 70_000), ("zip", 1_001)]
+)
 def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, serve: Serve) -> None:
     file.write_bytes(many_members(form, archive.MAX_MEMBERS))
     assert {member.name for member in list_members(Place(str(file)), Access())} >= (
@@ -119,7 +138,10 @@ def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, ser
 
 @pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
 def test_the_size_of_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Patch) -> None:
-    assert len(list_members(Place(str(write_archive(tmp_path / form, {"a" * 3_500: b""}))), Access())) == 1
+    assert (
+        len(list_members(Place(str(write_archive(tmp_path / form, {"a" * 3_500: b""}))), Access()))
+        == 1
+    )
     for length in (5_000, 20_000):
         with pytest.raises(IdxError, match=rf"/{form}: .* at most (4,096|16,384)"):
             list_members(Place(str(write_archive(tmp_path / form, {"a" * length: b""}))), Access())
@@ -131,13 +153,18 @@ def test_the_size_of_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Pa
 
 def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(archive, "MAX_SKIPPED_BYTES", 2560)
-    small = make_tar({"a": bytes(500), "b": bytes(500), "c": b""})[:3584]  # without what fills it up to 10 kB
+    small = make_tar({"a": bytes(500), "b": bytes(500), "c": b""})[
+        :3584
+    ]  # without what fills it up to 10 kB
     for content in (small, gzip.compress(small)):
         file.write_bytes(content)
         assert list(read_all(file)) == ["a", "b", "c"]
     long = make_tar({"a": b""}) + bytes(20_000)
     larger = make_tar({"a": bytes(500), "b": bytes(500), "c": b"1"})
-    for tar, message in ((larger, "'c' .* byte 2,561, .*2,560"), (long, "more than 2,560 bytes follow")):
+    for tar, message in (
+        (larger, "'c' .* byte 2,561, .*2,560"),
+        (long, "more than 2,560 bytes follow"),
+    ):
         file.write_bytes(gzip.compress(tar))
         with pytest.raises(IdxError, match=f"/file: .*{message}"):
             list_members(Place(str(file)), Access())
@@ -173,7 +200,9 @@ TRICKS = {
     "encrypted zip": zip_with(ENTRY, 8, 1),
     "zip of another method": zip_with(ENTRY, 0, ord("P"), zipfile.ZIP_BZIP2),
     "zip of two names for a member": zip_with(LOCAL, 30, ord("m")),
-    "zip of another size, with the checksum of the whole member": zip_with(ENTRY, 24, 8, zipfile.ZIP_DEFLATED),
+    "zip of another size, with the checksum of the whole member": zip_with(
+        ENTRY, 24, 8, zipfile.ZIP_DEFLATED
+    ),
 }
 
 

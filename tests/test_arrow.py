@@ -13,7 +13,9 @@ from mnist_idx.errors import IdxError
 @pytest.mark.parametrize("parts", [0, 1, 3])
 def test_labels_and_their_columns(parts: int) -> None:
     classes = np.array([0, 9, 10, -1], np.int32)
-    labels = np.stack([classes, classes + 99, classes + 999], axis=1)[:, :parts] if parts else classes
+    labels = (
+        np.stack([classes, classes + 99, classes + 999], axis=1)[:, :parts] if parts else classes
+    )
     feature = datasets.ClassLabel(num_classes=10)
     check_classes(labels[:2], feature, "file", 0)
     for wrong in (2, 3):
@@ -21,7 +23,9 @@ def test_labels_and_their_columns(parts: int) -> None:
         with pytest.raises(IdxError, match=message):
             check_classes(labels[[0, wrong]], feature, "file", 1000)
     columns = {name: column.to_pylist() for name, column in label_columns(labels).items()}
-    assert columns == {"label": classes.tolist()} | ({"label_details": labels[:, 1:].tolist()} if parts > 1 else {})
+    assert columns == {"label": classes.tolist()} | (
+        {"label_details": labels[:, 1:].tolist()} if parts > 1 else {}
+    )
 
 
 def test_features_of_images() -> None:
@@ -37,9 +41,14 @@ def test_features_of_images() -> None:
 def test_other_images_are_refused() -> None:
     shapes = ((28, 28, 4), (28, 28, 3, 1), (784,), (0, 28), (28, 0, 3))
     cases = [(shape, "uint8", False, "as_array=True") for shape in shapes]
-    cases += [((28, 28), "int8", False, "as_array=True"), ((1,) * 6, "uint8", True, "at most five dimensions")]
+    cases += [
+        ((28, 28), "int8", False, "as_array=True"),
+        ((1,) * 6, "uint8", True, "at most five dimensions"),
+    ]
     for shape, dtype, as_array, expected in cases:
-        message = rf"^file: found {dtype} records of shape {re.escape(str(shape))}, expected .*{expected}"
+        message = (
+            rf"^file: found {dtype} records of shape {re.escape(str(shape))}, expected .*{expected}"
+        )
         with pytest.raises(IdxError, match=message):
             make_features("file", shape, dtype, None, 0, as_array)
 

@@ -16,13 +16,17 @@ def select(count: int, num_samples: int | None, seed: int | None, sampling: str)
 
 
 @given(st.integers(1, 500), st.integers(1, 600), st.integers())
-def test_first_is_the_procedure_of_epynn_and_uniform_the_sample_of_python(count: int, samples: int, seed: int) -> None:
+def test_first_is_the_procedure_of_epynn_and_uniform_the_sample_of_python(
+    count: int, samples: int, seed: int
+) -> None:
     records = list(range(count))[:samples]
     random.seed(seed)
     random.shuffle(records)
     assert list(select(count, samples, seed, "first")) == records
     random.seed(seed)
-    assert list(select(count, samples, seed, "uniform")) == random.sample(range(count), min(count, samples))
+    assert list(select(count, samples, seed, "uniform")) == random.sample(
+        range(count), min(count, samples)
+    )
 
 
 @given(st.integers(4, 3_000), st.integers(4, 3_000), st.integers())
@@ -34,7 +38,11 @@ def test_large_samples_are_those_of_python_as_well(count: int, samples: int, see
 
 
 def test_defaults() -> None:
-    for shuffled in (select(50, None, 3, "first"), select(50, None, None, "uniform"), select(50, 50, None, "first")):
+    for shuffled in (
+        select(50, None, 3, "first"),
+        select(50, None, None, "uniform"),
+        select(50, 50, None, "first"),
+    ):
         assert sorted(shuffled) == list(range(50))
         assert list(shuffled) != list(range(50))
     for sampling in ("first", "uniform"):
@@ -45,7 +53,10 @@ def test_defaults() -> None:
 def test_what_is_accepted() -> None:
     MnistIdxConfig(num_samples=np.int64(5), seed=np.uint8(3)).validate()  # type: ignore[arg-type]
     assert list(select(9, np.int64(5), np.uint8(3), "first")) == list(select(9, 5, 3, "first"))
-    lengths = [len(load_arrays("mnist_idx", "tiny", split="test", num_samples=n)[0]) for n in (None, 1, 200, 1000)]
+    lengths = [
+        len(load_arrays("mnist_idx", "tiny", split="test", num_samples=n)[0])
+        for n in (None, 1, 200, 1000)
+    ]
     assert lengths == [200, 1, 200, 200]  # a split may have fewer, if another one has as many
 
 

@@ -28,29 +28,48 @@ COUNTS = {
 
 
 def files_of(name: str) -> list[File]:
-    return [file for split in DATASETS[name].splits.values() for file in (split.images, split.labels)]
+    return [
+        file for split in DATASETS[name].splits.values() for file in (split.images, split.labels)
+    ]
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_facts(name: str) -> None:
     known, files = DATASETS[name], files_of(name)
     train, test, classes = COUNTS[name]
-    assert {split: found.num_records for split, found in known.splits.items()} == {"train": train, "test": test}
+    assert {split: found.num_records for split, found in known.splits.items()} == {
+        "train": train,
+        "test": test,
+    }
     assert len(set(known.class_names) - {"N/A"}) == classes
     assert known.citation.startswith("@")
     assert known.citation.count("{") == known.citation.count("}")
-    prefix, of_test = (f"{name}-".replace("_", "-"), "test") if name in ("qmnist", *EMNIST) else ("", "t10k")
-    names = [f"{prefix}{split}-{role}" for split in ("train", of_test) for role in ("images-idx3", "labels-idx1")]
-    assert [file.name.replace("idx2-int", "idx1-ubyte") for file in files] == [f"{name}-ubyte" for name in names]
+    prefix, of_test = (
+        (f"{name}-".replace("_", "-"), "test") if name in ("qmnist", *EMNIST) else ("", "t10k")
+    )
+    names = [
+        f"{prefix}{split}-{role}"
+        for split in ("train", of_test)
+        for role in ("images-idx3", "labels-idx1")
+    ]
+    assert [file.name.replace("idx2-int", "idx1-ubyte") for file in files] == [
+        f"{name}-ubyte" for name in names
+    ]
     for file, records in zip(files, (train, train, test, test), strict=True):
         assert {len(bytes.fromhex(digest)) for digest in file[2:] if digest} == {32}
         # Labels are compressed to at most 8 bytes each, images to more than that.
-        assert records // 200 < file.size < 10 * records if "labels" in file.name else file.size > 100 * records
+        assert (
+            records // 200 < file.size < 10 * records
+            if "labels" in file.name
+            else file.size > 100 * records
+        )
 
 
 def test_digests_differ_and_one_archive_holds_all_of_emnist() -> None:
     assert {*DATASETS} - {"subset"} == {*COUNTS}
-    digests = [digest for name in COUNTS for file in files_of(name) for digest in file[2:] if digest]
+    digests = [
+        digest for name in COUNTS for file in files_of(name) for digest in file[2:] if digest
+    ]
     assert len(set(digests)) == len(digests)
     files = {file for name in EMNIST for file in files_of(name)}
     assert len(files) == 24
@@ -64,8 +83,12 @@ def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
                 assert (from_idx(stream.readall()) == array[: files.num_records]).all()
 
 
-def test_a_script_that_runs_from_a_copy_reads_the_data_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert published_mirrors("tiny", base_path="/script").sources == published_mirrors("tiny").sources
+def test_a_script_that_runs_from_a_copy_reads_the_data_of_the_original(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (
+        published_mirrors("tiny", base_path="/script").sources == published_mirrors("tiny").sources
+    )
     monkeypatch.setattr(mnist_idx.mnist_idx, "__file__", "/copy/mnist_idx.py")
     for base_path in ("/script", "https://host/script"):
         assert published_mirrors("tiny", base_path=base_path).sources == [

@@ -45,7 +45,9 @@ def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
             picture = Image.fromarray(random_images(30 + index, 40 + number, 3))
             picture.save(place / "photos" / name / f"{index}.{'png' if index else 'jpg'}")
     program = b"import sys\nprint(__name__, sys.argv[1:])\n"
-    write_archive(place, {"package/__init__.py": b"", "package/train.py": program, "train.py": program})
+    write_archive(
+        place, {"package/__init__.py": b"", "package/train.py": program, "train.py": program}
+    )
     for seed, name in enumerate("ab"):
         pictures(random_images(4, 3, 3, seed=seed), range(4)).to_parquet(place / f"{name}.parquet")
     monkeypatch.chdir(place)
@@ -67,7 +69,11 @@ LIBRARY = {"push": "push_to_hub", "export": "export", "convert": "write_idx"}
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches(command: str, capsys: Capsys) -> None:
     text = stopped(f"{command} --help", 0, capsys)
-    for said in (f"mnist-idx {command}", "examples:", "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"):
+    for said in (
+        f"mnist-idx {command}",
+        "examples:",
+        "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted",
+    ):
         assert said in text
     defaults = getattr(mnist_idx, LIBRARY[command]).__kwdefaults__ if command in LIBRARY else {}
     options = set(defaults) - {"compress"}  # is --plain
@@ -83,7 +89,9 @@ def examples() -> Iterator[Any]:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
 @pytest.mark.parametrize("example", list(examples()))
-def test_examples_of_the_help_run(example: list[str], workplace: Path, monkeypatch: Patch, capsys: Capsys) -> None:
+def test_examples_of_the_help_run(
+    example: list[str], workplace: Path, monkeypatch: Patch, capsys: Capsys
+) -> None:
     if "copy" in example and example[0] != "convert":
         main(["convert", "mnist_idx", "copy", "--name", "tiny"])
     with HubServer() as hub:
@@ -116,7 +124,11 @@ build_parser().format_help()
 result = sorted({name.partition(".")[0] for name in sys.modules} & {"datasets", "numpy", "pyarrow", "huggingface_hub"})
 """
 USAGE = ["nosuch", "preview --num many", "convert mnist_idx", "convert mnist_idx out --size 28"]
-USAGE += ["convert mnist_idx out --size 0x4", "convert mnist_idx out --mode CMYK", "export digits --sampling last"]
+USAGE += [
+    "convert mnist_idx out --size 0x4",
+    "convert mnist_idx out --mode CMYK",
+    "export digits --sampling last",
+]
 USAGE += ["push digits --config cifar"]
 
 
@@ -144,7 +156,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "code", "message"), ERRORS, ids=repr)
-def test_exit_codes(error: BaseException, code: int, message: str, monkeypatch: Patch, capfd: Any) -> None:
+def test_exit_codes(
+    error: BaseException, code: int, message: str, monkeypatch: Patch, capfd: Any
+) -> None:
     monkeypatch.setattr(os, "dup2", lambda *descriptors: None)  # a closed pipe is replaced for good
     monkeypatch.setattr(cli, "check_source", Mock(side_effect=error))
     assert main(["verify", "tiny"]) == code
@@ -164,19 +178,39 @@ def test_options_of_a_config_that_is_not_published(capsys: Capsys) -> None:
 
 
 def test_a_folder_of_pictures_becomes_idx_in_one_line(workplace: Path, capsys: Capsys) -> None:
-    assert main(["convert", "imagefolder", "idx", "--data-dir", "photos", "--mode", "L", "--size", "28x20"]) == 0
+    assert (
+        main(
+            [
+                "convert",
+                "imagefolder",
+                "idx",
+                "--data-dir",
+                "photos",
+                "--mode",
+                "L",
+                "--size",
+                "28x20",
+            ]
+        )
+        == 0
+    )
     arrays = read(workplace / "idx")
     images, labels = arrays["train-images-idx3-ubyte"], arrays["train-labels-idx1-ubyte"]
     assert (images.shape, labels.tolist()) == ((9, 28, 20), [0, 0, 0, 1, 1, 1, 2, 2, 2])
     printed = capsys.readouterr().out
     assert "train-images-idx3-ubyte.gz: 9 x 28 x 20 uint8" in printed
     # What is printed as the way to load it, loads it.
-    data = eval(printed.partition("Load with ")[2], {"load_dataset": datasets.load_dataset})["train"]
+    data = eval(printed.partition("Load with ")[2], {"load_dataset": datasets.load_dataset})[
+        "train"
+    ]
     assert data.features["label"].names == ["cat", "dog", "eel"]
     np.testing.assert_array_equal([np.asarray(image) for image in data["image"]], images)
     for line, said in (
         ("imagefolder other --data-dir photos", "'train', record 0 .*--mode"),
-        ("imagefolder other --data-dir photos --mode L", r"record 1 .*\(31, 40\).*\(30, 40\).*--size"),
+        (
+            "imagefolder other --data-dir photos --mode L",
+            r"record 1 .*\(31, 40\).*\(30, 40\).*--size",
+        ),
         ("imagefolder other --data-dir no", "^mnist-idx: "),
     ):
         assert main(["convert", *line.split()]) == 1
@@ -187,7 +221,11 @@ def test_a_folder_of_pictures_becomes_idx_in_one_line(workplace: Path, capsys: C
 def test_options_of_convert(workplace: Path) -> None:
     def shapes(line: str) -> list[tuple[int, ...]]:
         assert main(["convert", *line.split()]) == 0
-        return [array.shape for name, array in sorted(read(workplace / line.split()[1]).items()) if "images" in name]
+        return [
+            array.shape
+            for name, array in sorted(read(workplace / line.split()[1]).items())
+            if "images" in name
+        ]
 
     tiny = "--name tiny"
     assert shapes(f"mnist_idx all {tiny} --plain") == [(200, 28, 28), (1000, 28, 28)]
@@ -196,12 +234,17 @@ def test_options_of_convert(workplace: Path) -> None:
     shapes(f"mnist_idx streamed.tar {tiny} --streaming")
     assert contents(workplace / "streamed.tar") == whole
     assert shapes(f"mnist_idx part {tiny} --split test[:50]") == [(50, 28, 28)]
-    assert shapes(f"mnist_idx part {tiny} --overwrite --mode RGB") == [(200, 28, 28, 3), (1000, 28, 28, 3)]
+    assert shapes(f"mnist_idx part {tiny} --overwrite --mode RGB") == [
+        (200, 28, 28, 3),
+        (1000, 28, 28, 3),
+    ]
     files = "--data-files=train=a.parquet --data-files=train=b.parquet --data-files=test=b.parquet"
     assert shapes(f"parquet several {files}") == [(4, 3, 3), (8, 3, 3)]
     assert shapes("parquet one --data-files=b.parquet") == [(4, 3, 3)]
     for target, name in (("several", "t10k-images-idx3-ubyte"), ("one", "train-images-idx3-ubyte")):
-        np.testing.assert_array_equal(read(workplace / target)[name], random_images(4, 3, 3, seed=1))
+        np.testing.assert_array_equal(
+            read(workplace / target)[name], random_images(4, 3, 3, seed=1)
+        )
 
 
 # run

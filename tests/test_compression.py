@@ -47,7 +47,11 @@ def opened(tmp_path: Path) -> Opened:
 
 @each_compression
 def test_any_range_can_be_read_at_any_time(name: str, opened: Opened, monkeypatch: Patch) -> None:
-    for constant, value in {"SEEK_POINT_BYTES": 1000, "CHUNK_BYTES": 500, "MAX_SEEK_POINTS": 8}.items():
+    for constant, value in {
+        "SEEK_POINT_BYTES": 1000,
+        "CHUNK_BYTES": 500,
+        "MAX_SEEK_POINTS": 8,
+    }.items():
         monkeypatch.setattr(compression, constant, value)
     content, seek_points, places = patterned(50_000), SeekPoints(), random.Random(1)
     with opened(COMPRESS[name](content), name, seek_points) as file:
@@ -60,11 +64,15 @@ def test_any_range_can_be_read_at_any_time(name: str, opened: Opened, monkeypatc
 
 
 def test_seek_points_are_shared_and_save_decompressing(opened: Opened, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(compression, "SEEK_POINT_BYTES", 1_000_000 // 64)  # the proportions of a file of 64 MiB
+    monkeypatch.setattr(
+        compression, "SEEK_POINT_BYTES", 1_000_000 // 64
+    )  # the proportions of a file of 64 MiB
     monkeypatch.setattr(compression, "CHUNK_BYTES", 1_000_000 // 256)
     sizes: list[int] = []  # of what is read in order to decompress it
     read = LocalFile.read
-    monkeypatch.setattr(LocalFile, "read", lambda self, size: [sizes.append(size), read(self, size)][1])
+    monkeypatch.setattr(
+        LocalFile, "read", lambda self, size: [sizes.append(size), read(self, size)][1]
+    )
     content, seek_points, size = patterned(1_000_000), SeekPoints(), 15_625
     data = gzip.compress(content, 1)
     with opened(data, "gzip", seek_points) as file, opened(data, "gzip", seek_points) as other:
@@ -88,10 +96,16 @@ def test_concatenated_streams_are_one_file(name: str, opened: Opened) -> None:
 
 @each_compression
 def test_damage_is_refused(name: str, opened: Opened) -> None:
-    data, more = COMPRESS[name](b"data"), deflate(b"more") if name == "deflate" else b"and something else"
+    data, more = (
+        COMPRESS[name](b"data"),
+        deflate(b"more") if name == "deflate" else b"and something else",
+    )
     late = f"{name} data is damaged after 4 decompressed bytes"
     for damaged, message in ((data + more, late), (data[:-1], "too early")):
-        with opened(damaged, name) as file, pytest.raises(IdxError, match=f"^the file: .*{message}"):
+        with (
+            opened(damaged, name) as file,
+            pytest.raises(IdxError, match=f"^the file: .*{message}"),
+        ):
             read_fully(file, 100)
 
 
@@ -104,7 +118,10 @@ def test_a_bomb_is_decompressed_no_further_than_requested(name: str, opened: Ope
 def test_memory_of_xz_is_bounded(opened: Opened) -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 512 << 20}]
     data = lzma.compress(b"data", filters=filters)
-    with opened(data, "xz") as file, pytest.raises(IdxError, match=r"xz data is damaged .*[Mm]emory"):
+    with (
+        opened(data, "xz") as file,
+        pytest.raises(IdxError, match=r"xz data is damaged .*[Mm]emory"),
+    ):
         file.read(10)
 
 

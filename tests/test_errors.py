@@ -1,4 +1,7 @@
-"""What users read when something is wrong: true, complete, with a way out that works. And what is refused at once."""
+"""What users read when something is wrong: true, complete, with a way out that works.
+
+And what is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ from mnist_idx.tools import cli
 IMAGES, LABELS, *_ = NAMES = list(FILES)
 DAMAGED = FILES | {IMAGES: gzip.compress(FILES[IMAGES])[:-4]}  # which shows at the end of the file
 # How Python spells options, which the command line spells otherwise.
-PYTHON_OPTION = re.compile(r"\b(overwrite|image_column|label_column|data_files|data_dir|prefix|data_set|as_array)=")
+PYTHON_OPTION = re.compile(
+    r"\b(overwrite|image_column|label_column|data_files|data_dir|prefix|data_set|as_array)="
+)
 
 
 def use_sources(monkeypatch: pytest.MonkeyPatch, urls: list[str]) -> None:
@@ -40,24 +45,36 @@ def dead(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> tuple
     server = serve()
     server.behave(status=404)
     server.behave("/mnist_database.tar", status=403)
-    urls = [server.url(path) for path in ("/mirror.tar", "/mnist_database.tar", "/first/", "/second/")]
+    urls = [
+        server.url(path) for path in ("/mirror.tar", "/mnist_database.tar", "/first/", "/second/")
+    ]
     use_sources(monkeypatch, urls)
     return server, urls
 
 
 @each_way
 def test_the_final_error_lists_every_source_once_with_its_reason(
-    way: str, dead: tuple[Server, list[str]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    way: str,
+    dead: tuple[Server, list[str]],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     message = refusal(way, "mnist_idx")
     assert "set MNIST_IDX_MIRROR" not in message, "the mirror is set, and is what failed"
     assert way != "verify" or not PYTHON_OPTION.search(message)
-    bullets, reasons = zip(*re.findall(r"^- (.* answered (\d+).*)", message, re.MULTILINE), strict=True)
+    bullets, reasons = zip(
+        *re.findall(r"^- (.* answered (\d+).*)", message, re.MULTILINE), strict=True
+    )
     assert reasons == ("404", "403", "404", "404")
     assert [message.count(url) for url in dead[1]] == [1] * 4
     warnings = [record.getMessage() for record in caplog.records]
-    for lines, urls in ((bullets, dead[1]), (warnings, dead[1][:3])):  # all but the last one go on to the next
-        assert [line.startswith(url) for line, url in zip(lines, urls, strict=True)] == [True] * len(urls)
+    for lines, urls in (
+        (bullets, dead[1]),
+        (warnings, dead[1][:3]),
+    ):  # all but the last one go on to the next
+        assert [line.startswith(url) for line, url in zip(lines, urls, strict=True)] == [
+            True
+        ] * len(urls)
     for line in [*warnings, *message.splitlines()]:
         assert not re.search(r"[^.:?!] (Trying|Set|Load) ", line), "a sentence has no end"
     monkeypatch.delenv("MNIST_IDX_MIRROR")
@@ -92,7 +109,9 @@ def test_a_bad_download_is_replaced(tmp_path: Path, serve: Callable[..., Server]
     assert_same(read_all("prepared", "idxfolder", **options, download_mode=advised[1]), BOTH)
 
 
-@pytest.mark.parametrize(("mode", "options"), [*((mode, {}) for mode in MODES), ("prepared", {"num_proc": 2})])
+@pytest.mark.parametrize(
+    ("mode", "options"), [*((mode, {}) for mode in MODES), ("prepared", {"num_proc": 2})]
+)
 def test_no_chain_of_errors_is_circular(
     mode: str, options: Any, tmp_path: Path, dead: tuple[Server, list[str]]
 ) -> None:
@@ -101,7 +120,9 @@ def test_no_chain_of_errors_is_circular(
         with pytest.raises(mnist_idx.IdxError) as caught:
             read_all(mode, path, **place, **options)
         chain: list[Any] = [caught.value]
-        while (error := chain[-1].__cause__ or chain[-1].__context__) is not None:  # as error reporters follow it
+        while (
+            error := chain[-1].__cause__ or chain[-1].__context__
+        ) is not None:  # as error reporters follow it
             assert all(error is not earlier for earlier in chain)
             chain.append(error)
 
@@ -143,7 +164,9 @@ def test_load_arrays_where_hf_home_cannot_be_created(server: Server, tmp_path: P
 
 
 # Command line, and the option that it advises.
-COMMANDS = dict.fromkeys(["preview unclear", "verify unclear", "preview vectors", "verify lacking"], "") | {
+COMMANDS = dict.fromkeys(
+    ["preview unclear", "verify unclear", "preview vectors", "verify lacking"], ""
+) | {
     "export full": "--overwrite",
     "convert imagefolder --data-dir pictures full": "--overwrite",
     "convert parquet --data-files two.parquet out": "--image-column",
@@ -153,12 +176,18 @@ COMMANDS = dict.fromkeys(["preview unclear", "verify unclear", "preview vectors"
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_line_speaks_of_its_own_options(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_archive(Path("full"), {"README.md": b"---\n---\n", "tiny/x": b""})
     write_archive(Path("unclear"), {"one.idx": FILES[IMAGES], "two.idx": b""})
-    write_archive(Path("several"), {f"{name}/{file}": FILES[file] for name in ("one", "two") for file in FILES})
+    write_archive(
+        Path("several"),
+        {f"{name}/{file}": FILES[file] for name in ("one", "two") for file in FILES},
+    )
     write_archive(Path("vectors"), {"train-images-idx2-ubyte": to_idx(random_images(7, 5))})
     write_archive(Path("lacking"), {LABELS: FILES[LABELS]})
     picture = datasets.Image().encode_example(TRAIN[0][0])["bytes"]
@@ -173,7 +202,9 @@ def test_the_command_line_speaks_of_its_own_options(
 @each_mode
 @pytest.mark.parametrize("locate", [str, Path.as_uri])
 @pytest.mark.parametrize("form", ["set.tar", "folder"])
-def test_only_changed_files_are_loaded_anew(form: str, locate: Any, mode: str, tmp_path: Path) -> None:
+def test_only_changed_files_are_loaded_anew(
+    form: str, locate: Any, mode: str, tmp_path: Path
+) -> None:
     path = write_archive(tmp_path / form, FILES)
     options = {"data_dir": locate(path), "cache_dir": str(tmp_path / "cache")}
     for _ in range(2):
@@ -199,7 +230,12 @@ for path in args["paths"]:
 
 @pytest.mark.compat
 def test_no_file_is_left_open(python: str, tmp_path: Path, hf_home: Path) -> None:
-    args = {"paths": [str(write_archive(tmp_path / form, FILES)) for form in ("folder", "set.tar.gz", "deflated.zip")]}
+    args = {
+        "paths": [
+            str(write_archive(tmp_path / form, FILES))
+            for form in ("folder", "set.tar.gz", "deflated.zip")
+        ]
+    }
     env = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
     outcome = run_client(READ, home=hf_home, args=args, env=env, python=python)
     assert outcome.result == [7, 6]

@@ -1,6 +1,8 @@
-"""Faults while working: crashes, full and read-only disks, no network, odd clocks, old caches, unreliable servers.
+"""Faults while working: crashes, full and read-only disks, no network, odd clocks, old caches,
+unreliable servers.
 
-After each of them the next normal run gives the exact dataset. FAULTS.md tells what happens, fault by fault.
+After each of them the next normal run gives the exact dataset. FAULTS.md tells what happens, fault
+by fault.
 """
 
 import errno
@@ -37,21 +39,32 @@ result = fingerprint(datasets.load_dataset("mnist_idx"))
 """
 
 
-def start(home: Path, source: Any, code: str = LOAD, env: dict[str, str] | None = None, **options: Any) -> Client:
-    return start_client(code, home=home, env={"MNIST_IDX_MIRROR": str(source), **(env or {})}, **options)
+def start(
+    home: Path, source: Any, code: str = LOAD, env: dict[str, str] | None = None, **options: Any
+) -> Client:
+    return start_client(
+        code, home=home, env={"MNIST_IDX_MIRROR": str(source), **(env or {})}, **options
+    )
 
 
 def assert_recovered(home: Path, server: Server, prepared: dict[str, Any]) -> None:
-    """The next run gives the exact dataset. Nothing unfinished is left, and no process holds a lock."""
+    """The next run gives the exact dataset.
+
+    Nothing unfinished is left, and no process holds a lock.
+    """
     server.heal()
     assert start(home, server.url(ARCHIVE)).wait().result == prepared
-    assert [name for name in tree(home) if re.fullmatch(r".*(\.incomplete(/.*)?|/tmp[^/]*)", name)] == []
+    assert [
+        name for name in tree(home) if re.fullmatch(r".*(\.incomplete(/.*)?|/tmp[^/]*)", name)
+    ] == []
     for lock in home.rglob("*.lock"):
         subprocess.run(["flock", "--nonblock", str(lock), "true"], check=True)
 
 
 @pytest.mark.slow
-def test_four_processes_load_at_once(server: Server, hf_home: Path, prepared: dict[str, Any]) -> None:
+def test_four_processes_load_at_once(
+    server: Server, hf_home: Path, prepared: dict[str, Any]
+) -> None:
     server.behave(bandwidth=4e6)  # the download takes until all of them wait for it
     clients = [start(hf_home, server.url(ARCHIVE)) for _ in range(4)]
     assert [client.wait().result for client in clients] == [prepared] * 4
@@ -60,7 +73,10 @@ def test_four_processes_load_at_once(server: Server, hf_home: Path, prepared: di
 
 
 def crash(server: Server, home: Path, moment: float) -> bool:
-    """Kill a client, `moment` of the way through its download (below 1) or its generation. False: it had finished."""
+    """Kill a client, `moment` of the way through its download (below 1) or its generation.
+
+    False: it had finished.
+    """
     client, until = start(home, server.url(ARCHIVE)), time.monotonic() + 60
 
     def done() -> float:
@@ -78,10 +94,15 @@ def crash(server: Server, home: Path, moment: float) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["download", "generation"])
-def test_kill_at_random_moments(phase: str, server: Server, hf_home: Path, prepared: dict[str, Any]) -> None:
+def test_kill_at_random_moments(
+    phase: str, server: Server, hf_home: Path, prepared: dict[str, Any]
+) -> None:
     moments = random.Random(phase)
     server.behave(bandwidth=20e6)
-    crashed = [crash(server, hf_home, moments.random() + (phase == "generation")) for _ in range(CRASHES // 2)]
+    crashed = [
+        crash(server, hf_home, moments.random() + (phase == "generation"))
+        for _ in range(CRASHES // 2)
+    ]
     assert crashed.count(False) <= CRASHES // 4
     assert_recovered(hf_home, server, prepared)
 
@@ -89,15 +110,25 @@ def test_kill_at_random_moments(phase: str, server: Server, hf_home: Path, prepa
 NO_SPACE = "No space left on device"
 DISK_FULL = OSError(errno.ENOSPC, NO_SPACE)
 FULL = {  # phase -> what fails, and what the error says
-    "download": ("datasets.DownloadManager.download", "{cache}.*{url}.*{full}.*cache_dir=.*HF_HOME"),
-    "generation": ("datasets.arrow_writer.ArrowWriter.write_table", "{cache}.*{full}.*cache_dir=.*HF_HOME"),
+    "download": (
+        "datasets.DownloadManager.download",
+        "{cache}.*{url}.*{full}.*cache_dir=.*HF_HOME",
+    ),
+    "generation": (
+        "datasets.arrow_writer.ArrowWriter.write_table",
+        "{cache}.*{full}.*cache_dir=.*HF_HOME",
+    ),
     "streaming": ("mnist_idx.mirrors.list_members", "{url}.*{full}"),
 }
 
 
 @pytest.mark.parametrize("phase", FULL)
 def test_a_full_disk_is_named_with_the_ways_out(
-    phase: str, server: Server, tmp_path: Path, mirror: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    phase: str,
+    server: Server,
+    tmp_path: Path,
+    mirror: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mirror(url := server.url(ARCHIVE))
     name, said = FULL[phase]
@@ -125,13 +156,20 @@ def test_a_failed_write_is_named_with_the_ways_out(kind: str, tmp_path: Path) ->
 
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Callable[[str], Any]]:
-    """Mount a file system of its own at `place`. Yields a function that remounts it with other options."""
+    """Mount a file system of its own at `place`.
+
+    Yields a function that remounts it with other options.
+    """
     place.mkdir(exist_ok=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True
+    )
     if mounted.returncode != 0:
         pytest.skip(f"mounting is not permitted here: {mounted.stderr.decode().strip()}")
     try:
-        yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+        yield lambda options: subprocess.run(
+            ["mount", "-o", f"remount,{options}", str(place)], check=True
+        )
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
@@ -140,15 +178,21 @@ DISKS = [("6m", None), ("20m", None), ("200m", 6_000_000), ("200m", 15_000_000)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "limit"), DISKS)  # a limit on the size of a file stands in for a quota
-def test_disk_full(size: str, limit: int | None, server: Server, tmp_path: Path, prepared: Any) -> None:
+@pytest.mark.parametrize(
+    ("size", "limit"), DISKS
+)  # a limit on the size of a file stands in for a quota
+def test_disk_full(
+    size: str, limit: int | None, server: Server, tmp_path: Path, prepared: Any
+) -> None:
     home = tmp_path / "small"
     with small_disk(home, size) as remount:
         failed = start(home, server.url(ARCHIVE), file_size=limit).wait(check=False)
         assert failed.returncode == 1
         for part in ("File too large" if limit else NO_SPACE, "cache_dir", str(home)):
             assert part in failed.error
-        assert [name for name in tree(home) if name.endswith(".arrow") and ".incomplete" not in name] == []
+        assert [
+            name for name in tree(home) if name.endswith(".arrow") and ".incomplete" not in name
+        ] == []
         remount("size=200m")
         assert_recovered(home, server, prepared)
 
@@ -201,13 +245,17 @@ for load in (
 """
 
 
-def test_offline(server: Server, hf_home: Path, mirror: Callable[[str], None], prepared: dict[str, Any]) -> None:
+def test_offline(
+    server: Server, hf_home: Path, mirror: Callable[[str], None], prepared: dict[str, Any]
+) -> None:
     mirror(server.url(ARCHIVE))
     datasets.load_dataset("mnist_idx", cache_dir=str(hf_home / "datasets"))
     for download in hf_home.rglob("downloads/*"):
         download.unlink()
     server.forget()
-    found, tiny, *messages = start(hf_home, server.url(ARCHIVE), OFFLINE, {"HF_HUB_OFFLINE": "1"}).wait().result
+    found, tiny, *messages = (
+        start(hf_home, server.url(ARCHIVE), OFFLINE, {"HF_HUB_OFFLINE": "1"}).wait().result
+    )
     assert (found, tiny, len(messages)) == (prepared, TINY, 3)
     for message in messages:
         assert message.count("HF_HUB_OFFLINE") == 4, message  # each source is named
@@ -217,7 +265,11 @@ def test_offline(server: Server, hf_home: Path, mirror: Callable[[str], None], p
 
 @pytest.mark.parametrize("years", [-30, 30])
 def test_files_of_another_time(
-    years: int, server: Server, tmp_path: Path, mirror: Callable[[str], None], prepared: dict[str, Any]
+    years: int,
+    server: Server,
+    tmp_path: Path,
+    mirror: Callable[[str], None],
+    prepared: dict[str, Any],
 ) -> None:
     mirror(server.url(ARCHIVE))
     for _ in range(2):
@@ -229,8 +281,12 @@ def test_files_of_another_time(
 
 
 @pytest.mark.slow
-def test_a_clock_that_jumps(server: Server, hf_home: Path, tmp_path: Path, prepared: dict[str, Any]) -> None:
-    library = pytest.importorskip("libfaketime", reason="libfaketime is for Linux on x86-64 only").__file__
+def test_a_clock_that_jumps(
+    server: Server, hf_home: Path, tmp_path: Path, prepared: dict[str, Any]
+) -> None:
+    library = pytest.importorskip(
+        "libfaketime", reason="libfaketime is for Linux on x86-64 only"
+    ).__file__
     clock = tmp_path / "clock"
     clock.write_text("-10y")
     env = {

@@ -7,12 +7,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mnist_idx.errors import IdxError
-from mnist_idx.filenames import FoundFiles, ParsedName, find_splits, is_same_name, parse_filename, split_files
+from mnist_idx.filenames import (
+    FoundFiles,
+    ParsedName,
+    find_splits,
+    is_same_name,
+    parse_filename,
+    split_files,
+)
 from mnist_idx.storage import Member
 
 WORDS = "train t10k test valid images labels image idx3 ubyte idx2 int emnist my extra - . _ / \\ .gz __MACOSX/"
-NAMES = st.text(max_size=30) | st.lists(st.sampled_from([*WORDS.split(), " "]), max_size=12).map("".join)
-FOUR = [f"{split}-{role}-ubyte" for split in ("train", "t10k") for role in ("images-idx3", "labels-idx1")]
+NAMES = st.text(max_size=30) | st.lists(st.sampled_from([*WORDS.split(), " "]), max_size=12).map(
+    "".join
+)
+FOUR = [
+    f"{split}-{role}-ubyte"
+    for split in ("train", "t10k")
+    for role in ("images-idx3", "labels-idx1")
+]
 SPLITS = {"train": FOUR[:2], "test": FOUR[2:]}
 
 
@@ -24,7 +37,10 @@ def found(names: list[str], prefix: str | None = None) -> dict[str, list[str]]:
     """Split -> names of images and labels, the same in a tar and in a folder."""
     in_folder = [Member(f"root/{name}", f"root/{name}") for name in names]
     tar, folder = (
-        {split: [one.name.removeprefix("root/") for one in files[:2] if one] for split, files in splits.items()}
+        {
+            split: [one.name.removeprefix("root/") for one in files[:2] if one]
+            for split, files in splits.items()
+        }
         for splits in (find_splits(in_tar(*names), prefix), find_splits(in_folder, prefix, "root"))
     )
     assert tar == folder
@@ -48,9 +64,22 @@ PARSED = {
     "images-idx3-ubyte": ("", "", "images"),
     "../a/train-images": ("a", "train", "images"),
 }
-OTHERS = ["train.csv", "emnist-letters-mapping.txt", ".DS_Store", "__MACOSX/train-images-idx3-ubyte", "a.idx3-ubyte"]
-OTHERS += ["README.md", ".x/train-images", "train-images-idx3-ubyte.sha256", "preview/train-images.png"]
-UNUSABLE = [f"{FOUR[0]}{end}" for end in ("(1).gz", ".zip", ".zst", ".part", "-copy")] + [f"train-test-{FOUR[0]}"]
+OTHERS = [
+    "train.csv",
+    "emnist-letters-mapping.txt",
+    ".DS_Store",
+    "__MACOSX/train-images-idx3-ubyte",
+    "a.idx3-ubyte",
+]
+OTHERS += [
+    "README.md",
+    ".x/train-images",
+    "train-images-idx3-ubyte.sha256",
+    "preview/train-images.png",
+]
+UNUSABLE = [f"{FOUR[0]}{end}" for end in ("(1).gz", ".zip", ".zst", ".part", "-copy")] + [
+    f"train-test-{FOUR[0]}"
+]
 
 
 @pytest.mark.parametrize("name", [*PARSED, "", "train-images-test", *OTHERS, *UNUSABLE])
@@ -65,19 +94,33 @@ def test_is_same_name() -> None:
     assert [name for name in same + others if is_same_name(name, published)] == same
 
 
-PATTERNS = ["{split}-{role}-idx3-ubyte", "{split}_{role}.idx", "{Split}-{Role}-idx3-ubyte.GZ", "{split}.{role}.idx"]
-PATTERNS += ["my-set-{split}-{role}-idx3-ubyte", "qmnist-{split}-{role}-idx2-int.gz", "{role}-{split}.idx3-ubyte"]
+PATTERNS = [
+    "{split}-{role}-idx3-ubyte",
+    "{split}_{role}.idx",
+    "{Split}-{Role}-idx3-ubyte.GZ",
+    "{split}.{role}.idx",
+]
+PATTERNS += [
+    "my-set-{split}-{role}-idx3-ubyte",
+    "qmnist-{split}-{role}-idx2-int.gz",
+    "{role}-{split}.idx3-ubyte",
+]
 PATTERNS += ["{split}/{role}-idx3-ubyte", "deep/er/{split}-{role}.idx3-ubyte"]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("roles", [("images", "labels"), ("image", "label"), ("img", "label")])
-@pytest.mark.parametrize("words", [("train", "t10k"), ("training", "Validation", "test"), ("valid", "testing")])
+@pytest.mark.parametrize(
+    "words", [("train", "t10k"), ("training", "Validation", "test"), ("valid", "testing")]
+)
 def test_names_in_the_wild(pattern: str, roles: tuple[str, str], words: tuple[str, ...]) -> None:
     expected = {}
     for word in words:
         split = {"tr": "train", "va": "validation"}.get(word[:2].lower(), "test")
-        names = [pattern.format(split=word, Split=word.title(), role=role, Role=role.title()) for role in roles]
+        names = [
+            pattern.format(split=word, Split=word.title(), role=role, Role=role.title())
+            for role in roles
+        ]
         expected[split] = names
     shuffled = [name for names in reversed(expected.values()) for name in names[::-1]]
     assert list(found(shuffled).items()) == list(expected.items())
@@ -121,7 +164,11 @@ def test_other_files_are_ignored() -> None:
         found(names, "letters")
 
 
-AMBIGUOUS = [["one.idx", "two.idx"], ["images-idx3-ubyte", FOUR[0]], [f"file{number}" for number in range(25)]]
+AMBIGUOUS = [
+    ["one.idx", "two.idx"],
+    ["images-idx3-ubyte", FOUR[0]],
+    [f"file{number}" for number in range(25)],
+]
 AMBIGUOUS += [["train-images-idx3-ubyte", "train-images.idx3-ubyte", "train-labels-idx1-ubyte"]]
 
 
@@ -140,14 +187,18 @@ def test_unusable_members_are_named() -> None:
             find_splits(members)
 
 
-LETTERS, DIGITS = ([f"gzip/emnist-{which}-{name}" for name in FOUR] for which in ("letters", "digits"))
+LETTERS, DIGITS = (
+    [f"gzip/emnist-{which}-{name}" for name in FOUR] for which in ("letters", "digits")
+)
 
 
 def test_one_of_several_datasets_is_chosen_by_the_start_of_its_name() -> None:
     assert FoundFiles(in_tar(*LETTERS, *DIGITS)).prefixes == ["emnist-digits", "emnist-letters"]
     for prefix in ("emnist-digits", "EMNIST-d"):
         assert found([*LETTERS, *DIGITS], prefix) == {"train": DIGITS[:2], "test": DIGITS[2:]}
-    assert found(["mnist-train-images", "mnist-c-train-images"], "mnist") == {"train": ["mnist-train-images"]}
+    assert found(["mnist-train-images", "mnist-c-train-images"], "mnist") == {
+        "train": ["mnist-train-images"]
+    }
     # As torchvision stores them.
     names = [f"{folder}/raw/{name}" for folder in ("MNIST", "FashionMNIST") for name in FOUR]
     assert FoundFiles(in_tar(*names)).prefixes == ["FashionMNIST", "MNIST"]
@@ -157,7 +208,9 @@ def test_one_of_several_datasets_is_chosen_by_the_start_of_its_name() -> None:
 
 @pytest.mark.parametrize("prefix", [None, "emnist", "digits"])
 def test_the_choice_between_datasets_is_explained(prefix: str | None) -> None:
-    with pytest.raises(IdxError, match=r"set\.tar: .*'emnist-digits', 'emnist-letters'.*prefix=\"emnist-") as error:
+    with pytest.raises(
+        IdxError, match=r"set\.tar: .*'emnist-digits', 'emnist-letters'.*prefix=\"emnist-"
+    ) as error:
         found([*LETTERS, *DIGITS], prefix)
     assert prefix is None or repr(prefix) in str(error.value)
 

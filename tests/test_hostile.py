@@ -56,7 +56,9 @@ class Drawn:
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @given(data=st.data())
-def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.getbasetemp() / "file.tar"
     path.write_bytes(crafted.file(Drawn(data)))
     check(path)

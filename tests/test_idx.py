@@ -39,7 +39,9 @@ def read(content: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:
 
 
 @given(idx_files(), st.data(), st.binary(min_size=1, max_size=9))
-def test_files_of_all_types_and_shapes(file: tuple[bytes, np.ndarray], data: st.DataObject, more: bytes) -> None:
+def test_files_of_all_types_and_shapes(
+    file: tuple[bytes, np.ndarray], data: st.DataObject, more: bytes
+) -> None:
     content, array = file
     found = IdxFile(Content(content), "file.idx").header
     assert found == Header(array.dtype.newbyteorder("="), array.shape)
@@ -49,7 +51,10 @@ def test_files_of_all_types_and_shapes(file: tuple[bytes, np.ndarray], data: st.
     records = array if array.ndim else array[None]
     assert (found.num_records, found.record_shape) == (len(records), records.shape[1:])
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(records))] * 2)))
-    for part, expected in ((read(content), records), (read(content, start, stop), records[start:stop])):
+    for part, expected in (
+        (read(content), records),
+        (read(content, start, stop), records[start:stop]),
+    ):
         assert (part.dtype, part.shape) == (found.dtype, expected.shape)
         assert part.tobytes() == expected.astype(found.dtype).tobytes()
     cut = data.draw(st.integers(0, len(content) - 1))
@@ -69,7 +74,10 @@ def test_errors_say_what_was_found() -> None:
         (header(0x08, 2, 3, 4)[:-1], "3 dimensions"),
         (header(0x08, *[1] * 33), "at most 32 dimensions"),
         (header(0x08, 3, 0, 4), r"header .*\(3, 0, 4\)"),
-        (header(0x0B, 3, 2, 5) + bytes(59), r"\(3, 2, 5\) announces 76 bytes, but the data ends after 75"),
+        (
+            header(0x0B, 3, 2, 5) + bytes(59),
+            r"\(3, 2, 5\) announces 76 bytes, but the data ends after 75",
+        ),
         (header(0x08, 1, MAX_RECORD_BYTES + 1), f"at most .*{MAX_RECORD_BYTES:,} bytes per record"),
         (header(0x0C, 1, MAX_RECORD_BYTES // 4), "the data ends"),  # as large as a record may be
     ):
@@ -78,7 +86,10 @@ def test_errors_say_what_was_found() -> None:
 
 
 def test_memory_grows_with_the_bytes_that_arrive() -> None:
-    for size, pieces, requests in ((7, [b"abc", b"defg"], [7, 4]), (1 << 40, [b"abc", b"defg", b""], [1 << 20] * 3)):
+    for size, pieces, requests in (
+        (7, [b"abc", b"defg"], [7, 4]),
+        (1 << 40, [b"abc", b"defg", b""], [1 << 20] * 3),
+    ):
         stream = mock.Mock(**{"read.side_effect": pieces})
         assert read_fully(stream, size) == b"abcdefg"
         assert [call.args[0] for call in stream.read.call_args_list] == requests

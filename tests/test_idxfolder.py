@@ -1,4 +1,6 @@
-"""Anyone's IDX files through `load_dataset("idxfolder", …)` and `load_arrays`: every place, shape and option."""
+"""Anyone's IDX files through `load_dataset("idxfolder", …)` and `load_arrays`: every place, shape
+and option.
+"""
 
 import itertools
 import re
@@ -25,10 +27,14 @@ TEST = random_images(30, 9, 7, seed=1), random_labels(30, seed=1)
 BOTH = {"train": TRAIN, "test": TEST}
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-FOUR = dict(zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), map(to_idx, (*TRAIN, *TEST)), strict=True))
+FOUR = dict(
+    zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), map(to_idx, (*TRAIN, *TEST)), strict=True)
+)
 PAIRS = [list(FOUR)[:2], list(FOUR)[2:]]
 # Both splits with `num_samples=70`. The test split has fewer.
-SHUFFLED = {name: tuple(part[selected(len(part), 70, 1)] for part in pair) for name, pair in BOTH.items()}
+SHUFFLED = {
+    name: tuple(part[selected(len(part), 70, 1)] for part in pair) for name, pair in BOTH.items()
+}
 PLAIN = Features({"image": Image(), "label": Value("int64")})
 
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -60,7 +66,9 @@ def write_case(case: Case) -> dict[str, Any]:
 
 
 LETTERS = {f"gzip/emnist-letters-{name}": content for name, content in FOUR.items()}
-EMNIST = LETTERS | {f"gzip/emnist-digits-{name}": FOUR[IMAGES] for name in (IMAGES, "test-images-idx3-ubyte")}
+EMNIST = LETTERS | {
+    f"gzip/emnist-digits-{name}": FOUR[IMAGES] for name in (IMAGES, "test-images-idx3-ubyte")
+}
 UNNAMED = {"images.idx": FOUR[TEST_IMAGES], "labels.idx": FOUR[TEST_LABELS]}
 # As Kaggle unpacks MNIST: each file raw, and in a folder of its own name.
 TWICE = {n.replace("-idx", ".idx"): FOUR[n] for n in FOUR} | {f"{n}/{n}": FOUR[n] for n in FOUR}
@@ -68,25 +76,56 @@ GLOBS = {"train": "train-*", "test": "t10k*"}
 ONLY_IMAGES = TRAIN[0], None
 NUMBERS = [np.array(numbers, np.int32) for numbers in ([3, 2_000_000_000, 1], [3, 0, -5])]
 CASES: dict[str, Case] = {
-    **{f"folder{packing}": ("set", compressed(packing), {"data_dir": "set"}, BOTH) for packing in PACKINGS},
+    **{
+        f"folder{packing}": ("set", compressed(packing), {"data_dir": "set"}, BOTH)
+        for packing in PACKINGS
+    },
     **{form: (form, compressed(".gz"), {"data_dir": form}, BOTH) for form in ARCHIVES[1:]},
-    **{f"twice in {form}": (form, TWICE, {"data_dir": form}, BOTH) for form in ("x", "set.tar", "deflated.zip")},
+    **{
+        f"twice in {form}": (form, TWICE, {"data_dir": form}, BOTH)
+        for form in ("x", "set.tar", "deflated.zip")
+    },
     # The name of a single file tells the split, those of the folders above do not.
-    "single file": ("test/.x", {"digits": FOUR[IMAGES]}, {"data_dir": "test/.x/digits"}, {"train": ONLY_IMAGES}),
+    "single file": (
+        "test/.x",
+        {"digits": FOUR[IMAGES]},
+        {"data_dir": "test/.x/digits"},
+        {"train": ONLY_IMAGES},
+    ),
     "named file": ("x", FOUR, {"data_dir": f"x/{TEST_IMAGES}"}, {"test": (TEST[0], None)}),
     "files": (".", FOUR, {"data_files": dict(zip(BOTH, PAIRS, strict=True))}, BOTH),
     "files of one split": (".", FOUR, {"data_files": PAIRS[0]}, {"train": TRAIN}),
-    "renamed": (".", FOUR, {"data_files": {"test": PAIRS[0], "other": "t10k*"}}, {"test": TRAIN, "other": TEST}),
+    "renamed": (
+        ".",
+        FOUR,
+        {"data_files": {"test": PAIRS[0], "other": "t10k*"}},
+        {"test": TRAIN, "other": TEST},
+    ),
     "home": ("x/set", FOUR, {"data_dir": "~/set/"}, BOTH),
     "path": ("x", FOUR, {"data_dir": Path("x")}, BOTH),
     "globs": (".", FOUR, {"data_files": GLOBS}, BOTH),
     "globs in a folder": ("x", FOUR, {"data_dir": "x", "data_files": GLOBS}, BOTH),
     "archive as a file": ("set.tar", FOUR, {"data_files": "set.tar"}, {"train": TRAIN}),
     "archive twice": ("set.tar", FOUR, {"data_files": dict.fromkeys(BOTH, "set.tar")}, BOTH),
-    "split by another name": ("set.tar", FOUR, {"data_files": {"Testing": "set.tar"}}, {"Testing": TEST}),
+    "split by another name": (
+        "set.tar",
+        FOUR,
+        {"data_files": {"Testing": "set.tar"}},
+        {"Testing": TEST},
+    ),
     "archive of one split": ("a.tar", UNNAMED, {"data_files": {"test": "a.tar"}}, {"test": TEST}),
-    "one of several": ("deflated.zip", EMNIST, {"data_dir": "deflated.zip", "prefix": "emnist-letters"}, BOTH),
-    "split of one": ("a.tar", EMNIST, {"data_files": {"test": "a.tar"}, "prefix": "emnist-d"}, {"test": ONLY_IMAGES}),
+    "one of several": (
+        "deflated.zip",
+        EMNIST,
+        {"data_dir": "deflated.zip", "prefix": "emnist-letters"},
+        BOTH,
+    ),
+    "split of one": (
+        "a.tar",
+        EMNIST,
+        {"data_files": {"test": "a.tar"}, "prefix": "emnist-d"},
+        {"test": ONLY_IMAGES},
+    ),
     "samples": ("x", FOUR, {"data_dir": "x", "num_samples": 70}, SHUFFLED),
     "pixel": pair(random_images(1, 1, 1), random_labels(1, classes=1)),
     "row": pair(random_images(23, 28, 1)),
@@ -94,15 +133,23 @@ CASES: dict[str, Case] = {
     "color": pair(random_images(23, 5, 6, 3), random_labels(23)),
     "square color": pair(random_images(23, 3, 3, 3), random_labels(23)),
     "three columns": pair(random_images(23, 3, 3), random_labels(23)),
-    **{t: pair(random_images(3, 3, 3), np.array([3, 120, 0], t)) for t in ("int8", "int16", "int32")},
+    **{
+        t: pair(random_images(3, 3, 3), np.array([3, 120, 0], t))
+        for t in ("int8", "int16", "int32")
+    },
     # A name for each of two billion classes would fill the memory.
-    **{f"up to {max(numbers)}": pair(random_images(3, 3, 3), numbers, features=PLAIN) for numbers in NUMBERS},
+    **{
+        f"up to {max(numbers)}": pair(random_images(3, 3, 3), numbers, features=PLAIN)
+        for numbers in NUMBERS
+    },
 }
 
 
 @each_mode
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_loaded(name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_loaded(
+    name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "x"))
     expected = CASES[name][3]
@@ -114,21 +161,34 @@ def test_what_is_loaded(name: str, mode: str, tmp_path: Path, monkeypatch: pytes
 REFUSED: dict[str, Case] = {
     "no place": ("x", FOUR, {}, "data_dir="),
     "no such folder": ("x", FOUR, {"data_dir": "nowhere"}, "/nowhere: "),
-    "other split": ("set.tar", FOUR, {"data_files": {"validation": "set.tar"}}, "set.tar: .* train.*'validation'"),
+    "other split": (
+        "set.tar",
+        FOUR,
+        {"data_files": {"validation": "set.tar"}},
+        "set.tar: .* train.*'validation'",
+    ),
     "many samples": ("x", FOUR, {"data_dir": "x", "num_samples": 71}, "num_samples=71: "),
-    "no classes": (*pair(random_images(3, 3, 3), NUMBERS[0])[:3], "0 to 2,000,000,000.*99,999.*features="),
+    "no classes": (
+        *pair(random_images(3, 3, 3), NUMBERS[0])[:3],
+        "0 to 2,000,000,000.*99,999.*features=",
+    ),
 }
 
 
 @each_mode
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused(
+    name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert re.search(REFUSED[name][3], refusal(mode, "idxfolder", **write_case(REFUSED[name])))
 
 
 def test_data_files_that_are_not_there(folder: str) -> None:
-    for data_files, message in (("nothing", "nothing"), ({"test": "nothing*", "train": "*.gz"}, "no file.*'test'")):
+    for data_files, message in (
+        ("nothing", "nothing"),
+        ({"test": "nothing*", "train": "*.gz"}, "no file.*'test'"),
+    ):
         with pytest.raises((FileNotFoundError, ValueError), match=message):
             load_dataset("idxfolder", data_dir=folder, data_files=data_files)
 
@@ -136,7 +196,9 @@ def test_data_files_that_are_not_there(folder: str) -> None:
 @each_mode
 @pytest.mark.parametrize("lacking", [(), ("ranges",), ("ranges", "length")], ids=str)
 @pytest.mark.parametrize("form", ["set.tar", "set.tar.bz2", "stored.zip", "deflated.zip"])
-def test_archives_at_a_url(form: str, lacking: Any, mode: str, tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_archives_at_a_url(
+    form: str, lacking: Any, mode: str, tmp_path: Path, serve: Callable[..., Server]
+) -> None:
     server = serve({f"/{form}": write_archive(tmp_path / form, compressed(".gz"))})
     server.behave(**dict.fromkeys(lacking, False))
     assert cli.main(["verify", server.url(f"/{form}")]) == 0
@@ -169,9 +231,15 @@ result = [[labels.tolist() for _, labels in arrays.values()] for arrays in found
 
 
 @each_mode
-def test_an_invalid_file_is_fetched_again(mode: str, tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_an_invalid_file_is_fetched_again(
+    mode: str, tmp_path: Path, serve: Callable[..., Server]
+) -> None:
     server = serve({"/images": to_idx(TRAIN[0])[:-1]})
-    options = {"splits": ["train"], "data_files": {"train": [server.url("/images")]}, "cache_dir": str(tmp_path)}
+    options = {
+        "splits": ["train"],
+        "data_files": {"train": [server.url("/images")]},
+        "cache_dir": str(tmp_path),
+    }
     assert "the data ends after" in refusal(mode, "idxfolder", **options)
     server.put("/images", to_idx(TRAIN[0]))
     assert_same(read_all(mode, "idxfolder", **options), {"train": (TRAIN[0], None)})
@@ -181,7 +249,9 @@ def test_the_hub(tmp_path: Path, hf_home: Path) -> None:
     for form in ("files", "set.tar"):
         write_archive(tmp_path / "repo" / form, FOUR)
     with HubServer() as hub:
-        found = run_client(ON_THE_HUB, home=hf_home, cwd=tmp_path, env=hub.environment("writer")).result
+        found = run_client(
+            ON_THE_HUB, home=hf_home, cwd=tmp_path, env=hub.environment("writer")
+        ).result
     assert found == [[TRAIN[1].tolist(), TEST[1].tolist()]] * 6
 
 
@@ -190,7 +260,10 @@ def test_a_split_without_records(labels: np.ndarray | None, folder: str) -> None
     case = pair(random_images(0, 28, 28), labels)
     options = write_case(case)
     data = load_dataset("idxfolder", split="train", **options)
-    assert (len(data), data.column_names) == (0, ["image"] if labels is None else ["image", "label"])
+    assert (len(data), data.column_names) == (
+        0,
+        ["image"] if labels is None else ["image", "label"],
+    )
     assert list(load_dataset("idxfolder", split="train", streaming=True, **options)) == []
     assert_same(read_all("arrays", "idxfolder", splits=["train"], **options), case[3])
     part = read_all("arrays", "idxfolder", splits=["train[:0]"], data_dir=folder)
@@ -204,7 +277,9 @@ def test_arrays_of_any_type(shape: tuple[int, ...], dtype: str, folder: str) -> 
     case = pair(images, random_labels(1_003))
     options = write_case(case)
     if dtype != "uint8" or len(shape) not in (2, 3):
-        for mode, features in itertools.product(MODES[:2], (None, PLAIN)):  # which do not cut values to bytes, either
+        for mode, features in itertools.product(
+            MODES[:2], (None, PLAIN)
+        ):  # which do not cut values to bytes, either
             message = refusal(mode, "idxfolder", features=features, **options)
             assert f"{IMAGES}: found {dtype} records of shape {shape}" in message
     for mode in MODES:
@@ -246,7 +321,11 @@ def test_labels_without_a_name_are_refused(record: int, label: int, mode: str, f
 def test_transpose(shape: tuple[int, ...], mode: str, folder: str) -> None:
     images, labels = random_images(*shape), random_labels(6)
     options = write_case(pair(images.swapaxes(1, 2), labels, transpose=True))
-    for more, order in (({}, range(6)), ({"as_array": True}, range(6)), ({"num_samples": 3}, selected(6, 3, 1))):
+    for more, order in (
+        ({}, range(6)),
+        ({"as_array": True}, range(6)),
+        ({"num_samples": 3}, selected(6, 3, 1)),
+    ):
         found = read_all(mode, "idxfolder", splits=["train"], **options, **more)
         assert_same(found, {"train": (images[[*order]], labels[[*order]])})
 
@@ -273,7 +352,9 @@ ELSEWHERE = [*ARCHIVES[1:], "globs", "files", "archive twice", "color", "pixel",
 
 
 @pytest.mark.compat
-def test_every_version_of_datasets(python: str, hf_home: Path, folder: str, serve: Callable[..., Server]) -> None:
+def test_every_version_of_datasets(
+    python: str, hf_home: Path, folder: str, serve: Callable[..., Server]
+) -> None:
     server = serve({f"/{name}": content for name, content in FOUR.items()})
     urls = [[server.url(f"/{name}") for name in names] for names in PAIRS]
     for name in ELSEWHERE:
@@ -284,7 +365,10 @@ def test_every_version_of_datasets(python: str, hf_home: Path, folder: str, serv
     parts[:, 0] = np.arange(40) % 10
     write_archive(Path("parts"), pair(random_images(40, 3, 3), parts)[1])
     write_archive(Path("empty"), pair(random_images(0, 28, 28), random_labels(0))[1])
-    args = {"urls": dict(zip(BOTH, urls, strict=True)), "cases": {name: CASES[name][2] for name in ELSEWHERE}}
+    args = {
+        "urls": dict(zip(BOTH, urls, strict=True)),
+        "cases": {name: CASES[name][2] for name in ELSEWHERE},
+    }
     result = run_client(EVERYWHERE, home=hf_home, args=args, python=python, cwd=".").result
     assert (result["empty"], result["parts"]) == ([[], []], [parts.tolist()] * 2)
     assert result["forked"] == {"train": 70, "test": 30}

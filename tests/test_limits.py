@@ -1,4 +1,6 @@
-"""Nothing waits for ever, recurses without end or takes all memory; `verify` calls valid what can be loaded."""
+"""Nothing waits for ever, recurses without end or takes all memory; `verify` calls valid what can
+be loaded.
+"""
 
 import contextlib
 import io
@@ -86,10 +88,20 @@ def test_pipes_and_devices_are_refused_at_once(hf_home: Path, tmp_path: Path) ->
     args = {"place": str(tmp_path / "p"), "seconds": 2}
     env = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # of the mirrors, no other answers
     found = run_client(CALLS + WAIT, home=hf_home, args=args, env=env, memory=8 << 30).result
-    refused = {title: 1 if title.startswith(("verify", "preview")) else "IdxError" for title in found}
+    refused = {
+        title: 1 if title.startswith(("verify", "preview")) else "IdxError" for title in found
+    }
     # What is no file is not found by the library itself.
-    not_found = {title for title in found if "FileNotFoundError" in str(found[title]) and "data_files" in title}
-    assert {title: found[title] for title in found if title not in not_found and found[title] != refused[title]} == {}
+    not_found = {
+        title
+        for title in found
+        if "FileNotFoundError" in str(found[title]) and "data_files" in title
+    }
+    assert {
+        title: found[title]
+        for title in found
+        if title not in not_found and found[title] != refused[title]
+    } == {}
 
 
 FORK = """
@@ -125,7 +137,9 @@ def test_a_stream_begun_before_a_fork_goes_on_or_is_refused(
         path = serve({"/set.tar": make_tar(files)}).url("/set.tar")
     options = {"path": "idxfolder", "data_dir": path, "label_names": [str(n) for n in range(5000)]}
     args = {"options": options, "count": 150, "answer": str(tmp_path / "answer")}
-    begun, in_parent, in_child = run_client(CALLS + FORK, home=hf_home, args=args, timeout=60).result
+    begun, in_parent, in_child = run_client(
+        CALLS + FORK, home=hf_home, args=args, timeout=60
+    ).result
     assert begun == labels[:150].tolist()
     assert in_parent == labels[150:].tolist()
     assert in_child in ("IdxError", labels[150:].tolist())
@@ -137,7 +151,8 @@ rows = iter(datasets.load_dataset(**args["options"], split="train", streaming=Tr
 result = [next(rows)["label"] for _ in range(101)]
 time.sleep(0.5)
 """
-# A stream in a cycle, half read: whichever thread allocates next removes it, the one that reads ahead included.
+# A stream in a cycle, half read: whichever thread allocates next removes it, the one that reads
+# ahead included.
 COLLECT = """
 import gc, time
 stream = datasets.load_dataset(**args["options"], split="train", streaming=True)
@@ -155,8 +170,12 @@ for _ in range(args["times"]):
 LONG = {IMAGES: to_idx(random_images(9000, 20, 20)), LABELS: to_idx(np.zeros(9000, np.uint8))}
 
 
-@pytest.mark.parametrize("kind", ["tiny", "shards", pytest.param("stalled server", marks=pytest.mark.slow)])
-def test_a_program_may_end_before_its_stream(kind: str, serve: Callable[..., Server], hf_home: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", ["tiny", "shards", pytest.param("stalled server", marks=pytest.mark.slow)]
+)
+def test_a_program_may_end_before_its_stream(
+    kind: str, serve: Callable[..., Server], hf_home: Path
+) -> None:
     options: dict[str, Any] = {"path": "mnist_idx", "name": "tiny"}
     if kind == "shards":
         options["num_shards"] = 4
@@ -217,7 +236,9 @@ def test_nested_folders_are_read_or_refused(hf_home: Path, tmp_path: Path) -> No
         found = run_client(CALLS + NESTED, home=hf_home, cwd=tmp_path, args=args).result
         assert sorted(os.listdir(tmp_path / deep)) == sorted(GOOD)
     finally:
-        subprocess.run(["rm", "-rf", "nested"], cwd=tmp_path, check=True)  # deeper than Python removes
+        subprocess.run(
+            ["rm", "-rf", "nested"], cwd=tmp_path, check=True
+        )  # deeper than Python removes
     for way in ("prepared", "streamed", "arrays", "verify", "preview"):
         expected = {"arrays": 6, "verify": 0, "preview": 0}.get(way, "<class 'NoneType'>")
         assert found.pop(way) in (expected, 1 if expected == 0 else "IdxError")
@@ -275,7 +296,9 @@ def test_sizes_that_no_memory_holds_are_refused_at_once(hf_home: Path) -> None:
 
 GOOD_PAIR = (np.ones((3, 2, 2), np.uint8), np.arange(3, dtype=np.uint8))
 
-IMAGE_ARRAYS = [pytest.param(np.ones((3, *[2] * (n - 1)), np.uint8), id=f"{n} dimensions") for n in range(1, 9)]
+IMAGE_ARRAYS = [
+    pytest.param(np.ones((3, *[2] * (n - 1)), np.uint8), id=f"{n} dimensions") for n in range(1, 9)
+]
 IMAGE_ARRAYS += [
     pytest.param(np.ones((3, 2, 2, 1), np.uint8), id="one channel"),
     pytest.param(np.ones((3, 2, 2, 3), np.uint8), id="RGB"),
@@ -309,22 +332,36 @@ LABEL_ARRAYS = [
 ]
 
 
-PAIRS = [pytest.param(p.values[0], LABEL_ARRAYS[1].values[0], {}, id=f"images: {p.id}") for p in IMAGE_ARRAYS]
-PAIRS += [pytest.param(IMAGE_ARRAYS[2].values[0], p.values[0], {}, id=f"labels: {p.id}") for p in LABEL_ARRAYS]
+PAIRS = [
+    pytest.param(p.values[0], LABEL_ARRAYS[1].values[0], {}, id=f"images: {p.id}")
+    for p in IMAGE_ARRAYS
+]
+PAIRS += [
+    pytest.param(IMAGE_ARRAYS[2].values[0], p.values[0], {}, id=f"labels: {p.id}")
+    for p in LABEL_ARRAYS
+]
 TEST = "t10k-images-idx"
 PAIRS += [
     pytest.param(*GOOD_PAIR, {TEST: np.ones((2, 2, 2), np.uint8)}, id="test split without labels"),
     pytest.param(*GOOD_PAIR, {TEST: np.ones((2, 3, 3), np.uint8)}, id="test split of another size"),
     pytest.param(*GOOD_PAIR, {TEST: np.ones((2, 2, 2), np.int16)}, id="test split of another type"),
-    pytest.param(GOOD_PAIR[0], None, {TEST: np.ones((2, 2, 2), np.uint8)}, id="two splits without labels"),
-    pytest.param(GOOD_PAIR[0], None, {TEST: np.ones((2, 3, 3), np.uint8)}, id="two splits of two sizes"),
+    pytest.param(
+        GOOD_PAIR[0], None, {TEST: np.ones((2, 2, 2), np.uint8)}, id="two splits without labels"
+    ),
+    pytest.param(
+        GOOD_PAIR[0], None, {TEST: np.ones((2, 3, 3), np.uint8)}, id="two splits of two sizes"
+    ),
     pytest.param(GOOD_PAIR[0], None, {TEST: np.ones((2, 2, 2, 3), np.uint8)}, id="gray and RGB"),
-    pytest.param(GOOD_PAIR[0], None, {TEST: np.ones((2, 2, 2), np.float32)}, id="two splits of two types"),
+    pytest.param(
+        GOOD_PAIR[0], None, {TEST: np.ones((2, 2, 2), np.float32)}, id="two splits of two types"
+    ),
 ]
 
 
 @pytest.mark.parametrize(("images", "labels", "others"), PAIRS)
-def test_verify_calls_valid_what_can_be_loaded(images: Any, labels: Any, others: Any, tmp_path: Path) -> None:
+def test_verify_calls_valid_what_can_be_loaded(
+    images: Any, labels: Any, others: Any, tmp_path: Path
+) -> None:
     arrays = {"train-images-idx": images, "train-labels-idx": labels, **others}
     files = {name: to_idx(array) for name, array in arrays.items() if array is not None}
     path = str(write_archive(tmp_path / "data", files))

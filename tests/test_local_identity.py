@@ -1,4 +1,6 @@
-"""Local files are what they were when they were named: not what else has their path, their size and their time."""
+"""Local files are what they were when they were named: not what else has their path, their size and
+their time.
+"""
 
 import os
 import pickle
@@ -62,7 +64,9 @@ RELATIVE = [
 
 
 @pytest.mark.parametrize(("form", "options"), RELATIVE)
-def test_each_project_gets_its_own_data(form: str, options: dict[str, Any], tmp_path: Path, monkeypatch: Patch) -> None:
+def test_each_project_gets_its_own_data(
+    form: str, options: dict[str, Any], tmp_path: Path, monkeypatch: Patch
+) -> None:
     for seed in (1, 2):
         monkeypatch.chdir(make_project(tmp_path / f"project{seed}", seed, form))
         found = read_all("prepared", "idxfolder", cache_dir=str(tmp_path / "cache"), **options)
@@ -73,7 +77,9 @@ def test_a_copy_of_mnist_elsewhere_is_checked_anew(
     mnist_files: dict[str, bytes], mnist_arrays: Arrays, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     first = write_archive(tmp_path / "first" / "data", mnist_files)
-    damaged = {name: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:] for name, data in mnist_files.items()}
+    damaged = {
+        name: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:] for name, data in mnist_files.items()
+    }
     second = write_archive(tmp_path / "second" / "data", damaged)
     options = {
         "data_dir": "data",
@@ -159,7 +165,9 @@ def test_a_stream_reads_what_was_named_when_it_was_opened(
     monkeypatch.chdir(make_project(tmp_path / "second", 2, form) if other else tmp_path / "second")
     for _ in range(2):  # epochs
         rows = list(stream)
-        assert seeds([np.asarray(row["image"]) for row in rows], [row["label"] for row in rows]) == {1}
+        assert seeds(
+            [np.asarray(row["image"]) for row in rows], [row["label"] for row in rows]
+        ) == {1}
 
 
 @pytest.mark.parametrize(("form", "options"), RELATIVE)
@@ -167,7 +175,9 @@ def test_a_builder_reads_what_was_named_when_it_was_made(
     form: str, options: dict[str, Any], tmp_path: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.chdir(make_project(tmp_path / "first", 1, form))
-    builder = datasets.load_dataset_builder("idxfolder", cache_dir=str(tmp_path / "cache"), **options)
+    builder = datasets.load_dataset_builder(
+        "idxfolder", cache_dir=str(tmp_path / "cache"), **options
+    )
     monkeypatch.chdir(make_project(tmp_path / "second", 2, form))
     builder.download_and_prepare()
     rows = builder.as_dataset("train")
@@ -253,11 +263,14 @@ def test_a_stream_of_a_file_that_is_overwritten_ends_in_an_error(
     assert old_or_refused(rows, COUNT - 1)
 
 
-def test_arrays_of_a_file_that_is_overwritten_end_in_an_error(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_arrays_of_a_file_that_is_overwritten_end_in_an_error(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
     images = tmp_path / IMAGES
     images.write_bytes(content(1, 12_000, 9)[IMAGES])
     server = serve()
-    # The labels arrive slowly: the images are overwritten while the first half of them is waited for.
+    # The labels arrive slowly: the images are overwritten while the first half of them is waited
+    # for.
     url = server.put(f"/{LABELS}", to_idx(np.ones(12_000, np.int32)))
     server.behave(f"/{LABELS}", bandwidth=40_000, methods=("GET",))
 
@@ -283,7 +296,9 @@ def test_arrays_of_a_file_that_is_overwritten_end_in_an_error(serve: Callable[..
 def test_a_file_replaced_before_a_stream_begins_is_refused(name: str, tmp_path: Path) -> None:
     project = make_project(tmp_path / "project", 1, "data")
     other = make_project(tmp_path / "other", 2, "data")
-    stream = datasets.load_dataset("idxfolder", data_dir=str(project / "data"), split="train", streaming=True)
+    stream = datasets.load_dataset(
+        "idxfolder", data_dir=str(project / "data"), split="train", streaming=True
+    )
     (other / "data" / name).replace(project / "data" / name)
     with pytest.raises(IdxError, match="has changed since"):
         list(stream)
@@ -291,7 +306,12 @@ def test_a_file_replaced_before_a_stream_begins_is_refused(name: str, tmp_path: 
 
 def test_files_replaced_between_two_workers_are_not_mixed(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project", 1, "data")
-    options = {"data_dir": str(project / "data"), "split": "train", "streaming": True, "num_shards": 2}
+    options = {
+        "data_dir": str(project / "data"),
+        "split": "train",
+        "streaming": True,
+        "num_shards": 2,
+    }
     stream = datasets.load_dataset("idxfolder", **options)
     first, second = (stream.shard(num_shards=2, index=index) for index in range(2))
     assert list(first)
@@ -304,7 +324,9 @@ def test_files_replaced_between_two_workers_are_not_mixed(tmp_path: Path) -> Non
 
 def test_a_copy_on_another_machine_is_read(tmp_path: Path, monkeypatch: Patch) -> None:
     project = make_project(tmp_path / "project", 1, "data")
-    stream = datasets.load_dataset("idxfolder", data_dir=str(project / "data"), split="train", streaming=True)
+    stream = datasets.load_dataset(
+        "idxfolder", data_dir=str(project / "data"), split="train", streaming=True
+    )
     for name in (IMAGES, LABELS):
         content = (project / "data" / name).read_bytes()
         (project / "data" / name).unlink()

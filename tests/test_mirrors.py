@@ -22,7 +22,8 @@ from mnist_idx.mnist_idx import published_mirrors
 PATH = "/mnist_database.tar"
 TINY_TAR = ROOT / "mnist_idx" / "data" / "mnist_tiny.tar"
 with tarfile.open(TINY_TAR) as tar:
-    FILES = {Path(info.name).name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+    # type: ignore[union-attr]
+    FILES = {Path(info.name).name: tar.extractfile(info).read() for info in tar}
 TRAIN_IMAGES, TRAIN_LABELS, IMAGES, LABELS = FILES
 RECORDS = [from_idx(gzip.decompress(content)) for content in FILES.values()]
 ARRAYS: Arrays = {"train": (RECORDS[0], RECORDS[1]), "test": (RECORDS[2], RECORDS[3])}
@@ -39,7 +40,10 @@ def use_sources(patch: Patch, *urls: str) -> None:
 
 @pytest.fixture
 def publish(serve: Callable[..., Server], monkeypatch: Patch) -> Publish:
-    """Start servers that have the miniature, the sources of "mnist". No failure is retried, no stall lasts."""
+    """Start servers that have the miniature, the sources of "mnist".
+
+    No failure is retried, no stall lasts.
+    """
     monkeypatch.setattr(remote, "RETRY_DELAYS", ())
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
 
@@ -79,7 +83,10 @@ BAD: dict[str, tuple[dict[str, Any] | bytes, str]] = {
     "page": ({"html": True}, "found an HTML or XML page, expected a tar"),
     "empty file": (b"", "found an empty file, expected a tar"),
     "other file": (b"\x89PNG\r\n\x1a\n" + bytes(999), r"found data .*\\x89PNG"),
-    "other archive": (make_tar({f"{n:02}.md": b"hi" for n in range(30)}), "found 00.md, .*19.md, expected"),
+    "other archive": (
+        make_tar({f"{n:02}.md": b"hi" for n in range(30)}),
+        "found 00.md, .*19.md, expected",
+    ),
     "missing member": (make_tar(LACKING), f"expected {IMAGES[:-3]} of mnist_idx/mnist"),
     "cut short": (WHOLE[:120_000], "cut short"),
     "flipped bit": (bytes(FLIPPED), "not the published file|data is damaged"),
@@ -102,12 +109,16 @@ def spoil(server: Server, kind: str) -> str:
 
 @each_mode
 @pytest.mark.parametrize("kind", BAD)
-def test_the_next_source_is_used(kind: str, mode: str, publish: Publish, tmp_path: Path, caplog: Caplog) -> None:
+def test_the_next_source_is_used(
+    kind: str, mode: str, publish: Publish, tmp_path: Path, caplog: Caplog
+) -> None:
     bad, good = publish(2)
     reason = spoil(bad, kind)
     if mode == "streamed" and kind in KNOWN_AT_THE_END:
         for num_shards in (1, 7, 500):
-            assert re.search(f"{bad.url(PATH)}.*({reason})", failure(mode, tmp_path, num_shards=num_shards))
+            assert re.search(
+                f"{bad.url(PATH)}.*({reason})", failure(mode, tmp_path, num_shards=num_shards)
+            )
         return
     expected = {"test": ARRAYS["test"]} if mode == "arrays" else ARRAYS
     assert_same(load(mode, tmp_path, splits=list(expected)), expected)
@@ -120,8 +131,12 @@ def test_the_next_source_is_used(kind: str, mode: str, publish: Publish, tmp_pat
         assert good.count(PATH, "GET") == 1
 
 
-@pytest.mark.parametrize(("host", "reason"), [("127.0.0.1:9", "connection refused"), ("no.invalid", "host not found")])
-def test_hosts_that_are_not_there(host: str, reason: str, publish: Publish, monkeypatch: Patch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("host", "reason"), [("127.0.0.1:9", "connection refused"), ("no.invalid", "host not found")]
+)
+def test_hosts_that_are_not_there(
+    host: str, reason: str, publish: Publish, monkeypatch: Patch, tmp_path: Path
+) -> None:
     (good,) = publish()
     use_sources(monkeypatch, f"http://{host}/mnist.tar")
     assert failure("streamed", tmp_path).startswith(f"http://{host}/mnist.tar: {reason}. ")
@@ -131,18 +146,25 @@ def test_hosts_that_are_not_there(host: str, reason: str, publish: Publish, monk
 
 def test_a_mirror_is_for_mnist_alone(mirror: Mirror, tmp_path: Path) -> None:
     mirror(tmp_path / "nowhere")
-    assert [source.url for source in published_mirrors("fashion_mnist").sources] == list(catalog.FASHION_MNIST.sources)
+    assert [source.url for source in published_mirrors("fashion_mnist").sources] == list(
+        catalog.FASHION_MNIST.sources
+    )
     for name in ("mnist", "subset"):
         assert published_mirrors(name).sources[0] == (str(tmp_path / "nowhere"), True)
 
 
 @each_mode
-def test_single_files(mode: str, serve: Any, tmp_path: Path, monkeypatch: Patch, caplog: Caplog) -> None:
+def test_single_files(
+    mode: str, serve: Any, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+) -> None:
     files = {f"/mnist/{name}": content for name, content in FILES.items()}
     _, _, images, labels = files
     lacking = {path: content for path, content in files.items() if path != labels}
     # The size tells another file apart, before the first record.
-    servers = [serve(files) for files in ({}, lacking, {**files, images: gzip.compress(other(IMAGES))}, files)]
+    servers = [
+        serve(files)
+        for files in ({}, lacking, {**files, images: gzip.compress(other(IMAGES))}, files)
+    ]
     urls = [server.url("/mnist/") for server in servers]
     use_sources(monkeypatch, *urls)
     assert_same(load(mode, tmp_path), ARRAYS)
@@ -191,13 +213,20 @@ LASTING = [{"reset_after": 0}, {"status": 404}]
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("fault", PASSING + LASTING, ids=str)
 def test_a_stream_that_breaks_off_continues(
-    fault: dict[str, Any], ranges: bool, publish: Publish, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+    fault: dict[str, Any],
+    ranges: bool,
+    publish: Publish,
+    tmp_path: Path,
+    monkeypatch: Patch,
+    caplog: Caplog,
 ) -> None:
     breaking, spare = publish(2)
     monkeypatch.setattr(remote, "RETRY_DELAYS", (0, 0))
     breaking.behave(ranges=ranges)
     times = 1 if fault in PASSING else None
-    breaking.behave(PATH, skip=6 if ranges else 1, times=times, methods=("GET",), ranges=ranges, **fault)
+    breaking.behave(
+        PATH, skip=6 if ranges else 1, times=times, methods=("GET",), ranges=ranges, **fault
+    )
     assert_same(load("streamed", tmp_path), ARRAYS)
     assert (len(caplog.records) > 0, spare.count() > 0) == (fault in LASTING,) * 2
 
@@ -216,6 +245,8 @@ result = [digest(datasets.load_dataset("mnist_idx", split="train", streaming=str
 def test_failover_on_every_version(python: str, publish: Publish, hf_home: Path) -> None:
     dead, alive = publish(2)
     dead.behave(status=404)
-    outcome = run_client(FAILOVER, home=hf_home, python=python, args={"urls": [dead.url(PATH), alive.url(PATH)]})
+    outcome = run_client(
+        FAILOVER, home=hf_home, python=python, args={"urls": [dead.url(PATH), alive.url(PATH)]}
+    )
     assert outcome.result == [digest_arrays(*ARRAYS["train"])] * 2
     assert outcome.stderr.count(dead.url(PATH)) == 2

@@ -1,4 +1,5 @@
-"""The published datasets through `load_dataset("mnist_idx", …)`: archives of their layout, and copies of them.
+"""The published datasets through `load_dataset("mnist_idx", …)`: archives of their layout, and
+copies of them.
 
 Small stand-ins of the same layout take their places on a local server, with digests of their own.
 """
@@ -31,7 +32,9 @@ def stand_in(name: str) -> Arrays:
     arrays = {}
     for seed, (split, count) in enumerate(COUNTS.items()):
         random = np.random.default_rng(seed)
-        labels = random.integers(known.class_names[0] == "N/A", len(known.class_names), count).astype(np.uint8)
+        labels = random.integers(
+            known.class_names[0] == "N/A", len(known.class_names), count
+        ).astype(np.uint8)
         if known.label_parts > 1:
             details = random.integers(0, 280_000, (count, known.label_parts - 1))
             labels = np.column_stack([labels, details]).astype(np.int32)
@@ -43,7 +46,10 @@ def stand_in_files(name: str) -> dict[str, bytes]:
     """File name -> compressed content."""
     arrays = [array for pair in stand_in(name).values() for array in pair]
     files = [file for split in DATASETS[name].splits.values() for file in split[:2]]
-    return {f.name + ".gz": gzip.compress(to_idx(array), mtime=0) for f, array in zip(files, arrays, strict=True)}
+    return {
+        f.name + ".gz": gzip.compress(to_idx(array), mtime=0)
+        for f, array in zip(files, arrays, strict=True)
+    }
 
 
 def as_loaded(name: str) -> Arrays:
@@ -56,7 +62,9 @@ def as_loaded(name: str) -> Arrays:
 
 
 @pytest.fixture
-def publish(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Publish:
+def publish(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Publish:
     """Serve a stand-in in place of a published dataset."""
 
     def publish(name: str) -> tuple[Server, dict[str, bytes]]:
@@ -64,7 +72,9 @@ def publish(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_p
 
         def renewed(file: File) -> File:
             content = files[f"{file.name}.gz"]
-            digests = [hashlib.sha256(data).hexdigest() for data in (content, gzip.decompress(content))]
+            digests = [
+                hashlib.sha256(data).hexdigest() for data in (content, gzip.decompress(content))
+            ]
             return file._replace(size=len(content), sha256=digests[0], content_sha256=digests[1])
 
         for split, (images, labels, *_) in known.splits.items():
@@ -72,31 +82,42 @@ def publish(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_p
         url, served = "/set/", {f"/set/{n}": content for n, content in files.items()}
         if name.startswith("emnist"):
             others = {"mapping.txt": b"1 65 97\n"} | stand_in_files("emnist_byclass") | files
-            archive = write_archive(tmp_path / "stored.zip", {f"gzip/{n}": data for n, data in others.items()})
+            archive = write_archive(
+                tmp_path / "stored.zip", {f"gzip/{n}": data for n, data in others.items()}
+            )
             url, served = "/gzip.zip", {"/gzip.zip": archive}
         server = serve(served)
         for one in (name, "subset") if name == "mnist" else (name,):
-            monkeypatch.setitem(DATASETS, one, known._replace(splits=splits, sources=(server.url(url),)))
+            monkeypatch.setitem(
+                DATASETS, one, known._replace(splits=splits, sources=(server.url(url),))
+            )
         return server, files
 
     return publish
 
 
 @each_mode
-@pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("mnist", "subset", "tiny")])
+@pytest.mark.parametrize(
+    "name", [name for name in DATASETS if name not in ("mnist", "subset", "tiny")]
+)
 def test_relatives(name: str, mode: str, publish: Publish, tmp_path: Path) -> None:
     publish(name)
     cache = str(tmp_path / "cache")
     found = read_all(mode, "mnist_idx", name, cache_dir=cache)
     assert_same(found, stand_in(name) if mode == "arrays" and name == "qmnist" else as_loaded(name))
     if name == "emnist_digits":
-        assert_same(read_all(mode, "mnist_idx", name, transpose=False, cache_dir=cache), stand_in(name))
+        assert_same(
+            read_all(mode, "mnist_idx", name, transpose=False, cache_dir=cache), stand_in(name)
+        )
 
 
 def test_a_stream_of_emnist_fetches_only_its_members(publish: Publish) -> None:
     server, files = publish("emnist_mnist")
     list(load_dataset("mnist_idx", "emnist_mnist", split="test", streaming=True))
-    assert server.sent("/gzip.zip") < sum(len(content) for name, content in files.items() if "test" in name) + 100_000
+    assert (
+        server.sent("/gzip.zip")
+        < sum(len(content) for name, content in files.items() if "test" in name) + 100_000
+    )
 
 
 @pytest.fixture
@@ -108,20 +129,28 @@ def copy(publish: Publish, serve: Callable[..., Server], tmp_path: Path) -> Call
         server.behave(status=404)
         files |= changed or {}
         if form == "decompressed":
-            files = {n.removesuffix(".gz"): gzip.decompress(content) for n, content in files.items()}
+            files = {
+                n.removesuffix(".gz"): gzip.decompress(content) for n, content in files.items()
+            }
         if form == "url/":
             return serve({f"/copy/{n}": content for n, content in files.items()}).url("/copy/")
-        path = write_archive(tmp_path / form, {f"data/{n}": content for n, content in files.items()})
+        path = write_archive(
+            tmp_path / form, {f"data/{n}": content for n, content in files.items()}
+        )
         return serve({"/set.tar": path}).url("/set.tar") if form == "set.tar" else str(path)
 
     return copy
 
 
-COPIES = [("kmnist", form) for form in ("decompressed", "set.tar", "deflated.zip", "set.tar.gz", "url/")]
+COPIES = [
+    ("kmnist", form) for form in ("decompressed", "set.tar", "deflated.zip", "set.tar.gz", "url/")
+]
 
 
 @each_mode
-@pytest.mark.parametrize(("name", "form"), [("mnist", "folder"), ("emnist_letters", "folder"), *COPIES])
+@pytest.mark.parametrize(
+    ("name", "form"), [("mnist", "folder"), ("emnist_letters", "folder"), *COPIES]
+)
 def test_copies(name: str, form: str, mode: str, copy: Callable[..., str], tmp_path: Path) -> None:
     options: dict[str, Any] = {"data_dir": copy(name, form), "cache_dir": str(tmp_path / "cache")}
     assert_same(read_all(mode, "mnist_idx", name, **options), as_loaded(name))
@@ -136,25 +165,41 @@ VERIFIED += [("emnist_mnist", "stored.zip"), ("emnist_mnist", "deflated.zip")]
 
 @each_mode
 @pytest.mark.parametrize(("name", "form"), VERIFIED)
-def test_copies_are_verified(name: str, form: str, mode: str, copy: Callable[..., str], tmp_path: Path) -> None:
+def test_copies_are_verified(
+    name: str, form: str, mode: str, copy: Callable[..., str], tmp_path: Path
+) -> None:
     file, content = list(stand_in_files(name).items())[3]
     records, changed = gzip.decompress(content), form == "decompressed"
     # The same records, compressed at another time, are not the published file.
     wrong = gzip.compress(records[:-1] + b"\7" if changed else records, mtime=1)
     place = copy(name, form, {file: wrong})
     message = refusal(mode, "mnist_idx", name, data_dir=place, cache_dir=str(tmp_path / "cache"))
-    assert all(part in message for part in (file.removesuffix(".gz"), "not the published file", place))
+    assert all(
+        part in message for part in (file.removesuffix(".gz"), "not the published file", place)
+    )
 
 
-OWN_FILES = [(name, "data_dir", "found train-images-idx-ubyte,") for name in ("mnist", "subset", "kmnist")]
-OWN_FILES += [("tiny", "data_dir", "takes no data_dir="), ("mnist", "data_files", "takes no data_files=")]
+OWN_FILES = [
+    (name, "data_dir", "found train-images-idx-ubyte,") for name in ("mnist", "subset", "kmnist")
+]
+OWN_FILES += [
+    ("tiny", "data_dir", "takes no data_dir="),
+    ("mnist", "data_files", "takes no data_files="),
+]
 
 
 @each_mode
 @pytest.mark.parametrize(("name", "option", "reason"), OWN_FILES)
-def test_own_files_are_for_idxfolder(name: str, option: str, reason: str, mode: str, tmp_path: Path) -> None:
-    files = {f"train-{role}-idx-ubyte": to_idx(random_images(3, 4, 4)) for role in ("images", "labels")}
-    place = str(write_archive(tmp_path / "my", files) / ("" if option == "data_dir" else "train-images-idx-ubyte"))
+def test_own_files_are_for_idxfolder(
+    name: str, option: str, reason: str, mode: str, tmp_path: Path
+) -> None:
+    files = {
+        f"train-{role}-idx-ubyte": to_idx(random_images(3, 4, 4)) for role in ("images", "labels")
+    }
+    place = str(
+        write_archive(tmp_path / "my", files)
+        / ("" if option == "data_dir" else "train-images-idx-ubyte")
+    )
     message = refusal(mode, "mnist_idx", name, **{option: place})
     own = "…" if "takes no" in reason else f'"{place}"'
     way_out = f'load_dataset("idxfolder", {option}={own})'
@@ -166,5 +211,8 @@ def test_examples_are_a_view_of_the_tables_by_rows() -> None:
     _, generator = builder._split_generators(builder.download_manager(streaming=True))
     examples = dict(builder._generate_examples(**generator.gen_kwargs))
     assert list(examples) == list(range(200))
-    found = (np.array([example[column] for example in examples.values()]) for column in ("image", "label"))
+    found = (
+        np.array([example[column] for example in examples.values()])
+        for column in ("image", "label")
+    )
     assert_same({"": tuple(found)}, {"": load_arrays("mnist_idx", "tiny", split="test")})

@@ -1,4 +1,6 @@
-"""Many workers on one dataset: together they have each record once, and none fetches what another one reads."""
+"""Many workers on one dataset: together they have each record once, and none fetches what another
+one reads.
+"""
 
 import gzip
 from collections.abc import Callable
@@ -20,12 +22,18 @@ from mnist_idx.builder import shard_ranges
 # Several batches, and no multiple of anything.
 COUNT = 5_003
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-NUMBERED = {IMAGES: to_idx(numbered_images(COUNT, 6)), LABELS: to_idx((np.arange(COUNT) % 10).astype(np.uint8))}
+NUMBERED = {
+    IMAGES: to_idx(numbered_images(COUNT, 6)),
+    LABELS: to_idx((np.arange(COUNT) % 10).astype(np.uint8)),
+}
 Mirror = Callable[[Any], None]
 
 
 def packed(content: dict[str, bytes], packing: str) -> dict[str, bytes]:
-    return {name: gzip.compress(data, 1) if packing == "gzip" else data for name, data in content.items()}
+    return {
+        name: gzip.compress(data, 1) if packing == "gzip" else data
+        for name, data in content.items()
+    }
 
 
 @pytest.fixture(scope="module", params=["plain", "gzip"])
@@ -77,7 +85,9 @@ def test_reshard(folder: str) -> None:
     data = stream(data_dir=folder).reshard()
     assert data.num_shards == 64
     assert numbers(data) == list(range(COUNT))
-    assert numbers(data.shard(num_shards=64, index=63)) == list(range(*shard_ranges(0, COUNT, 64)[63]))
+    assert numbers(data.shard(num_shards=64, index=63)) == list(
+        range(*shard_ranges(0, COUNT, 64)[63])
+    )
     assert data.reshard().num_shards > 64 * 32
 
 
@@ -86,7 +96,9 @@ SUBSETS = [{}, {"num_samples": 2_500}, {"num_samples": 2_500, "sampling": "unifo
 
 @pytest.mark.parametrize("options", SUBSETS, ids=str)
 @pytest.mark.parametrize(("num_shards", "world_size"), [(1, 2), (8, 4), (64, 3), (7, 2)])
-def test_shards_and_nodes(folder: str, options: dict[str, Any], num_shards: int, world_size: int) -> None:
+def test_shards_and_nodes(
+    folder: str, options: dict[str, Any], num_shards: int, world_size: int
+) -> None:
     options = {"data_dir": folder, **options}
     whole, data = numbers(stream(**options)), stream(num_shards=num_shards, **options)
     assert len(set(whole)) == len(whole) == options.get("num_samples", COUNT)
@@ -98,7 +110,9 @@ def test_shards_and_nodes(folder: str, options: dict[str, Any], num_shards: int,
 
 
 @pytest.mark.beyond
-@pytest.mark.parametrize(("method", "order"), [("fork", "shuffled"), ("fork", "node"), ("spawn", "shuffled")])
+@pytest.mark.parametrize(
+    ("method", "order"), [("fork", "shuffled"), ("fork", "node"), ("spawn", "shuffled")]
+)
 def test_data_loader(folder: str, method: str, order: str) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
     data = stream(data_dir=folder, num_shards=64)
@@ -108,14 +122,21 @@ def test_data_loader(folder: str, method: str, order: str) -> None:
         data = data.shuffle(seed=1, buffer_size=200)
     else:
         data = split_dataset_by_node(data, rank=1, world_size=2)
-        expected = [number for bounds in shard_ranges(0, COUNT, 64)[1::2] for number in range(*bounds)]
-    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=4, multiprocessing_context=method)
+        expected = [
+            number for bounds in shard_ranges(0, COUNT, 64)[1::2] for number in range(*bounds)
+        ]
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=None, num_workers=4, multiprocessing_context=method
+    )
     assert sorted(map(number_of, loader)) == expected
 
 
 @pytest.mark.parametrize("packing", ["plain", "gzip"])
 def test_what_the_shards_of_files_fetch(packing: str, server: Server) -> None:
-    large = {IMAGES: to_idx(numbered_images(20_000, 28)), LABELS: to_idx(np.zeros(20_000, np.uint8))}
+    large = {
+        IMAGES: to_idx(numbered_images(20_000, 28)),
+        LABELS: to_idx(np.zeros(20_000, np.uint8)),
+    }
     content, header = packed(large, packing), 32 << 10
     urls = [server.put(f"/{name}", data) for name, data in content.items()]
     data = stream(data_files={"train": urls}, num_shards=64)
@@ -131,7 +152,9 @@ def test_what_the_shards_of_files_fetch(packing: str, server: Server) -> None:
         assert server.count() <= 12
 
 
-def test_shards_of_a_compressed_file(server: Server, mirror: Mirror, mnist_files: dict[str, bytes]) -> None:
+def test_shards_of_a_compressed_file(
+    server: Server, mirror: Mirror, mnist_files: dict[str, bytes]
+) -> None:
     mirror(server.url(ARCHIVE))
     data = load_dataset("mnist_idx", split="train", streaming=True, num_shards=64)
     with server.counting():

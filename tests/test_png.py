@@ -13,9 +13,13 @@ from PIL import Image
 
 from mnist_idx.arrow import encode_png, store_png
 
-SHAPES = st.tuples(st.integers(0, 4), st.integers(1, 60), st.integers(1, 60), st.sampled_from([None, 3]))
+SHAPES = st.tuples(
+    st.integers(0, 4), st.integers(1, 60), st.integers(1, 60), st.sampled_from([None, 3])
+)
 Encode = Callable[[np.ndarray], list[bytes]]
-each_encoder = pytest.mark.parametrize("encode", [encode_png, lambda images: list(map(bytes, store_png(images)))])
+each_encoder = pytest.mark.parametrize(
+    "encode", [encode_png, lambda images: list(map(bytes, store_png(images)))]
+)
 
 
 def check(encode: Encode, images: np.ndarray) -> None:

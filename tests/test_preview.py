@@ -23,7 +23,9 @@ def caption(sheet: Image.Image, index: int, columns: int = 2) -> np.ndarray:
     row, column = divmod(index, columns)
     top = MARGIN + row * (112 + CAPTION_HEIGHT + GAP) + 112 + 1
     left = MARGIN + column * (112 + GAP)
-    return np.asarray(sheet)[top : top + CAPTION_HEIGHT - 1, left - GAP // 2 : left + 112 + GAP // 2]
+    return np.asarray(sheet)[
+        top : top + CAPTION_HEIGHT - 1, left - GAP // 2 : left + 112 + GAP // 2
+    ]
 
 
 @pytest.mark.parametrize(("shape", "factor"), [((28, 28), 4), ((8, 14, 3), 8)])
@@ -32,8 +34,13 @@ def test_every_pixel_becomes_a_sharp_square(shape: tuple[int, ...], factor: int)
     sheet = np.asarray(contact_sheet(images, columns=3))
     for index, image in enumerate(images if len(shape) == 3 else images[..., None]):
         expected = image.repeat(factor, 0).repeat(factor, 1)
-        top, left = (MARGIN + n * (side + GAP) for n, side in zip(divmod(index, 3), expected.shape[:2], strict=True))
-        assert (sheet[top : top + expected.shape[0], left : left + expected.shape[1]] == expected).all()
+        top, left = (
+            MARGIN + n * (side + GAP)
+            for n, side in zip(divmod(index, 3), expected.shape[:2], strict=True)
+        )
+        assert (
+            sheet[top : top + expected.shape[0], left : left + expected.shape[1]] == expected
+        ).all()
 
 
 def test_labels_are_written_under_their_images() -> None:
@@ -49,8 +56,16 @@ def test_names_replace_numbers_where_the_font_has_them() -> None:
         return contact_sheet(BLACK[:1], [label], names).tobytes()
 
     assert captioned(1, ["Coat", "Bag"]) != captioned(1)
-    for label, names in ((2, ["Coat", "Bag"]), (-1, ["Coat", "Bag"]), (0, ["é"]), (0, [" "]), (0, ["\0"])):
-        assert captioned(label, names) == captioned(label), "a class without a name is written as its number"
+    for label, names in (
+        (2, ["Coat", "Bag"]),
+        (-1, ["Coat", "Bag"]),
+        (0, ["é"]),
+        (0, [" "]),
+        (0, ["\0"]),
+    ):
+        assert captioned(label, names) == captioned(label), (
+            "a class without a name is written as its number"
+        )
     assert captioned(0, ["two\nlines"]) == captioned(0, ["two lines"])
     parts = np.array([[7, 4, 2349], [2, 1, 30]])
     assert contact_sheet(BLACK[:2], parts).tobytes() == contact_sheet(BLACK[:2], [7, 2]).tobytes()
@@ -72,7 +87,15 @@ def test_a_frame_shows_where_a_white_image_ends() -> None:
 
 
 def test_odd_shapes() -> None:
-    for shape in (1, 1, 1), (3, 50, 50), (3, 28, 1), (2, 513, 3), (2, 3, 513), (1, 600, 400, 3), (26, 28, 28):
+    for shape in (
+        (1, 1, 1),
+        (3, 50, 50),
+        (3, 28, 1),
+        (2, 513, 3),
+        (2, 3, 513),
+        (1, 600, 400, 3),
+        (26, 28, 28),
+    ):
         sheet = contact_sheet(np.full(shape, 90, dtype=np.uint8), np.arange(shape[0]))
         assert (np.asarray(sheet) == 90).all(axis=2).any()
         assert max(sheet.size) < 1000
@@ -85,7 +108,10 @@ def test_columns_and_cell() -> None:
     assert contact_sheet(images, columns=25).height == 2 * MARGIN + 112
     assert contact_sheet(images, columns=100).width == contact_sheet(images, columns=25).width
     assert contact_sheet(images, cell=28 * 7 + 5, columns=1).width == 2 * MARGIN + 28 * 7
-    assert contact_sheet(images, num=3, columns=3).tobytes() == contact_sheet(images[:3], columns=3).tobytes()
+    assert (
+        contact_sheet(images, num=3, columns=3).tobytes()
+        == contact_sheet(images[:3], columns=3).tobytes()
+    )
     assert contact_sheet(images[:0], []).size > (0, 0)
     assert contact_sheet(images)._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
 
@@ -100,8 +126,13 @@ def test_datasets_and_pairs() -> None:
         assert contact_sheet(source).tobytes() == expected
     assert contact_sheet((images, labels), names=names, num=25).tobytes() == expected
     features = Features({"image": Array2D((28, 28), "int16"), "label": Value("int64")})
-    arrays = Dataset.from_dict({"image": images.astype("int16"), "label": labels}, features=features)
-    assert contact_sheet(arrays, num=5).tobytes() == contact_sheet(images[:5].astype("int16"), labels[:5]).tobytes()
+    arrays = Dataset.from_dict(
+        {"image": images.astype("int16"), "label": labels}, features=features
+    )
+    assert (
+        contact_sheet(arrays, num=5).tobytes()
+        == contact_sheet(images[:5].astype("int16"), labels[:5]).tobytes()
+    )
     modes = pictures([Image.fromarray(images[0]).convert(mode) for mode in ("RGBA", "P")])
     assert contact_sheet(modes).tobytes() == contact_sheet(np.stack([images[0]] * 2)).tobytes()
 
@@ -129,7 +160,10 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (np.zeros((2, 28, 28, 4)), {}, r"\(2, 28, 28, 4\)"),
     (np.zeros((2, 0, 28)), {}, "numbers"),
     (np.zeros((2, 8, 8), "S1"), {}, "numbers"),
-    *((np.zeros((2, 8, 8)), {name: n}, f"{name}={n}") for name, n in (("columns", 0), ("cell", 0.5), ("num", -1))),
+    *(
+        (np.zeros((2, 8, 8)), {name: n}, f"{name}={n}")
+        for name, n in (("columns", 0), ("cell", 0.5), ("num", -1))
+    ),
     *((source, {}, r"found \(1,\)") for source in (None, "digits.png")),
     ({"train": BLACK, "test": BLACK}, {}, r'train, test.*dataset\["train"\]'),
     (pictures([Image.fromarray(random_images(2, side)) for side in (2, 3)]), {}, "size"),
@@ -162,12 +196,25 @@ def test_summarize() -> None:
 
 
 Capsys, Patch = pytest.CaptureFixture[str], pytest.MonkeyPatch
-DIGITS = {"train-images-idx3-ubyte": random_images(40, 28, 28), "train-labels-idx1-ubyte": random_labels(40)}
+DIGITS = {
+    "train-images-idx3-ubyte": random_images(40, 28, 28),
+    "train-labels-idx1-ubyte": random_labels(40),
+}
 SOURCES: dict[str, dict[str, np.ndarray]] = {
     "digits.tar.gz": DIGITS,
-    "numbers": {"train-images-idx3-float": np.random.default_rng(0).normal(size=(7, 8, 9)).astype(np.float32)},
-    "thin": {"test-images-idx3-ubyte": random_images(5, 513, 3), "test-labels-idx1-ubyte": random_labels(5)},
-    "nothing": {"train-images-idx3-ubyte": random_images(0, 28, 28), "train-labels-idx1-ubyte": random_labels(0)},
+    "numbers": {
+        "train-images-idx3-float": np.random.default_rng(0)
+        .normal(size=(7, 8, 9))
+        .astype(np.float32)
+    },
+    "thin": {
+        "test-images-idx3-ubyte": random_images(5, 513, 3),
+        "test-labels-idx1-ubyte": random_labels(5),
+    },
+    "nothing": {
+        "train-images-idx3-ubyte": random_images(0, 28, 28),
+        "train-labels-idx1-ubyte": random_labels(0),
+    },
 }
 
 
@@ -189,12 +236,17 @@ def test_any_source_is_drawn(name: str, tmp_path: Path, monkeypatch: Patch, caps
 
 def test_options_of_preview(tmp_path: Path, monkeypatch: Patch, capsys: Capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    files = {f"{prefix}-{name}": to_idx(DIGITS[name]) for prefix in ("one", "two") for name in DIGITS}
+    files = {
+        f"{prefix}-{name}": to_idx(DIGITS[name]) for prefix in ("one", "two") for name in DIGITS
+    }
     write_archive(Path("set.tar"), files)
     for line, said in (
         ("set.tar", "--prefix one"),
         ("set.tar --prefix two --split test", "--split test: .*train"),
-        ("mnist --split validation", "--split validation: .*train.*test"),  # before anything is fetched
+        (
+            "mnist --split validation",
+            "--split validation: .*train.*test",
+        ),  # before anything is fetched
         ("tiny --prefix two", "--prefix two: "),
         ("nowhere", "nowhere: no such"),
         ("tiny --num 0", "--num 0: "),

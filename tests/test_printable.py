@@ -24,7 +24,9 @@ def test_passwords_are_hidden_whatever_is_in_them(scheme: str, secret: str, host
 
 
 @given(SCHEME, SECRET, HOST, st.sampled_from(["", ".", ": not found.", '").', ", expected"]))
-def test_signatures_are_hidden_and_what_follows_is_not(scheme: str, secret: str, host: str, rest: str) -> None:
+def test_signatures_are_hidden_and_what_follows_is_not(
+    scheme: str, secret: str, host: str, rest: str
+) -> None:
     assume(not secret.endswith(tuple(".,:;)]}'\"")))
     shown = str(IdxError(f"{scheme}://{host}/a.tar?signature={secret}{rest}"))
     assert secret not in shown

@@ -1,4 +1,6 @@
-"""Publishing through the real client to a Hub on this machine, and loading from there without the package."""
+"""Publishing through the real client to a Hub on this machine, and loading from there without the
+package.
+"""
 
 import fnmatch
 import hashlib
@@ -28,7 +30,12 @@ from mnist_idx.errors import TransferError
 from mnist_idx.tools.cli import main
 from mnist_idx.tools.publish import export, push_to_hub
 
-TINY = {"README.md", "preview.png", "tiny/train-00000-of-00001.parquet", "tiny/test-00000-of-00001.parquet"}
+TINY = {
+    "README.md",
+    "preview.png",
+    "tiny/train-00000-of-00001.parquet",
+    "tiny/test-00000-of-00001.parquet",
+}
 SUBSET = {path.replace("tiny", "subset") for path in TINY}
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")  # of the client
 OF_THE_HUB = ".gitattributes"
@@ -43,8 +50,11 @@ def hub(monkeypatch: Patch, mirror: Callable[[Any], None], mnist_tar: Path) -> I
         log_in(server, monkeypatch)
         mirror(mnist_tar)
         yield server
-        # At each commit of each branch and pull request, the card describes exactly the data that is there.
-        for commit in itertools.chain(*(history for repo in server.repos.values() for history in repo.refs.values())):
+        # At each commit of each branch and pull request, the card describes exactly the data that
+        # is there.
+        for commit in itertools.chain(
+            *(history for repo in server.repos.values() for history in repo.refs.values())
+        ):
             if set(commit.files) != {OF_THE_HUB}:
                 check_card(commit.files)
 
@@ -54,18 +64,29 @@ def check_card(files: dict[str, bytes]) -> tuple[dict[str, Any], str]:
     _, head, text = files["README.md"].decode().split("---\n", 2)
     metadata = yaml.safe_load(head)
     listed = metadata["dataset_info"]
-    infos = {info["config_name"]: info for info in (listed if isinstance(listed, list) else [listed])}
+    infos = {
+        info["config_name"]: info for info in (listed if isinstance(listed, list) else [listed])
+    }
     assert [config["config_name"] for config in metadata["configs"]] == list(infos)
-    assert [bool(config.get("default")) for config in metadata["configs"]] == [True] + [False] * (len(infos) - 1)
+    assert [bool(config.get("default")) for config in metadata["configs"]] == [True] + [False] * (
+        len(infos) - 1
+    )
     described = set()
     for config in metadata["configs"]:
         info = infos[config["config_name"]]
-        paths = {part["split"]: fnmatch.filter(files, part["path"]) for part in config["data_files"]}
-        rows = {split: pq.read_metadata(pa.BufferReader(files[path])).num_rows for split, (path,) in paths.items()}
+        paths = {
+            part["split"]: fnmatch.filter(files, part["path"]) for part in config["data_files"]
+        }
+        rows = {
+            split: pq.read_metadata(pa.BufferReader(files[path])).num_rows
+            for split, (path,) in paths.items()
+        }
         assert rows == {split["name"]: split["num_examples"] for split in info["splits"]}
         assert info["download_size"] == sum(len(files[path]) for (path,) in paths.values())
         described |= {path for (path,) in paths.values()}
-    assert {path for path in files if path.endswith(".parquet") and not path.startswith("other/")} == described
+    assert {
+        path for path in files if path.endswith(".parquet") and not path.startswith("other/")
+    } == described
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert files[picture].startswith(b"\x89PNG")
     return metadata, text
@@ -90,12 +111,18 @@ assert not any(name.partition(".")[0] == "mnist_idx" for name in sys.modules)
 
 @pytest.mark.compat
 @pytest.mark.parametrize("configs", [("subset", "tiny"), EVERY], ids=str)
-def test_what_is_pushed_loads_without_the_package(configs: Any, python: str, hub: HubServer, hf_home: Path) -> None:
+def test_what_is_pushed_loads_without_the_package(
+    configs: Any, python: str, hub: HubServer, hf_home: Path
+) -> None:
     push_to_hub("digits", configs)
     options = {"home": hf_home, "env": hub.environment(), "python": python, "installed": True}
-    found, default, features, digests = run_client(LOAD, args={"configs": configs}, **options).result
+    found, default, features, digests = run_client(
+        LOAD, args={"configs": configs}, **options
+    ).result
     assert found == list(configs)
-    assert default == ({"train": 60000, "test": 10000} if "mnist" in configs else {"train": 100, "test": 100})
+    assert default == (
+        {"train": 60000, "test": 10000} if "mnist" in configs else {"train": 100, "test": 100}
+    )
     assert re.match(r"{'image': Image\(.*decode=True.*'label': ClassLabel\(", features)
     assert digests == {
         f"{config}/{split}": [digest_arrays(*load_arrays("mnist_idx", config, split=split))] * 2
@@ -115,9 +142,15 @@ def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path, hf_hom
     assert result.files == {path: len(content) for path, content in files.items()}
     # The folder has the name that loads the package where that is imported.
     code = "from datasets import load_dataset\nresult = load_dataset('mnist_idx').num_rows"
-    assert run_client(code, home=hf_home, cwd=folder.parent, installed=True).result == {"train": 100, "test": 100}
+    assert run_client(code, home=hf_home, cwd=folder.parent, installed=True).result == {
+        "train": 100,
+        "test": 100,
+    }
 
-    ours, pushed = (path.read_text().split("---\n", 2) for path in (ROOT / "dataset_card.md", folder / "README.md"))
+    ours, pushed = (
+        path.read_text().split("---\n", 2)
+        for path in (ROOT / "dataset_card.md", folder / "README.md")
+    )
     assert pushed[2] == ours[2].replace("mnist_idx/data/digits.png", "preview.png")
     metadata = yaml.safe_load(pushed[1])
     for part in ("configs", "dataset_info"):
@@ -129,16 +162,21 @@ def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path, hf_hom
         assert features["image"]["_type"] == "Image"
         assert features["label"] == {"names": list("0123456789"), "_type": "ClassLabel"}
         group = file.metadata.row_group(0)
-        assert group.num_rows <= 1000, "the first records of a stream take no more than a group of 1,000"
+        assert group.num_rows <= 1000, (
+            "the first records of a stream take no more than a group of 1,000"
+        )
         assert group.column(0).has_column_index
-        assert all(image["bytes"].startswith(b"\x89PNG") for image in file.read()["image"].to_pylist())
+        assert all(
+            image["bytes"].startswith(b"\x89PNG") for image in file.read()["image"].to_pylist()
+        )
 
 
 def test_a_second_push_changes_nothing(hub: HubServer, hf_home: Path, mnist_tar: Path) -> None:
     push_to_hub("digits", ["tiny", "subset"])
     history = hub.repos["alice/digits"].history()
     assert [commit.title for commit in history] == ["Publish subset, tiny", "initial commit"]
-    # Another process with another hash seed and another cache: the files must be the same to the byte.
+    # Another process with another hash seed and another cache: the files must be the same to the
+    # byte.
     code = "from mnist_idx.tools.cli import main\nresult = main(['push', 'digits', '--config=subset', '--config=tiny'])"
     env = {**hub.environment("writer"), "PYTHONHASHSEED": "7", "MNIST_IDX_MIRROR": str(mnist_tar)}
     printed = run_client(code, home=hf_home, env=env).stdout
@@ -154,7 +192,12 @@ def test_push_deletes_only_its_own_stale_files(hub: HubServer) -> None:
     push_to_hub("digits", {"subset": {"num_samples": 20, "seed": 3}})
     assert published(repo) == SUBSET | set(foreign)
     assert repo.history()[1].title == "files of another kind"
-    assert pq.read_metadata(pa.BufferReader(repo.files()["subset/train-00000-of-00001.parquet"])).num_rows == 20
+    assert (
+        pq.read_metadata(
+            pa.BufferReader(repo.files()["subset/train-00000-of-00001.parquet"])
+        ).num_rows
+        == 20
+    )
 
 
 def test_dry_run(hub: HubServer, monkeypatch: Patch, capsys: Capsys) -> None:
@@ -217,16 +260,25 @@ def test_export_replaces_only_an_export_and_only_when_asked(tmp_path: Path) -> N
     export(str(folder), {"tiny": {"num_samples": 10}}, overwrite=True)
     assert set(tree(folder)) == TINY
     assert pq.read_metadata(folder / "tiny/train-00000-of-00001.parquet").num_rows == 10
-    write_archive(tmp_path, {"digits/thesis.txt": b"irreplaceable", "no_card/tiny/train.parquet": b"", "file": b""})
+    write_archive(
+        tmp_path,
+        {"digits/thesis.txt": b"irreplaceable", "no_card/tiny/train.parquet": b"", "file": b""},
+    )
     before = tree(tmp_path)
-    for name, said in {"digits": r"thesis\.txt", "no_card": r"tiny/train\.parquet", "file": "is a file"}.items():
+    for name, said in {
+        "digits": r"thesis\.txt",
+        "no_card": r"tiny/train\.parquet",
+        "file": "is a file",
+    }.items():
         with pytest.raises(IdxError, match=said):
             export(tmp_path / name, "tiny", overwrite=True)
     assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "emnist_letters"])
-def test_other_datasets_have_cards_of_their_own(name: str, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_other_datasets_have_cards_of_their_own(
+    name: str, tmp_path: Path, monkeypatch: Patch
+) -> None:
     published = catalog.DATASETS[name]
     small = published._replace(splits=catalog.TINY.splits, sources=catalog.TINY.sources)
     monkeypatch.setitem(catalog.DATASETS, name, small)
@@ -234,16 +286,35 @@ def test_other_datasets_have_cards_of_their_own(name: str, tmp_path: Path, monke
     metadata, text = check_card({path: (folder / path).read_bytes() for path in tree(folder)})
     title = published.description.partition(":")[0]
     assert (metadata["license"], metadata["pretty_name"]) == (published.license, title)
-    said = [published.homepage, published.citation, published.description, published.license, "train: 1,000 records"]
+    said = [
+        published.homepage,
+        published.citation,
+        published.description,
+        published.license,
+        "train: 1,000 records",
+    ]
     said.append(f'load_dataset("user/mnist_idx", "{name}")')
-    counts = np.bincount(load_arrays("mnist_idx", "tiny", split="test")[1])  # type: ignore[arg-type]
-    said += [f"{name}: {count}" for name, count in zip(published.class_names[:10], counts, strict=True) if count]
-    assert [missing for missing in said if missing not in text and missing not in text.replace("\n ", "")] == []
+    # type: ignore[arg-type]
+    counts = np.bincount(load_arrays("mnist_idx", "tiny", split="test")[1])
+    said += [
+        f"{name}: {count}"
+        for name, count in zip(published.class_names[:10], counts, strict=True)
+        if count
+    ]
+    assert [
+        missing
+        for missing in said
+        if missing not in text and missing not in text.replace("\n ", "")
+    ] == []
 
 
 def test_wrong_arguments(hub: HubServer, tmp_path: Path) -> None:
     for configs in ([], ["cifar"], ["tiny", "mnits"], "", ["kmnist", "tiny"]):
-        said = "kmnist, tiny.*different" if "kmnist" in configs else r"expected.* mnist, subset, tiny.*idxfolder"
+        said = (
+            "kmnist, tiny.*different"
+            if "kmnist" in configs
+            else r"expected.* mnist, subset, tiny.*idxfolder"
+        )
         for publish in (export, push_to_hub):
             with pytest.raises(IdxError, match=said):
                 publish(str(tmp_path / "digits"), configs)
@@ -263,7 +334,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("token", "name", "message"), REFUSED)
-def test_no_right_to_write(token: str | None, name: str, message: str, hub: HubServer, monkeypatch: Patch) -> None:
+def test_no_right_to_write(
+    token: str | None, name: str, message: str, hub: HubServer, monkeypatch: Patch
+) -> None:
     hub.create("alice/digits")
     monkeypatch.setenv("HF_TOKEN", f"hf_{token}") if token else monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(IdxError, match=f"^{name}: {hub.url}.*{message}"):
@@ -271,8 +344,18 @@ def test_no_right_to_write(token: str | None, name: str, message: str, hub: HubS
     assert {name: published(repo) for name, repo in hub.repos.items()} == {"alice/digits": set()}
 
 
-FAILING = ["GET /whoami-v2 500", "POST /repos/create 400", "POST /repos/create 429", "POST /branch/ 503"]
-FAILING += ["GET /revision/ 503", "GET /tree/ 503", "POST /preupload/ cut", "POST /objects/batch 503"]
+FAILING = [
+    "GET /whoami-v2 500",
+    "POST /repos/create 400",
+    "POST /repos/create 429",
+    "POST /branch/ 503",
+]
+FAILING += [
+    "GET /revision/ 503",
+    "GET /tree/ 503",
+    "POST /preupload/ cut",
+    "POST /objects/batch 503",
+]
 FAILING += ["PUT /upload/ cut", "POST /objects/verify 503", "POST /validate-yaml 503"]
 FAILING += ["POST /commit/ 503", "POST /commit/ cut"]
 
@@ -327,7 +410,9 @@ def test_push_by_xet(hub: HubServer, tmp_path: Path, monkeypatch: Patch) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["GET /whoami", "POST /repos", "PUT /upload/", "POST /v1/xorbs", "POST /commit/"])
+@pytest.mark.parametrize(
+    "step", ["GET /whoami", "POST /repos", "PUT /upload/", "POST /v1/xorbs", "POST /commit/"]
+)
 def test_an_interrupted_push(step: str, hub: HubServer, hf_home: Path, tmp_path: Path) -> None:
     held = hub.fault(*step.split(), "hold")
     code = "from mnist_idx.tools.cli import main\nraise SystemExit(main(['push', 'digits', '--config=tiny']))"
@@ -336,12 +421,18 @@ def test_an_interrupted_push(step: str, hub: HubServer, hf_home: Path, tmp_path:
     assert held.reached.wait(60)
     client.process.send_signal(signal.SIGINT)
     outcome = client.wait(timeout=10, check=False)
-    assert (outcome.returncode, "interrupted" in outcome.stderr, "Traceback" in outcome.stderr) == (130, True, False)
+    assert (outcome.returncode, "interrupted" in outcome.stderr, "Traceback" in outcome.stderr) == (
+        130,
+        True,
+        False,
+    )
     assert list(tmp_path.glob("mnist_idx*")) == []
     assert all(published(repo) == set() for repo in hub.repos.values())
 
 
 def test_an_interrupted_export(tmp_path: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("mnist_idx.tools.publish.contact_sheet", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(
+        "mnist_idx.tools.publish.contact_sheet", Mock(side_effect=KeyboardInterrupt)
+    )
     assert main(["export", str(tmp_path / "digits"), "--config=tiny"]) == 130
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
-"""Answers of HTTP servers to requests for ranges: the right one is data, and anything else is a failed transfer."""
+"""Answers of HTTP servers to requests for ranges: the right one is data, and anything else is a
+failed transfer.
+"""
 
 import pickle
 import zlib
@@ -13,7 +15,18 @@ from clients import run_client
 from conftest import ARCHIVE, Arrays
 from datasets.distributed import split_dataset_by_node
 from http_server import HTML, Reply, Server
-from remote_sets import IMAGES, LABELS, STREAMED, WAYS, make_set, publish, read, read_or_refuse, stack, which
+from remote_sets import (
+    IMAGES,
+    LABELS,
+    STREAMED,
+    WAYS,
+    make_set,
+    publish,
+    read,
+    read_or_refuse,
+    stack,
+    which,
+)
 
 import mnist_idx
 
@@ -67,7 +80,9 @@ def parts(reply: Reply) -> bytes:
     return head.encode() + bytes(reply.body) + b"\r\n--x--\r\n"  # type: ignore[arg-type]
 
 
-def answer(status: int, body: Callable[[Reply], bytes], content_range: str = "", **headers: str) -> Change:
+def answer(
+    status: int, body: Callable[[Reply], bytes], content_range: str = "", **headers: str
+) -> Change:
     """Answer a request for a range with something else. Pages have no such header."""
 
     def change(reply: Reply) -> None:
@@ -100,7 +115,9 @@ wrong_answers = pytest.mark.parametrize(
         pytest.param(answer(300, page_as_long), id="300 and a page"),
         pytest.param(answer(302, page, Location="/sign_in"), id="redirected to a page"),
         pytest.param(answer(206, wrong, "bytes 0-{length}/{total}"), id="the range from byte 0"),
-        pytest.param(answer(206, wrong, "bytes {next}-{stop}/{total}"), id="the range shifted by one"),
+        pytest.param(
+            answer(206, wrong, "bytes {next}-{stop}/{total}"), id="the range shifted by one"
+        ),
         pytest.param(answer(206, wrong, "bytes {first}-{last}/{more}"), id="of another total"),
         pytest.param(answer(206, wrong), id="206 without its header"),
         pytest.param(answer(206, wrong, "bytes {first}-{last}"), id="no total"),
@@ -112,10 +129,14 @@ wrong_answers = pytest.mark.parametrize(
         pytest.param(answer(206, long, RIGHT), id="longer than its header says"),
         pytest.param(answer(206, late, RIGHT), id="two bytes before the range"),
         pytest.param(answer(206, parts, **PARTS), id="multipart"),
-        pytest.param(answer(206, parts, RIGHT, **PARTS), id="multipart with the header of one part"),
+        pytest.param(
+            answer(206, parts, RIGHT, **PARTS), id="multipart with the header of one part"
+        ),
     ],
 )
-one_way_each = pytest.mark.parametrize(("way", "form"), [("streamed", "tar"), ("streamed arrays", "files")])
+one_way_each = pytest.mark.parametrize(
+    ("way", "form"), [("streamed", "tar"), ("streamed arrays", "files")]
+)
 
 
 @pytest.fixture
@@ -152,7 +173,9 @@ def test_the_first_range_is_checked_as_well(site: Server, tmp_path: Path) -> Non
         assert found is None or which(found, OLD) == 0
 
 
-@pytest.mark.parametrize("body", [page, page_as_long, wrong], ids=["page", "page as long", "other range"])
+@pytest.mark.parametrize(
+    "body", [page, page_as_long, wrong], ids=["page", "page as long", "other range"]
+)
 def test_a_mirror_of_mnist_is_checked_and_replaced(
     body: Any,
     server: Server,
@@ -161,18 +184,24 @@ def test_a_mirror_of_mnist_is_checked_and_replaced(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # the built-in sources cannot be reached
+    monkeypatch.setenv(
+        "HTTPS_PROXY", "http://127.0.0.1:1"
+    )  # the built-in sources cannot be reached
     mirror(server.url(ARCHIVE))
     options = {"split": "train[:10000]", "streaming": True, "cache_dir": str(tmp_path)}
     # Within the images, which come first: the headers of other members lie beyond.
     part = range(300_000, 1_500_000)
-    wrong_answer = answer(206 if body is wrong else 200, body, "bytes 0-{length}/{total}" * (body is wrong))
+    wrong_answer = answer(
+        206 if body is wrong else 200, body, "bytes 0-{length}/{total}" * (body is wrong)
+    )
     server.behave(change=wrong_answer, part=part, times=1)
     images, labels = mnist_idx.load_arrays("mnist_idx", **options)
     np.testing.assert_array_equal(images, mnist_arrays["train"][0][:10000])
     np.testing.assert_array_equal(labels, mnist_arrays["train"][1][:10000])
     server.behave(change=wrong_answer, part=part)
-    with pytest.raises(mnist_idx.IdxError, match="None of the sources of mnist_idx/mnist") as caught:
+    with pytest.raises(
+        mnist_idx.IdxError, match="None of the sources of mnist_idx/mnist"
+    ) as caught:
         mnist_idx.load_arrays("mnist_idx", **options)
     assert str(caught.value).count(server.url(ARCHIVE)) == 1
 
@@ -215,7 +244,9 @@ def test_files_replaced_while_they_are_streamed_are_not_mixed(
 @each_validator
 def test_files_replaced_between_two_epochs_are_not_mixed(kind: str, site: Server) -> None:
     options = publish(site, "files", OLD, **validators(kind, 1))
-    rows = datasets.load_dataset("idxfolder", streaming=True, as_array=True, split="train", **options)
+    rows = datasets.load_dataset(
+        "idxfolder", streaming=True, as_array=True, split="train", **options
+    )
 
     assert which(stack(list(rows)), OLD) == 0
     assert len(list(rows.take(10))) == 10  # what is left of this epoch may be kept for the next
@@ -229,7 +260,9 @@ def test_files_replaced_between_two_epochs_are_not_mixed(kind: str, site: Server
 
 @each_validator
 @pytest.mark.parametrize("form", ["tar", "files"])
-def test_files_replaced_between_two_workers_are_not_mixed(form: str, kind: str, site: Server) -> None:
+def test_files_replaced_between_two_workers_are_not_mixed(
+    form: str, kind: str, site: Server
+) -> None:
     options = publish(site, form, OLD, **validators(kind, 1))
     options |= {"streaming": True, "as_array": True, "num_shards": 2}
     rows = datasets.load_dataset("idxfolder", split="train", **options)
@@ -258,7 +291,9 @@ def test_files_replaced_between_two_downloads_are_not_mixed(
             options = publish(site, "files", OLD, **validators(kind, 1))
             site.behave(path, before=replace, skip=number, times=1, methods=(method,))
             found = read_or_refuse(way, **options, cache_dir=str(tmp_path / f"{path[1:]}{number}"))
-            assert found is None or which(found, OLD, NEW) >= 0, f"replaced at request {number} of {path}"
+            assert found is None or which(found, OLD, NEW) >= 0, (
+                f"replaced at request {number} of {path}"
+            )
 
 
 @each_validator
@@ -270,7 +305,9 @@ def test_a_file_kept_by_an_earlier_load_is_not_mixed_with_a_new_one(
     options = publish(site, "files", OLD, **validators(kind, 1))
     urls = options["data_files"]["train"]
     if kept:  # labels of images that have gone: together with others of their number
-        other_images = site.put("/other-images-idx3-ubyte", site.content[IMAGES], **validators(kind, 1))
+        other_images = site.put(
+            "/other-images-idx3-ubyte", site.content[IMAGES], **validators(kind, 1)
+        )
         earlier = [other_images, urls[1]]
     else:
         earlier = [urls[0]]
@@ -289,10 +326,14 @@ def test_a_file_kept_by_an_earlier_load_is_not_mixed_with_a_new_one(
         pytest.param({"head": False}, id="HEAD"),
         pytest.param({"ranges": False, "length": False}, id="ranges and lengths"),
         pytest.param({"ranges": False, "head": False}, id="ranges and HEAD"),
-        pytest.param({"ranges": False, "head": False, "length": False}, id="ranges, HEAD and lengths"),
+        pytest.param(
+            {"ranges": False, "head": False, "length": False}, id="ranges, HEAD and lengths"
+        ),
     ],
 )
-def test_simple_servers_work(way: str, form: str, lacks: dict[str, Any], site: Server, tmp_path: Path) -> None:
+def test_simple_servers_work(
+    way: str, form: str, lacks: dict[str, Any], site: Server, tmp_path: Path
+) -> None:
     headers = validators("both", 1) if form == "tar" else {}
     options = publish(site, form, OLD, **headers)
     site.behave(**lacks)
@@ -324,7 +365,9 @@ def test_servers_that_send_less_than_a_range_work(
 
 
 @pytest.mark.parametrize("form", ["tar", "files"])
-def test_a_node_that_ignores_ranges_is_never_misread(form: str, site: Server, tmp_path: Path) -> None:
+def test_a_node_that_ignores_ranges_is_never_misread(
+    form: str, site: Server, tmp_path: Path
+) -> None:
     options = publish(site, form, OLD, **validators("both", 1))
     for number in range(10):
         site.heal()
@@ -338,14 +381,19 @@ GIGABYTES = 2 << 10  # in such pieces
 
 
 def bomb() -> bytes:
-    """Gzip data of 2 MB that inflates to 2 GiB of zeros. Each piece compresses to the same bytes."""
+    """Gzip data of 2 MB that inflates to 2 GiB of zeros.
+
+    Each piece compresses to the same bytes.
+    """
     deflate = zlib.compressobj(wbits=31)
     head = deflate.compress(ZEROS) + deflate.flush(zlib.Z_FULL_FLUSH)
     piece = deflate.compress(ZEROS) + deflate.flush(zlib.Z_FULL_FLUSH)
     return head + piece * (GIGABYTES - 1)
 
 
-def endless(status: int, *, header: bool = True, length: bool = False, compressed: bool = False) -> Change:
+def endless(
+    status: int, *, header: bool = True, length: bool = False, compressed: bool = False
+) -> Change:
     """Answer a request for a range with 2 GiB of zeros."""
 
     def zeros() -> Iterator[bytes]:
@@ -393,7 +441,9 @@ except mnist_idx.IdxError as error:
         pytest.param(endless(203, header=False, length=True), id="203 with a length"),
     ],
 )
-def test_an_endless_answer_is_not_read(change: Change, part: range, site: Server, hf_home: Path) -> None:
+def test_an_endless_answer_is_not_read(
+    change: Change, part: range, site: Server, hf_home: Path
+) -> None:
     options = publish(site, "tar", OLD)
     site.behave(change=change, part=part)
     outcome = run_client(BOUNDED, home=hf_home, args=options, memory=8 << 30, timeout=60)

@@ -1,4 +1,6 @@
-"""The README does what it says: its code and its commands run, in a folder that has what they speak of."""
+"""The README does what it says: its code and its commands run, in a folder that has what they speak
+of.
+"""
 
 import os
 import re
@@ -32,7 +34,9 @@ def test_the_text() -> None:
     options |= {"data_dir", "data_files", "label_names", "prefix"}
     assert [name for name in options if f"| `{name}`" not in tables] == []
     targets = re.findall(r"\]\(([^)#]+)", README)
-    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+    assert [
+        target for target in targets if "://" not in target and not (ROOT / target).exists()
+    ] == []
 
 
 def test_each_fault_has_its_test() -> None:
@@ -40,7 +44,9 @@ def test_each_fault_has_its_test() -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", faults)
     assert len(named) > 40
     for file, name in named:
-        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file} has no {name}"
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), (
+            f"{file} has no {name}"
+        )
     for file in re.findall(r"`(test_\w+\.py)`", faults):
         assert (ROOT / "tests" / file).exists(), file
 
@@ -64,20 +70,30 @@ def test_the_code_runs(hf_home: Path, mnist_tar: Path) -> None:
 @pytest.mark.beyond
 def test_the_code_for_training_runs(hf_home: Path, mnist_tar: Path) -> None:
     pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
-    code = "\n".join(blocks("python")).replace("range(3)", "range(1)").replace(".split(128)", ".split(128)[:20]")
+    code = (
+        "\n".join(blocks("python"))
+        .replace("range(3)", "range(1)")
+        .replace(".split(128)", ".split(128)[:20]")
+    )
     code += "\nbatch = next(iter(loader))\nassert batch[0].numel() == 784 * len(batch[1])"
     run_code(code, hf_home, mnist_tar)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
-def test_the_commands_run(tmp_path: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_run(
+    tmp_path: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror(mnist_tar)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     for name in ("cat", "dog"):
         Path("photos", name).mkdir(parents=True)
         Image.fromarray(random_images(30, 40, 3)).save(f"photos/{name}/0.png")
-    shown = [line.partition("#")[0].strip() for block in blocks("bash")[1:] for line in block.splitlines()]
+    shown = [
+        line.partition("#")[0].strip()
+        for block in blocks("bash")[1:]
+        for line in block.splitlines()
+    ]
     assert {line.split()[1] for line in shown} >= {"preview", "verify", "convert", "push", "export"}
     assert main(["convert", "mnist_idx", "my_idx", "--name", "tiny"]) == 0  # as the code does
     with HubServer() as hub:

@@ -45,15 +45,21 @@ def reader(split: SplitFiles) -> Iterator[SplitReader]:
 
 def test_ranges_in_any_order(reader: SplitReader) -> None:
     assert reader.num_records == COUNT
-    np.testing.assert_array_equal(np.concatenate([batch.images for batch in reader.batches()]), IMAGES)
+    np.testing.assert_array_equal(
+        np.concatenate([batch.images for batch in reader.batches()]), IMAGES
+    )
     np.testing.assert_array_equal(np.concatenate(list(reader.labels.batches())), LABELS)
     places = random.Random(0)
     for _ in range(50):
         start, stop = sorted(places.choices(range(COUNT + 1), k=2))
         first = places.choice([None, 1, 3, 20])
         batches = list(reader.batches(start, stop, first))
-        np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), IMAGES[start:stop])
-        np.testing.assert_array_equal(np.concatenate([batch.labels for batch in batches]), LABELS[start:stop])
+        np.testing.assert_array_equal(
+            np.concatenate([batch.images for batch in batches]), IMAGES[start:stop]
+        )
+        np.testing.assert_array_equal(
+            np.concatenate([batch.labels for batch in batches]), LABELS[start:stop]
+        )
         lengths = [len(batch.images) for batch in batches]
         assert lengths[0] == min(stop - start, first or 7, 7)
         assert lengths[1:-1] == [7] * (len(lengths) - 2)
@@ -62,7 +68,9 @@ def test_ranges_in_any_order(reader: SplitReader) -> None:
 
 @pytest.mark.parametrize("seek_cost", [1, 200, 1 << 20])
 @pytest.mark.parametrize("window", [1, 500, 1 << 20])
-def test_selections_in_any_order(seek_cost: int, window: int, reader: SplitReader, monkeypatch: Patch) -> None:
+def test_selections_in_any_order(
+    seek_cost: int, window: int, reader: SplitReader, monkeypatch: Patch
+) -> None:
     monkeypatch.setattr(records, "WINDOW_BYTES", window)
     reader.images.stream.seek_cost = seek_cost
     places = random.Random(0)
@@ -81,12 +89,16 @@ def test_a_selection_is_read_once_without_its_gaps(reader: SplitReader) -> None:
     numbers = np.array([40, 3, 7, 12, 30])
     with mock.patch.object(reader, "batches", side_effect=reader.batches) as read:
         parts = [*reader.selected_batches(numbers, 0, 2), *reader.selected_batches(numbers, 2, 5)]
-    np.testing.assert_array_equal(np.concatenate([batch.images for batch in parts]), IMAGES[numbers])
+    np.testing.assert_array_equal(
+        np.concatenate([batch.images for batch in parts]), IMAGES[numbers]
+    )
     assert [call.args for call in read.call_args_list] == [(3, 8), (12, 13), (30, 31), (40, 41)]
 
 
 def test_labels_of_one_part_are_a_column(tmp_path: Path) -> None:
-    with closing(SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS[:, None])), Access())) as reader:
+    with closing(
+        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS[:, None])), Access())
+    ) as reader:
         (first, *_) = reader.batches()
         np.testing.assert_array_equal(first.labels, LABELS[: len(first.images)])
         (first, *_) = reader.selected_batches(np.array([9, 2]), 0, 2)
@@ -96,7 +108,9 @@ def test_labels_of_one_part_are_a_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("parts", [0, 8])
 def test_splits_without_records(parts: int, tmp_path: Path) -> None:
     images, labels = IMAGES[:0, :0], np.zeros((0, parts), np.int32)
-    with closing(SplitReader(files(tmp_path, to_idx(images), to_idx(labels) if parts else None), Access())) as reader:
+    with closing(
+        SplitReader(files(tmp_path, to_idx(images), to_idx(labels) if parts else None), Access())
+    ) as reader:
         for (batch,) in (reader.batches(), reader.selected_batches(np.zeros(0, int), 0, 0)):
             np.testing.assert_array_equal(batch.images, images)
             assert parts == (0 if batch.labels is None else batch.labels.shape[1])
@@ -108,7 +122,11 @@ def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
         (IMAGES, to_idx(IMAGES), r"labels: .*uint8 \(50, 6, 5\), expected integers"),
         (IMAGES, to_idx(np.zeros(COUNT, np.float32)), "labels: .*float32.*expected integers"),
         (IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)"),
-        (IMAGES[:0], to_idx(np.zeros((0, 0), np.uint8)), r"labels: .*uint8 \(0, 0\), expected integers"),
+        (
+            IMAGES[:0],
+            to_idx(np.zeros((0, 0), np.uint8)),
+            r"labels: .*uint8 \(0, 0\), expected integers",
+        ),
         (IMAGES, to_idx(LABELS)[:-1], "labels: .*ends after 57"),
         (IMAGES, to_idx(LABELS) + b"x", "labels: .*more data follows"),
         (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected \(records, rows"),
@@ -121,9 +139,13 @@ def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
 
 def test_a_large_selection_must_be_proven_first(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(records, "MAX_UNPROVEN_RECORDS", 40)
-    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None), Access())) as reader:
+    with closing(
+        SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None), Access())
+    ) as reader:
         reader.check_selectable(41)
-    with closing(SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None), Access())) as reader:
+    with closing(
+        SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None), Access())
+    ) as reader:
         reader.check_selectable(40)
         with pytest.raises(IdxError, match="data ends after"):
             reader.check_selectable(41)
@@ -140,7 +162,11 @@ def test_the_pool_keeps_readers(split: SplitFiles, monkeypatch: Patch) -> None:
     assert take(pool, split) is first
     with pool.borrow(split) as one, pool.borrow(split) as other:
         assert one is first
-        others = [other, take(pool, split._replace(labels=None)), take(pickle.loads(pickle.dumps(pool)), split)]
+        others = [
+            other,
+            take(pool, split._replace(labels=None)),
+            take(pickle.loads(pickle.dumps(pool)), split),
+        ]
     monkeypatch.setattr("os.getpid", lambda: -1)  # as in a forked process
     assert first not in [*others, take(pool, split)]
 
@@ -148,7 +174,9 @@ def test_the_pool_keeps_readers(split: SplitFiles, monkeypatch: Patch) -> None:
 def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: Patch) -> None:
     closed: list[SplitReader] = []
     close = SplitReader.close
-    monkeypatch.setattr(SplitReader, "close", lambda reader: [closed.append(reader), close(reader)][1])
+    monkeypatch.setattr(
+        SplitReader, "close", lambda reader: [closed.append(reader), close(reader)][1]
+    )
 
     def own() -> list[SplitReader]:  # the collector may close those of earlier tests now
         return [reader for reader in closed if reader.images.title == split.images.title]

@@ -31,7 +31,9 @@ def server(serve: Callable[..., Server]) -> Server:
 def requested(server: Server) -> list[tuple[int, int]]:
     """First byte and number of bytes of each range that was requested since the last time."""
     server.settle()
-    ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", request.range or "") for request in server.requests]
+    ranges = [
+        re.fullmatch(r"bytes=(\d+)-(\d+)", request.range or "") for request in server.requests
+    ]
     server.forget()
     return [(int(found[1]), int(found[2]) + 1 - int(found[1])) for found in ranges if found]
 
@@ -41,7 +43,9 @@ def test_requests_double_while_reading_is_sequential(server: Server) -> None:
         assert file.size == len(CONTENT)
         assert read_fully(file, 3_900 * KIB) == CONTENT[: 3_900 * KIB]
         sizes = [32, 64, 128, 256, 512, 1024, 1024, 960]
-        assert requested(server) == [(sum(sizes[:n]) * KIB, size * KIB) for n, size in enumerate(sizes)]
+        assert requested(server) == [
+            (sum(sizes[:n]) * KIB, size * KIB) for n, size in enumerate(sizes)
+        ]
         file.seek(10)
         assert file.read(5) == CONTENT[10:15], "not in the buffer any more"
         assert requested(server) == [(10, 32 * KIB)]
@@ -63,12 +67,16 @@ def test_requests_end_where_reading_is_expected_to_end(server: Server) -> None:
         file.seek(5_000)  # beyond what was expected
         assert file.read(10) == CONTENT[5_000:5_010]
         assert requested(server) == [(5_000, 32 * KIB)]
-    with open_member(Member(server.url("/file"), "member", 100, 500, len(CONTENT)), Access()) as member:
+    with open_member(
+        Member(server.url("/file"), "member", 100, 500, len(CONTENT)), Access()
+    ) as member:
         assert read_fully(member, 1_000) == CONTENT[100:600]
     assert requested(server) == [(100, 500)]
 
 
-def test_a_server_without_ranges_is_read_once_from_the_start(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_ranges_is_read_once_from_the_start(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remote, "RETRY_DELAYS", ())
     server.behave(ranges=False)
     with open_file(server.url("/file")) as file:
@@ -86,7 +94,9 @@ def test_a_server_without_ranges_is_read_once_from_the_start(server: Server, mon
 def test_a_file_of_another_size_than_expected_is_an_error(server: Server) -> None:
     with open_file(server.url("/file"), size=len(CONTENT) + 10) as file:
         file.seek(len(CONTENT) - 10)
-        with pytest.raises(TransferError, match=re.escape(server.url("/file")) + ": the file has changed"):
+        with pytest.raises(
+            TransferError, match=re.escape(server.url("/file")) + ": the file has changed"
+        ):
             file.read(10)
 
 
@@ -96,7 +106,8 @@ def test_what_is_not_fetched(server: Server, monkeypatch: pytest.MonkeyPatch) ->
             remote.file_system(url, None)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
-        TransferError, match=r"/file: not fetched, because HF_HUB_OFFLINE is set\. Unset it to fetch the file\.$"
+        TransferError,
+        match=r"/file: not fetched, because HF_HUB_OFFLINE is set\. Unset it to fetch the file\.$",
     ):
         open_file(server.url("/file"))
     assert server.count() == 0
@@ -121,17 +132,35 @@ def answered(status: int, message: str = "") -> BaseException:
 STALLED = "nothing arrived for 10 seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)"
 # The error, what it is called, whether the same request may succeed a moment later.
 FAILURES: list[tuple[BaseException, str, bool]] = [
-    *((answered(status), f"the server answered {status}", False) for status in (400, 401, 403, 404, 410, 499)),
-    *((answered(status), f"the server answered {status}", True) for status in (408, 425, 429, 500, 503, 599)),
+    *(
+        (answered(status), f"the server answered {status}", False)
+        for status in (400, 401, 403, 404, 410, 499)
+    ),
+    *(
+        (answered(status), f"the server answered {status}", True)
+        for status in (408, 425, 429, 500, 503, 599)
+    ),
     (answered(404, "Gone away"), "the server answered 404 Gone away", False),
     (TimeoutError(), STALLED, True),
     (wrapping(aiohttp.ServerTimeoutError()), STALLED, True),
     (wrapping(socket.gaierror(-2, "unknown")), "host not found", False),
     (wrapping(ConnectionRefusedError()), "connection refused", False),
-    (huggingface_hub.errors.OfflineModeIsEnabled(), "not fetched, because HF_HUB_OFFLINE is set", False),
-    (aiohttp.ClientPayloadError("x"), "the connection ended before all the announced bytes had come", True),
+    (
+        huggingface_hub.errors.OfflineModeIsEnabled(),
+        "not fetched, because HF_HUB_OFFLINE is set",
+        False,
+    ),
+    (
+        aiohttp.ClientPayloadError("x"),
+        "the connection ended before all the announced bytes had come",
+        True,
+    ),
     (FileNotFoundError("a/b"), "not found", False),
-    (FileNotFoundError(2, "No such file", "a"), "FileNotFoundError: [Errno 2] No such file: 'a'", False),
+    (
+        FileNotFoundError(2, "No such file", "a"),
+        "FileNotFoundError: [Errno 2] No such file: 'a'",
+        False,
+    ),
     (PermissionError("private bucket"), "PermissionError: private bucket", False),
     (ImportError("No module named 's3fs'."), "ImportError: No module named 's3fs'", False),
     (ConnectionResetError("reset\n by peer."), "ConnectionResetError: reset by peer", True),
@@ -139,7 +168,9 @@ FAILURES: list[tuple[BaseException, str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "reason", "may_pass"), FAILURES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("error", "reason", "may_pass"), FAILURES, ids=lambda value: str(value)[:40]
+)
 def test_failures_are_named_and_retried_if_they_may_pass(
     error: BaseException, reason: str, may_pass: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +184,14 @@ def test_failures_are_named_and_retried_if_they_may_pass(
 
 
 def test_errors_of_the_local_disk_are_raised_at_once() -> None:
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG, errno.EACCES):
+    for number in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EMFILE,
+        errno.EFBIG,
+        errno.EACCES,
+    ):
         write = mock.Mock(side_effect=OSError(number, "wrong", "/disk/file"))
         with pytest.raises(OSError, match="/disk/file"):
             remote.retry(write, "title")

@@ -14,7 +14,8 @@ import mnist_idx  # noqa: F401
 
 # Several batches in each of few shards, and no multiple of anything.
 COUNT = 3_503
-# The first and the last record, the ends of batches and of the three shards, and places in the middle.
+# The first and the last record, the ends of batches and of the three shards, and places in the
+# middle.
 PLACES = (1, 99, 100, 101, 999, 1099, 1100, 1101, 1167, 1168, 2000, 2335, 2336, 3501, 3502, 3503)
 
 
@@ -22,13 +23,18 @@ PLACES = (1, 99, 100, 101, 999, 1099, 1100, 1101, 1167, 1168, 2000, 2335, 2336, 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compressed files of records that carry their numbers."""
     images, labels = numbered_images(COUNT, 5), (np.arange(COUNT) % 10).astype(np.uint8)
-    files = {"train-images-idx3-ubyte.gz": to_idx(images), "train-labels-idx1-ubyte.gz": to_idx(labels)}
+    files = {
+        "train-images-idx3-ubyte.gz": to_idx(images),
+        "train-labels-idx1-ubyte.gz": to_idx(labels),
+    }
     files = {name: PACKINGS[".gz"](content) for name, content in files.items()}
     return write_archive(tmp_path_factory.mktemp("numbered"), files)
 
 
 def stream(folder: Path, **options: Any) -> IterableDataset:
-    return load_dataset("idxfolder", data_dir=str(folder), split="train", streaming=True, as_array=True, **options)
+    return load_dataset(
+        "idxfolder", data_dir=str(folder), split="train", streaming=True, as_array=True, **options
+    )
 
 
 WRITE_STATES = """
@@ -70,7 +76,12 @@ def test_any_record_and_another_process(python: str, folder: Path, hf_home: Path
 
 def test_subsets_and_later_epochs(folder: Path) -> None:
     """The order of the shards in an epoch is part of the state."""
-    options: dict[str, Any] = {"num_samples": 2_000, "seed": 4, "sampling": "uniform", "num_shards": 8}
+    options: dict[str, Any] = {
+        "num_samples": 2_000,
+        "seed": 4,
+        "sampling": "uniform",
+        "num_shards": 8,
+    }
     data, rest = stream(folder, **options), stream(folder, **options)
     whole = numbers(data)
     data.set_epoch(2)

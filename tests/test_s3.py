@@ -30,7 +30,9 @@ each_form = pytest.mark.parametrize("form", ["set.tar", "set"])
 
 @pytest.fixture(scope="module")
 def start_s3() -> Iterator[StartS3]:
-    """Start servers without a bucket: each is a process, since moto keeps all that a process has in one place."""
+    """Start servers without a bucket: each is a process, since moto keeps all that a process has in
+    one place.
+    """
     pytest.importorskip("s3fs", reason="reads s3://")
     pytest.importorskip("moto.server", reason="serves s3://")
     processes = []
@@ -39,7 +41,9 @@ def start_s3() -> Iterator[StartS3]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        processes.append(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
         until = time.monotonic() + 60
         while time.monotonic() < until:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
@@ -65,7 +69,9 @@ def access(endpoint: str, secret: str = "secret", **options: Any) -> Options:
 
 def put(endpoint: str, form: str, arrays: Arrays) -> str:
     """Put a set into the bucket, as a client of its own. Returns its URL."""
-    fs = fsspec.filesystem("s3", **access(endpoint), skip_instance_cache=True, use_listings_cache=False)
+    fs = fsspec.filesystem(
+        "s3", **access(endpoint), skip_instance_cache=True, use_listings_cache=False
+    )
     if not fs.exists("bucket"):
         fs.mkdir("bucket")
     contents = dict(zip((IMAGES[1:], LABELS[1:]), map(to_idx, arrays["train"]), strict=True))
@@ -87,7 +93,10 @@ def test_records_are_read_from_s3(way: str, form: str, endpoint: str, tmp_path: 
 @each_way
 def test_single_objects_are_read_from_s3(way: str, endpoint: str, tmp_path: Path) -> None:
     folder = put(endpoint, "set", OLD)
-    options = {"data_files": {"train": [folder + IMAGES, folder + LABELS]}, "cache_dir": str(tmp_path)}
+    options = {
+        "data_files": {"train": [folder + IMAGES, folder + LABELS]},
+        "cache_dir": str(tmp_path),
+    }
     assert which(read(way, **options, storage_options=access(endpoint)), OLD) == 0
 
 
@@ -95,7 +104,9 @@ def test_single_objects_are_read_from_s3(way: str, endpoint: str, tmp_path: Path
 def test_objects_replaced_while_they_are_streamed_are_not_mixed(form: str, endpoint: str) -> None:
     old, new = make_set(1, 4000), make_set(2, 4000)
     options = {"data_dir": put(endpoint, form, old), "storage_options": access(endpoint)}
-    rows = iter(datasets.load_dataset("idxfolder", split="train", streaming=True, as_array=True, **options))
+    rows = iter(
+        datasets.load_dataset("idxfolder", split="train", streaming=True, as_array=True, **options)
+    )
     taken = [next(rows)]
     put(endpoint, form, new)
     try:
@@ -107,8 +118,14 @@ def test_objects_replaced_while_they_are_streamed_are_not_mixed(form: str, endpo
 
 @each_form
 def test_objects_replaced_between_two_workers_are_not_mixed(form: str, endpoint: str) -> None:
-    options = {"data_dir": put(endpoint, form, OLD), "storage_options": access(endpoint), "num_shards": 2}
-    rows = datasets.load_dataset("idxfolder", split="train", streaming=True, as_array=True, **options)
+    options = {
+        "data_dir": put(endpoint, form, OLD),
+        "storage_options": access(endpoint),
+        "num_shards": 2,
+    }
+    rows = datasets.load_dataset(
+        "idxfolder", split="train", streaming=True, as_array=True, **options
+    )
     parts = [split_dataset_by_node(rows, rank, 2) for rank in range(2)]
     taken = list(parts[0])
     put(endpoint, form, NEW)
@@ -120,7 +137,9 @@ def test_objects_replaced_between_two_workers_are_not_mixed(form: str, endpoint:
 
 
 @each_way
-def test_an_object_kept_by_an_earlier_load_is_not_mixed_with_a_new_one(way: str, endpoint: str, tmp_path: Path) -> None:
+def test_an_object_kept_by_an_earlier_load_is_not_mixed_with_a_new_one(
+    way: str, endpoint: str, tmp_path: Path
+) -> None:
     folder = put(endpoint, "kept", OLD)
     options = {"storage_options": access(endpoint), "cache_dir": str(tmp_path)}
     read(way, data_files={"train": [folder + IMAGES]}, **options)

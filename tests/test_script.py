@@ -1,4 +1,6 @@
-"""The package as a loading script of `datasets` 3.x, which runs a copy of it: by every form of its path."""
+"""The package as a loading script of `datasets` 3.x, which runs a copy of it: by every form of its
+path.
+"""
 
 import functools
 import shutil
@@ -30,7 +32,9 @@ runpy.run_module("datasets.commands.datasets_cli", run_name="__main__")
 
 
 @pytest.mark.compat
-@pytest.mark.parametrize(("folder", "path"), [(folder, path) for folder, paths in PATHS.items() for path in paths])
+@pytest.mark.parametrize(
+    ("folder", "path"), [(folder, path) for folder, paths in PATHS.items() for path in paths]
+)
 def test_script(folder: str, path: str, python: str, tmp_path: Path, hf_home: Path) -> None:
     if not datasets_version(python).startswith("3."):
         pytest.skip("datasets 4 and later run no scripts")
@@ -39,8 +43,13 @@ def test_script(folder: str, path: str, python: str, tmp_path: Path, hf_home: Pa
     (tmp_path / folder).mkdir(exist_ok=True)
     args = {"path": path.format(absolute=script), "cache": str(tmp_path / "cache")}
     # Installed: the checkout is not on the path, so that only the script is found.
-    run = functools.partial(run_client, home=hf_home, python=python, cwd=tmp_path / folder, args=args, installed=True)
+    run = functools.partial(
+        run_client, home=hf_home, python=python, cwd=tmp_path / folder, args=args, installed=True
+    )
     assert run(LOAD).result == [TINY] * 3
     if folder == "parent":
         run(DATASETS_CLI)
-        assert all(f"num_examples: {count}" in (script / "README.md").read_text() for count in TINY.values())
+        assert all(
+            f"num_examples: {count}" in (script / "README.md").read_text()
+            for count in TINY.values()
+        )

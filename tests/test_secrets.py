@@ -1,4 +1,6 @@
-"""Tokens, passwords and signatures are used, and never shown: not in errors, warnings, names of files or folders."""
+"""Tokens, passwords and signatures are used, and never shown: not in errors, warnings, names of
+files or folders.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -60,7 +62,8 @@ def test_a_token_that_cannot_be_one_is_not_shown(token: str, hub: HubServer, cap
     assert not hub.repos
 
 
-# Everything that a user may call, each with the error that it ends in. Its whole output is examined.
+# Everything that a user may call, each with the error that it ends in. Its whole output is
+# examined.
 LOAD = """
 import sys, traceback
 import datasets, mnist_idx
@@ -88,8 +91,14 @@ if args["escape"]:
 """
 
 
-def assert_nothing_shown(outcome: Outcome, *folders: Path, secrets: tuple[str, ...] = SECRETS) -> None:
-    lines = [line for line in (outcome.stdout + outcome.stderr).splitlines() if any(s in line for s in secrets)]
+def assert_nothing_shown(
+    outcome: Outcome, *folders: Path, secrets: tuple[str, ...] = SECRETS
+) -> None:
+    lines = [
+        line
+        for line in (outcome.stdout + outcome.stderr).splitlines()
+        if any(s in line for s in secrets)
+    ]
     assert lines == []
     for folder in folders:
         names = [path.name for path in folder.rglob("*")]
@@ -103,7 +112,9 @@ def assert_nothing_shown(outcome: Outcome, *folders: Path, secrets: tuple[str, .
         pytest.param("hf_s3cr\net", False, id="line break within"),
     ],
 )
-def test_a_token_for_loading_from_the_hub(token: str, works: bool, hub: HubServer, hf_home: Path) -> None:
+def test_a_token_for_loading_from_the_hub(
+    token: str, works: bool, hub: HubServer, hf_home: Path
+) -> None:
     hub.create("alice/idx").commit("main", {"set.tar": make_tar(FILES)}, "add")
     options = {"data_dir": "hf://datasets/alice/idx/set.tar", "token": token}
     calls = [("token", mode, options) for mode in ("prepared", "streamed", "arrays")]
@@ -145,21 +156,30 @@ def faulty(serve: Callable[..., Server]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mode", ["prepared", "streamed", "arrays", "verify", "preview"])
-def test_no_error_shows_a_password_or_a_signature(mode: str, faulty: dict[str, str], hf_home: Path) -> None:
+def test_no_error_shows_a_password_or_a_signature(
+    mode: str, faulty: dict[str, str], hf_home: Path
+) -> None:
     place = hf_home.parent / "place"
     place.mkdir()
     calls: list[Any] = [(name, mode, {"data_dir": url}) for name, url in faulty.items()]
     if mode in ("prepared", "streamed", "arrays"):
-        calls += [(f"files, {n}", mode, {"data_files": {"train": [faulty[n]]}}) for n in ("404", "damaged")]
+        calls += [
+            (f"files, {n}", mode, {"data_files": {"train": [faulty[n]]}})
+            for n in ("404", "damaged")
+        ]
         calls += [("MNIST", mode, {"path": "mnist_idx", "data_dir": faulty["other"]})]
-    calls += [("chain", mode, {"data_dir": f"zip://a.tar::{faulty[name]}"}) for name in ("other", "404")]
+    calls += [
+        ("chain", mode, {"data_dir": f"zip://a.tar::{faulty[name]}"}) for name in ("other", "404")
+    ]
     args = {"calls": calls, "escape": mode == "prepared"}
     outcome = run_client(LOAD, home=hf_home, cwd=place, args=args, check=False)
     assert outcome.result == [1] * len(calls)
     assert_nothing_shown(outcome, hf_home, place)
 
 
-def test_nothing_that_works_shows_a_password_or_a_signature(serve: Callable[..., Server], hf_home: Path) -> None:
+def test_nothing_that_works_shows_a_password_or_a_signature(
+    serve: Callable[..., Server], hf_home: Path
+) -> None:
     place = hf_home.parent / "place"
     place.mkdir()
     archive = write_archive(hf_home.parent / "stored.zip", {"in.tar": make_tar(FILES)})
@@ -192,7 +212,9 @@ def test_no_warning_of_a_mirror_shows_a_password_or_a_signature(
     assert_nothing_shown(outcome, hf_home)
 
 
-def test_what_is_no_secret_is_shown(serve: Callable[..., Server], tmp_path: Path, capfd: Capfd) -> None:
+def test_what_is_no_secret_is_shown(
+    serve: Callable[..., Server], tmp_path: Path, capfd: Capfd
+) -> None:
     server = serve()
     for url in (server.url("/nosuch.tar"), with_password(server.url("/nosuch.tar"))):
         assert main(["verify", url]) == 1

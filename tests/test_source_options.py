@@ -1,4 +1,6 @@
-"""Options of storage, as headers and passwords, go to the sources that the user named, and to no others."""
+"""Options of storage, as headers and passwords, go to the sources that the user named, and to no
+others.
+"""
 
 import base64
 import functools
@@ -17,7 +19,11 @@ from remote_sets import WAYS, make_set, publish, read, read_or_refuse, which
 Serve = Callable[..., Server]
 SECRET = "s3cr3t"
 RECORDS = make_set()
-HOSTS = {"synthase.s3.us-west-2.amazonaws.com", "ossci-datasets.s3.amazonaws.com", "storage.googleapis.com"}
+HOSTS = {
+    "synthase.s3.us-west-2.amazonaws.com",
+    "ossci-datasets.s3.amazonaws.com",
+    "storage.googleapis.com",
+}
 
 LOGIN = base64.b64encode(f"user:{SECRET}".encode()).decode()  # as it is sent
 # Each of them makes requests carry the secret.
@@ -79,7 +85,12 @@ def redirect(reply: Reply) -> None:
 @pytest.mark.parametrize("elsewhere", ["port", "host"])
 @pytest.mark.parametrize("form", ["tar", "files"])
 def test_options_do_not_follow_a_redirect_to_another_host(
-    form: str, storage_options: dict[str, Any], way: str, elsewhere: str, serve: Serve, tmp_path: Path
+    form: str,
+    storage_options: dict[str, Any],
+    way: str,
+    elsewhere: str,
+    serve: Serve,
+    tmp_path: Path,
 ) -> None:
     """Another port is another server as well."""
     named, other = serve(), serve()
@@ -88,7 +99,9 @@ def test_options_do_not_follow_a_redirect_to_another_host(
 
     def change(reply: Reply, path: str) -> None:
         redirect(reply)
-        reply.headers["Location"] = other.url(path, host="localhost" if elsewhere == "host" else None)
+        reply.headers["Location"] = other.url(
+            path, host="localhost" if elsewhere == "host" else None
+        )
 
     for path in list(named.content):
         named.behave(path, change=functools.partial(change, path=path))
@@ -140,13 +153,17 @@ def assert_all_failed(messages: list[str]) -> None:
 
 @pytest.mark.slow  # starts a process
 @pytest.mark.parametrize("config", ["kmnist", "fashion_mnist"])
-def test_options_do_not_reach_the_built_in_sources(config: str, serve: Serve, hf_home: Path) -> None:
+def test_options_do_not_reach_the_built_in_sources(
+    config: str, serve: Serve, hf_home: Path
+) -> None:
     proxy = serve()  # it has none of their files
     env = {"HTTP_PROXY": proxy.url(), "HTTPS_PROXY": proxy.url()}
     args = {"config": config, "options": list(OPTIONS.values())}
     assert_all_failed(run_client(LOAD, home=hf_home, args=args, env=env).result)
     asked = [request for request in proxy.requests if request.method != "CONNECT"]
-    assert len({request.target.split("/")[2] for request in asked}) == 1, "the source over http was asked"
+    assert len({request.target.split("/")[2] for request in asked}) == 1, (
+        "the source over http was asked"
+    )
     assert not any(secrets(proxy))
 
 
@@ -157,7 +174,18 @@ def certificate(tmp_path: Path) -> Path:
         pytest.skip("openssl makes the certificate, and is not installed here")
     path, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     names = ",".join(f"DNS:{host}" for host in HOSTS)
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test",
+    ]
     command += ["-addext", f"subjectAltName={names}", "-keyout", str(key), "-out", str(path)]
     subprocess.run(command, check=True, capture_output=True)
     path.write_text(path.read_text() + key.read_text())
@@ -173,7 +201,11 @@ def test_options_for_a_mirror_do_not_reach_the_sources_after_it(
     mirror.behave(status=status)
     proxy.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     proxy.tls.load_cert_chain(certificate)
-    env = {"MNIST_IDX_MIRROR": mirror.url("/mnist.tar"), "HTTPS_PROXY": proxy.url(), "SSL_CERT_FILE": str(certificate)}
+    env = {
+        "MNIST_IDX_MIRROR": mirror.url("/mnist.tar"),
+        "HTTPS_PROXY": proxy.url(),
+        "SSL_CERT_FILE": str(certificate),
+    }
     args = {"config": "mnist", "options": list(OPTIONS.values())}
     assert_all_failed(run_client(LOAD, home=hf_home, args=args, env=env).result)
     assert secrets(mirror) and all(secrets(mirror))

@@ -13,7 +13,15 @@ import pytest
 
 from mnist_idx.errors import IdxError, TransferError
 from mnist_idx.idx import Stream, read_fully
-from mnist_idx.storage import Access, HashedFile, LocalFile, Member, open_member, open_stored, verify_member
+from mnist_idx.storage import (
+    Access,
+    HashedFile,
+    LocalFile,
+    Member,
+    open_member,
+    open_stored,
+    verify_member,
+)
 
 CONTENT = bytes(range(256)) * 400
 PACKED = gzip.compress(CONTENT, 1)
@@ -49,7 +57,10 @@ def assert_valid(member: Member) -> None:
 
 
 def assert_refused(member: Member, message: str) -> None:
-    for attempt in (lambda: read(open_member(member, Access())), lambda: verify_member(member, Access())):
+    for attempt in (
+        lambda: read(open_member(member, Access())),
+        lambda: verify_member(member, Access()),
+    ):
         with pytest.raises(IdxError, match=message) as caught:
             attempt()
         assert isinstance(caught.value, TransferError) == ("cannot be read" in message)
@@ -72,8 +83,13 @@ def test_a_member_is_a_slice_of_its_container(packing: str, container: str, memb
 def test_sizes_are_checked_and_members_named(member: Make) -> None:
     assert_refused(member(bytes(100), size=99), "file: found a file of 100 bytes, expected 99")
     assert_refused(member(bytes(100), size=101), "100 bytes, expected 101")
-    assert_refused(member(bytes(100), name="images", offset=50, size=51), "images in .*file: .*100 .*expected 101")
-    assert_refused(Member("set.tar", "images", problem="found a link"), r"images in set\.tar: found a link")
+    assert_refused(
+        member(bytes(100), name="images", offset=50, size=51),
+        "images in .*file: .*100 .*expected 101",
+    )
+    assert_refused(
+        Member("set.tar", "images", problem="found a link"), r"images in set\.tar: found a link"
+    )
     assert_refused(Member("/nowhere", "/nowhere"), "/nowhere: cannot be read: No such file")
     with open_member(member(bytes(100), offset=50, size=49), Access()) as stream:
         assert (stream.size, len(read_fully(stream, 100))) == (49, 49)
@@ -96,14 +112,18 @@ KNOWN["stored, whatever the content"] = STORED | {"content_sha256": "0" * 64}
 
 
 @pytest.mark.parametrize("known", KNOWN)
-def test_digests_are_checked_where_all_is_read(known: str, member: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_are_checked_where_all_is_read(
+    known: str, member: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mnist_idx.compression.CHUNK_BYTES", 100)
     good = member(PACKED, **KNOWN[known])
     assert_valid(good)
     field = "content_sha256" if known == "content" else "sha256"
     right = getattr(good, field)
     bad = good._replace(**{field: right[::-1]})
-    assert_refused(bad, f"file: found sha256 {right}, expected {right[::-1]}.* not the published file")
+    assert_refused(
+        bad, f"file: found sha256 {right}, expected {right[::-1]}.* not the published file"
+    )
     with open_member(bad, Access()) as stream:  # reading a part proves nothing
         stream.seek(1000)
         assert read_fully(stream, 50_000) == CONTENT[1000:51_000]

@@ -1,4 +1,6 @@
-"""What is printed: names and reasons of others are escaped, letters are kept, and every terminal can show it."""
+"""What is printed: names and reasons of others are escaped, letters are kept, and every terminal
+can show it.
+"""
 
 import pickle
 import threading
@@ -59,7 +61,9 @@ def contents(name: str) -> Iterator[dict[str, bytes]]:
 
 @pytest.mark.parametrize("form", ["folder", "set.tar", "stored.zip"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_of_files_are_escaped(name: str, form: str, tmp_path: Path, capfd: Capfd, monkeypatch: Patch) -> None:
+def test_names_of_files_are_escaped(
+    name: str, form: str, tmp_path: Path, capfd: Capfd, monkeypatch: Patch
+) -> None:
     if "\udcff" in name and form == "stored.zip":
         pytest.skip("a zip has no such names")
     monkeypatch.chdir(tmp_path)
@@ -77,7 +81,9 @@ def test_names_of_files_are_escaped(name: str, form: str, tmp_path: Path, capfd:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_of_folders_and_archives_are_escaped(name: str, tmp_path: Path, capfd: Capfd, monkeypatch: Patch) -> None:
+def test_names_of_folders_and_archives_are_escaped(
+    name: str, tmp_path: Path, capfd: Capfd, monkeypatch: Patch
+) -> None:
     monkeypatch.chdir(tmp_path)
     good = {"train-images-idx3-ubyte": IMAGES, "train-labels-idx1-ubyte": LABELS}
     for number, files in enumerate((good, {"train-images-idx3-ubyte": IMAGES[:-1]})):
@@ -93,7 +99,9 @@ def test_names_of_folders_and_archives_are_escaped(name: str, tmp_path: Path, ca
 def pictures(column: str, split: str = "train") -> datasets.Dataset:
     features = {column: datasets.Image(), f"{column}2": datasets.Image()}
     empty: list[Any] = []
-    return datasets.Dataset.from_dict(dict.fromkeys(features, empty), datasets.Features(features), split=split)
+    return datasets.Dataset.from_dict(
+        dict.fromkeys(features, empty), datasets.Features(features), split=split
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE[:-1])  # columns have names that can be encoded
@@ -169,7 +177,9 @@ for mirror in args["mirrors"]:
 """
 
 
-def test_reasons_of_servers_and_warnings_are_escaped(rude_server: str, hf_home: Path, tmp_path: Path) -> None:
+def test_reasons_of_servers_and_warnings_are_escaped(
+    rude_server: str, hf_home: Path, tmp_path: Path
+) -> None:
     names = [str(p.values[0]) for p in HOSTILE]
     mirrors = [rude_server]
     for number, name in enumerate(names):
@@ -210,12 +220,18 @@ for line in args["lines"]:
 
 
 @pytest.mark.parametrize("env", ASCII)
-def test_any_encoding_of_the_terminal_will_do(env: dict[str, str], hf_home: Path, tmp_path: Path) -> None:
-    lines = [[command, "--help"] for command in ("preview", "verify", "convert", "push", "export", "run")]
+def test_any_encoding_of_the_terminal_will_do(
+    env: dict[str, str], hf_home: Path, tmp_path: Path
+) -> None:
+    lines = [
+        [command, "--help"] for command in ("preview", "verify", "convert", "push", "export", "run")
+    ]
     lines += [["preview", "tiny"], ["preview", "tiny", "--ascii", "--overwrite"]]
     for name in (LETTERS, "\udcff\udcfe"):
         files = {f"{name}-images-idx3-ubyte": IMAGES, f"{name}-labels-idx1-ubyte": LABELS}
-        path = str(write_archive(tmp_path / "set.tar", files).rename(tmp_path / f"{len(lines)}.tar"))
+        path = str(
+            write_archive(tmp_path / "set.tar", files).rename(tmp_path / f"{len(lines)}.tar")
+        )
         lines += [["verify", path], ["preview", path]]
     outcome = run_client(PRINT, home=hf_home, args={"lines": lines}, env=env)
     assert outcome.result[:-1] == [0] * (len(lines) - 1)

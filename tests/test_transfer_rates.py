@@ -1,4 +1,6 @@
-"""Servers that hardly move: they are given up, a program that waits for them can be stopped, and slow ones work."""
+"""Servers that hardly move: they are given up, a program that waits for them can be stopped, and
+slow ones work.
+"""
 
 import os
 import signal
@@ -69,7 +71,9 @@ def assert_given_up(client: Client, url: str, failures: int, until: float) -> No
 
 @pytest.mark.parametrize("way", ["streamed", "prepared"])
 @pytest.mark.parametrize("methods", [("GET",), ("GET", "HEAD")], ids=["GET", "every request"])
-def test_servers_that_trickle_are_given_up(way: str, methods: tuple[str, ...], serve: Serve, start: Start) -> None:
+def test_servers_that_trickle_are_given_up(
+    way: str, methods: tuple[str, ...], serve: Serve, start: Start
+) -> None:
     waiting = []
     for slowness in SLOW.values():
         server = serve()
@@ -92,7 +96,9 @@ def test_a_trickle_after_the_first_records_is_given_up(serve: Serve, start: Star
 
 
 @pytest.mark.parametrize("way", ["streamed", "prepared"])
-def test_the_source_after_a_mirror_that_trickles_is_used(way: str, serve: Serve, start: Start) -> None:
+def test_the_source_after_a_mirror_that_trickles_is_used(
+    way: str, serve: Serve, start: Start
+) -> None:
     waiting = []
     proxy = serve()  # it refuses to connect to the built-in sources
     for slowness in SLOW.values():
@@ -154,7 +160,9 @@ WAIT = {
 
 
 @each_stall
-def test_an_interrupt_ends_a_program_that_waits(stall: dict[str, Any], serve: Serve, start: Start) -> None:
+def test_an_interrupt_ends_a_program_that_waits(
+    stall: dict[str, Any], serve: Serve, start: Start
+) -> None:
     waiting = []
     for way, code in WAIT.items():
         server = serve()

@@ -18,7 +18,10 @@ each_mode = pytest.mark.parametrize("mode", MODES)
 
 
 def content(seed: int, count: int = 5) -> dict[str, bytes]:
-    return {IMAGES: to_idx(random_images(count, 3, 3, seed=seed)), LABELS: to_idx(np.full(count, seed, np.uint8))}
+    return {
+        IMAGES: to_idx(random_images(count, 3, 3, seed=seed)),
+        LABELS: to_idx(np.full(count, seed, np.uint8)),
+    }
 
 
 def seeds(mode: str, **options: Any) -> set[int]:
@@ -33,7 +36,9 @@ def seeds(mode: str, **options: Any) -> set[int]:
 
 @each_mode
 @pytest.mark.parametrize("forms", [("a.tar", "b.tar"), ("a.tar", "stored.zip")])
-def test_several_archives_for_one_split_are_refused(forms: tuple[str, str], mode: str, tmp_path: Path) -> None:
+def test_several_archives_for_one_split_are_refused(
+    forms: tuple[str, str], mode: str, tmp_path: Path
+) -> None:
     places = [str(write_archive(tmp_path / form, content(seed))) for seed, form in enumerate(forms)]
     with pytest.raises(IdxError, match="cannot tell which file is which"):
         seeds(mode, data_files={"train": places})
@@ -48,7 +53,9 @@ def test_a_plain_file_is_not_paired_with_labels_of_another_copy(mode: str, tmp_p
 
 @each_mode
 @pytest.mark.parametrize("form", ["zip://a.tar::{}", "zip://a.tar::file://{}"])
-def test_an_archive_in_a_local_archive_is_loaded_anew_when_it_changes(form: str, mode: str, tmp_path: Path) -> None:
+def test_an_archive_in_a_local_archive_is_loaded_anew_when_it_changes(
+    form: str, mode: str, tmp_path: Path
+) -> None:
     for seed in (1, 2):
         path = write_archive(tmp_path / "stored.zip", {"a.tar": make_tar(content(seed))})
         assert seeds(mode, data_dir=form.format(path), cache_dir=str(tmp_path / "cache")) == {seed}
@@ -62,19 +69,29 @@ def test_a_relative_archive_in_a_chain_is_that_of_the_working_folder(
         (tmp_path / str(seed)).mkdir()
         write_archive(tmp_path / str(seed) / "stored.zip", {"a.tar": make_tar(content(seed))})
         monkeypatch.chdir(tmp_path / str(seed))
-        assert seeds(mode, data_dir="zip://a.tar::stored.zip", cache_dir=str(tmp_path / "cache")) == {seed}
+        assert seeds(
+            mode, data_dir="zip://a.tar::stored.zip", cache_dir=str(tmp_path / "cache")
+        ) == {seed}
 
 
 def test_names_that_differ_in_case_only_are_chosen_as_they_are_written(tmp_path: Path) -> None:
-    files = {f"{name}-{file}": data for name, seed in (("A", 1), ("a", 2)) for file, data in content(seed).items()}
+    files = {
+        f"{name}-{file}": data
+        for name, seed in (("A", 1), ("a", 2))
+        for file, data in content(seed).items()
+    }
     folder = write_archive(tmp_path / "folder", files)
     for name, seed in (("A", 1), ("a", 2)):
         assert seeds("arrays", data_dir=str(folder), prefix=name) == {seed}
 
 
 def classes(*names: str) -> datasets.Dataset:
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))})
-    return datasets.Dataset.from_dict({"image": [random_images(1, 3, 3)[0]], "label": [0]}, features)
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))}
+    )
+    return datasets.Dataset.from_dict(
+        {"image": [random_images(1, 3, 3)[0]], "label": [0]}, features
+    )
 
 
 def test_splits_whose_classes_have_other_numbers_are_not_written(tmp_path: Path) -> None:
@@ -98,6 +115,10 @@ def test_features_that_lose_labels_are_refused(kind: str, tmp_path: Path) -> Non
 def test_an_empty_split_has_the_shape_of_the_others(tmp_path: Path) -> None:
     data = classes("cat", "dog")
     write_idx({"train": data, "test": data.select([])}, tmp_path / "out")
-    images, labels = mnist_idx.load_arrays("idxfolder", data_dir=str(tmp_path / "out"), split="test")
+    images, labels = mnist_idx.load_arrays(
+        "idxfolder", data_dir=str(tmp_path / "out"), split="test"
+    )
     assert (images.shape, labels.shape) == ((0, 3, 3), (0,))  # type: ignore[union-attr]
-    assert len(datasets.load_dataset("idxfolder", data_dir=str(tmp_path / "out"), split="train")) == 1
+    assert (
+        len(datasets.load_dataset("idxfolder", data_dir=str(tmp_path / "out"), split="train")) == 1
+    )

@@ -1,4 +1,6 @@
-"""Odd URLs and file systems: what can be read is read, and the rest is an error that names the URL once."""
+"""Odd URLs and file systems: what can be read is read, and the rest is an error that names the URL
+once.
+"""
 
 import io
 import pickle
@@ -67,7 +69,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "place"
     write_archive(path / "folder", FILES)
     write_archive(path / "set.tar", FILES)
-    write_archive(path / "local.zip", {"set.tar": TAR, **{f"folder/{name}": data for name, data in FILES.items()}})
+    write_archive(
+        path / "local.zip",
+        {"set.tar": TAR, **{f"folder/{name}": data for name, data in FILES.items()}},
+    )
     (path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     monkeypatch.chdir(path)
     return path
@@ -78,7 +83,9 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 
 def times_named(url: str, message: str) -> int:
-    """As it is, with escapes in place of what cannot be printed, or with the whole path of a file in a chain."""
+    """As it is, with escapes in place of what cannot be printed, or with the whole path of a file
+    in a chain.
+    """
     first, _, inner = url.rpartition("::")
     forms = {url, repr(url)[1:-1]}
     if first and "/" not in inner:
@@ -99,11 +106,20 @@ def test_an_odd_url_is_named_once(url: str, way: str, place: Path, tmp_path: Pat
 @odd_urls
 @two_ways
 def test_the_source_after_an_odd_mirror_is_used(
-    url: str, way: str, place: Path, tmp_path: Path, mirror: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+    url: str,
+    way: str,
+    place: Path,
+    tmp_path: Path,
+    mirror: Callable[[Any], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # the built-in sources cannot be reached
+    monkeypatch.setenv(
+        "HTTPS_PROXY", "http://127.0.0.1:1"
+    )  # the built-in sources cannot be reached
     mirror(url)
-    with pytest.raises(mnist_idx.IdxError, match="None of the sources of mnist_idx/mnist") as caught:
+    with pytest.raises(
+        mnist_idx.IdxError, match="None of the sources of mnist_idx/mnist"
+    ) as caught:
         read(way, "mnist_idx", cache_dir=str(tmp_path / "cache"))
     message = str(caught.value)
     assert message.count("\n- ") == 4, message
@@ -163,7 +179,9 @@ def test_local_urls(url: str, name: str, way: str, place: Path, tmp_path: Path) 
 
 @each_way
 @local_urls
-def test_a_damaged_file_of_the_user_is_not_removed(url: str, way: str, place: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_user_is_not_removed(
+    url: str, way: str, place: Path, tmp_path: Path
+) -> None:
     damaged = [place / name for name in FILES]
     for path in damaged:
         path.write_bytes(FILES[path.name][:-1])
@@ -182,7 +200,12 @@ def test_a_damaged_file_of_the_user_is_not_removed(url: str, way: str, place: Pa
 @local_urls
 @two_ways
 def test_a_damaged_mirror_of_the_user_is_not_removed(
-    url: str, way: str, place: Path, tmp_path: Path, mirror: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+    url: str,
+    way: str,
+    place: Path,
+    tmp_path: Path,
+    mirror: Callable[[Any], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     before = content(place)
@@ -193,18 +216,26 @@ def test_a_damaged_mirror_of_the_user_is_not_removed(
 
 
 @two_ways
-@pytest.mark.parametrize("name", ["a b.tar", "ü.tar", "100%.tar", "%41.tar", "x#y.tar", "x?y.tar", "a+b.tar"])
+@pytest.mark.parametrize(
+    "name", ["a b.tar", "ü.tar", "100%.tar", "%41.tar", "x#y.tar", "x?y.tar", "a+b.tar"]
+)
 def test_file_urls_are_percent_decoded(name: str, way: str, place: Path, tmp_path: Path) -> None:
     (place / name).write_bytes(TAR)
     for prefix in ("file://", "file://localhost"):
-        found = read(way, data_dir=prefix + quote(f"{place}/{name}"), cache_dir=str(tmp_path / "cache"))
+        found = read(
+            way, data_dir=prefix + quote(f"{place}/{name}"), cache_dir=str(tmp_path / "cache")
+        )
         assert which(found, RECORDS) == 0
 
 
 @two_ways
 @pytest.mark.parametrize("url", ["FILE://{}", "file:{}", "file://otherhost{}", "LOCAL://{}"])
-def test_unusual_local_urls_are_read_or_refused(url: str, way: str, place: Path, tmp_path: Path) -> None:
-    found = read_or_refuse(way, data_dir=url.format(place / "set.tar"), cache_dir=str(tmp_path / "cache"))
+def test_unusual_local_urls_are_read_or_refused(
+    url: str, way: str, place: Path, tmp_path: Path
+) -> None:
+    found = read_or_refuse(
+        way, data_dir=url.format(place / "set.tar"), cache_dir=str(tmp_path / "cache")
+    )
     assert found is None or which(found, RECORDS) == 0
     assert (place / "set.tar").read_bytes() == TAR
 
@@ -235,7 +266,9 @@ class Boom(fsspec.AbstractFileSystem):
         self.fail("info")
         return [{"name": "set.tar", "size": len(TAR), "type": "file"}] if detail else ["set.tar"]
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **options: Any
+    ) -> bytes:
         self.fail("open")
         return TAR[start:end]
 
@@ -274,7 +307,9 @@ def test_an_error_of_a_program_is_not_repeated(
 
 @each_way
 @pytest.mark.parametrize("failing", ["info", "open"])
-def test_a_failure_of_a_transfer_is_repeated(failing: str, way: str, boom: Callable[..., None], tmp_path: Path) -> None:
+def test_a_failure_of_a_transfer_is_repeated(
+    failing: str, way: str, boom: Callable[..., None], tmp_path: Path
+) -> None:
     boom(failing, ConnectionResetError("by peer"), 1)
     found = read(way, data_dir="boom://set.tar", cache_dir=str(tmp_path))
     assert which(found, RECORDS) == 0
@@ -289,7 +324,12 @@ def test_files_replaced_in_memory_are_not_mixed() -> None:
     """Two workers of a stream read before and after it."""
     old, new = make_set(1), make_set(2)
     put_into_memory(old)
-    options = {"data_dir": "memory://replaced", "streaming": True, "as_array": True, "num_shards": 2}
+    options = {
+        "data_dir": "memory://replaced",
+        "streaming": True,
+        "as_array": True,
+        "num_shards": 2,
+    }
     rows = datasets.load_dataset("idxfolder", split="train", **options)
     parts = [split_dataset_by_node(rows, rank, 2) for rank in range(2)]
     taken = list(parts[0])

@@ -1,4 +1,6 @@
-"""What belongs to the user: sources are never deleted, folders are filled, and a killed writer leaves nothing."""
+"""What belongs to the user: sources are never deleted, folders are filled, and a killed writer
+leaves nothing.
+"""
 
 import contextlib
 import itertools
@@ -28,7 +30,9 @@ from mnist_idx.tools.cli import main
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 PAIR = (random_images(7, 5, 5), np.arange(7, dtype=np.uint8))
 GOOD = {IMAGES: to_idx(PAIR[0]), LABELS: to_idx(PAIR[1])}
-WRONG_FEATURES = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a"])})
+WRONG_FEATURES = datasets.Features(
+    {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a"])}
+)
 Patch = pytest.MonkeyPatch
 
 # Sources are never deleted
@@ -49,7 +53,9 @@ URLS = [
 @pytest.mark.parametrize("option", ["data_dir", "data_files"])
 @pytest.mark.parametrize(("files", "options"), REFUSED)
 @pytest.mark.parametrize("url", URLS)
-def test_a_refused_source_is_kept(url: str, files: Any, options: Any, option: str, tmp_path: Path) -> None:
+def test_a_refused_source_is_kept(
+    url: str, files: Any, options: Any, option: str, tmp_path: Path
+) -> None:
     path = write_archive(tmp_path / "set.tar", files)
     content = path.read_bytes()
     memory = fsspec.filesystem("memory")
@@ -59,13 +65,17 @@ def test_a_refused_source_is_kept(url: str, files: Any, options: Any, option: st
     for mode in ("prepared", "arrays", "streamed"):
         # What is no URL of a file is "not found".
         with pytest.raises((IdxError, FileNotFoundError)):
-            read_all(mode, "idxfolder", splits=["train"], cache_dir=str(tmp_path / "cache"), **options)
+            read_all(
+                mode, "idxfolder", splits=["train"], cache_dir=str(tmp_path / "cache"), **options
+            )
         assert path.read_bytes() == content
         assert memory.cat_file("/user/set.tar") == content
 
 
 @pytest.mark.parametrize("form", ["data_dir", "variable"])
-@pytest.mark.parametrize("files", [pytest.param(GOOD, id="other data"), pytest.param({"a": b"b"}, id="no data")])
+@pytest.mark.parametrize(
+    "files", [pytest.param(GOOD, id="other data"), pytest.param({"a": b"b"}, id="no data")]
+)
 def test_a_file_that_is_no_copy_of_mnist_is_kept(
     files: Any, form: str, mirror: Any, tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -81,7 +91,9 @@ def test_a_file_that_is_no_copy_of_mnist_is_kept(
         assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("options", [pytest.param(*p.values[1:], id=p.id) for p in REFUSED if p.values[1]])
+@pytest.mark.parametrize(
+    "options", [pytest.param(*p.values[1:], id=p.id) for p in REFUSED if p.values[1]]
+)
 @pytest.mark.parametrize("option", ["data_dir", "data_files"])
 def test_a_wrong_argument_costs_no_second_download(
     option: str, options: Any, serve: Callable[..., Any], tmp_path: Path
@@ -116,7 +128,9 @@ def test_what_other_libraries_have_downloaded_is_kept(hf_home: Path) -> None:
         before = {name: size for name, size in tree(hf_home / "hub").items() if "/blobs/" in name}
         assert before
         args = {"url": "hf://datasets/alice/idx/set.tar", "options": {"label_names": ["a"]}}
-        assert run_client(REFUSED_FROM_THE_HUB, home=hf_home, env=hub.environment(), args=args).result
+        assert run_client(
+            REFUSED_FROM_THE_HUB, home=hf_home, env=hub.environment(), args=args
+        ).result
     assert before.items() <= tree(hf_home / "hub").items()
 
 
@@ -238,7 +252,9 @@ mnist_idx.export(args["target"], ["tiny"])
 """
 
 
-def start_writer(home: Path, target: Path, code: str = WRITE, go: Any = None, **options: Any) -> Client:
+def start_writer(
+    home: Path, target: Path, code: str = WRITE, go: Any = None, **options: Any
+) -> Client:
     """Start a process that writes images of one value, and wait until it has written some of them."""
     reached = home.parent / f"reached-{options.setdefault('value', 1)}"
     args = {"target": str(target), "reached": str(reached), "go": str(go or home.parent / "go")}
@@ -402,7 +418,9 @@ def assert_old(folder: Path) -> None:
         np.testing.assert_array_equal(labels, OLD_PAIR[1])
 
 
-@pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), KeyboardInterrupt(), SystemExit(143)], ids=repr)
+@pytest.mark.parametrize(
+    "error", [PermissionError(1, "not permitted"), KeyboardInterrupt(), SystemExit(143)], ids=repr
+)
 @pytest.mark.parametrize("number", RENAMES)
 def test_a_rename_that_fails_leaves_the_old_files(
     number: int, error: BaseException, replaced: Path, monkeypatch: Patch
@@ -440,7 +458,9 @@ write_idx((np.full((3, 2, 2), 2, np.uint8), np.array([2, 1, 0], np.uint8)), args
 
 @pytest.mark.slow  # a process each
 @pytest.mark.parametrize("number", RENAMES)
-def test_files_of_a_writer_that_was_killed_are_old_again(number: int, replaced: Path, hf_home: Path) -> None:
+def test_files_of_a_writer_that_was_killed_are_old_again(
+    number: int, replaced: Path, hf_home: Path
+) -> None:
     args = {"folder": str(replaced), "number": number}
     outcome = run_client(KILLED, home=hf_home, args=args, check=False)
     assert outcome.returncode == -9
@@ -448,10 +468,14 @@ def test_files_of_a_writer_that_was_killed_are_old_again(number: int, replaced: 
         write_idx((NEW_PAIR[0], [0, 1, None]), replaced, overwrite=True)
     assert_old(replaced)
     write_idx(NEW_PAIR, replaced, overwrite=True)
-    np.testing.assert_array_equal(mnist_idx.load_arrays("idxfolder", data_dir=str(replaced))[1], NEW_PAIR[1])
+    np.testing.assert_array_equal(
+        mnist_idx.load_arrays("idxfolder", data_dir=str(replaced))[1], NEW_PAIR[1]
+    )
 
 
-@pytest.mark.parametrize("name", ["README.md", "preview.png", "my-thesis-images-idx3-draft", "a-images-idx3-ubyte"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "preview.png", "my-thesis-images-idx3-draft", "a-images-idx3-ubyte"]
+)
 def test_a_file_that_is_only_named_like_ours_is_kept(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
     for write in (
@@ -470,7 +494,9 @@ def test_a_picture_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> N
         assert (tmp_path / name).read_text() == "precious"
 
 
-@pytest.mark.parametrize("target", ["a\0b", "~nosuchuser/x", "s3://bucket/x", "\ud800/x", None, 3], ids=ascii)
+@pytest.mark.parametrize(
+    "target", ["a\0b", "~nosuchuser/x", "s3://bucket/x", "\ud800/x", None, 3], ids=ascii
+)
 def test_targets_that_are_no_paths_are_refused(target: Any) -> None:
     with pytest.raises(IdxError):
         write_idx(NEW_PAIR, target)
@@ -483,7 +509,9 @@ def test_sizes_that_are_no_pair_are_refused(size: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "train-images-idx3-ubyte.gz"])
-def test_a_file_that_appears_while_a_folder_is_replaced_is_kept(name: str, replaced: Path, monkeypatch: Patch) -> None:
+def test_a_file_that_appears_while_a_folder_is_replaced_is_kept(
+    name: str, replaced: Path, monkeypatch: Patch
+) -> None:
     """Another program writes into the folder at any moment."""
     rename = Path.rename
     for number in RENAMES:

@@ -32,16 +32,24 @@ def known(reports: list[FileReport]) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["published", "folder", "deflated.zip"])
-def test_mnist_is_known_however_it_is_compressed(form: str, mnist_tar: Path, mnist_files: Any, tmp_path: Path) -> None:
+def test_mnist_is_known_however_it_is_compressed(
+    form: str, mnist_tar: Path, mnist_files: Any, tmp_path: Path
+) -> None:
     plain = {Path(name).stem: gzip.decompress(content) for name, content in mnist_files.items()}
     again = {f"{name}.gz": gzip.compress(content, 1) for name, content in plain.items()}
-    source = mnist_tar if form == "published" else write_archive(tmp_path / form, plain if form == "folder" else again)
+    source = (
+        mnist_tar
+        if form == "published"
+        else write_archive(tmp_path / form, plain if form == "folder" else again)
+    )
     reports = verify(str(source))
     assert known(reports) == ["mnist"] * 4
     assert [report[1:6] for report in reports] == [
         (split, role, "uint8", shape, hashlib.sha256(plain[Path(name).stem]).hexdigest())
         for split, count in (("train", 60000), ("test", 10000))
-        for name, role, shape in zip(MEMBERS[split], ("images", "labels"), ((count, 28, 28), (count,)), strict=True)
+        for name, role, shape in zip(
+            MEMBERS[split], ("images", "labels"), ((count, 28, 28), (count,)), strict=True
+        )
     ]
 
 
@@ -51,7 +59,9 @@ def test_configs(mirror: Mirror, mnist_tar: Path) -> None:
     assert known(verify("tiny")) == ["tiny"] * 4
 
 
-def test_a_config_takes_only_the_published_files(mnist_files: Any, tmp_path: Path, mirror: Mirror) -> None:
+def test_a_config_takes_only_the_published_files(
+    mnist_files: Any, tmp_path: Path, mirror: Mirror
+) -> None:
     name = "data/t10k-labels-idx1-ubyte.gz"
     changed = bytearray(gzip.decompress(mnist_files[name]))
     changed[100] ^= 1
@@ -61,10 +71,14 @@ def test_a_config_takes_only_the_published_files(mnist_files: Any, tmp_path: Pat
     assert known(good) == ["mnist"] * 3
     assert (bad.known, bad.name) == ("", name)
     assert re.search(f"^{name} in {path}: .*{bad.sha256}.*not the published file", bad.problem)
-    assert known(verify(str(path))) == ["mnist", "mnist", "mnist", ""], "as anyone's files, they are valid"
+    assert known(verify(str(path))) == ["mnist", "mnist", "mnist", ""], (
+        "as anyone's files, they are valid"
+    )
 
 
-def test_a_source_that_dies_is_replaced_by_the_next(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_dies_is_replaced_by_the_next(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0]
     servers: list[Server] = [serve({"/set.tar": tiny}) for _ in range(2)]
     sources = tuple(server.url("/set.tar") for server in servers)
@@ -85,8 +99,12 @@ BAD: list[tuple[str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "problem"), BAD, ids=[problem for _, _, problem in BAD])
-def test_what_is_wrong_is_named(name: str, content: bytes, problem: str, tmp_path: Path, capsys: Capsys) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "problem"), BAD, ids=[problem for _, _, problem in BAD]
+)
+def test_what_is_wrong_is_named(
+    name: str, content: bytes, problem: str, tmp_path: Path, capsys: Capsys
+) -> None:
     folder = str(write_archive(tmp_path / "folder", FILES | {name: content}))
     invalid = {Path(report.name).name: bool(report.problem) for report in verify(folder)}
     assert invalid == {other: other == name for other in FILES}
@@ -108,10 +126,19 @@ def test_the_checksum_of_a_zip_covers_what_follows_the_records(tmp_path: Path) -
 
 
 def test_several_datasets_or_a_single_file(tmp_path: Path, capsys: Capsys) -> None:
-    files = {f"gzip/{prefix}-{name}": COMPRESSED[name] for prefix in ("one", "two") for name in COMPRESSED}
+    files = {
+        f"gzip/{prefix}-{name}": COMPRESSED[name]
+        for prefix in ("one", "two")
+        for name in COMPRESSED
+    }
     archive = str(write_archive(tmp_path / "stored.zip", files))
     reports = verify(archive)
-    assert [report.split for report in reports[::2]] == ["one train", "one test", "two train", "two test"]
+    assert [report.split for report in reports[::2]] == [
+        "one train",
+        "one test",
+        "two train",
+        "two test",
+    ]
     assert known(reports) == [""] * 8
     assert main(["verify", archive, "--prefix", "one"]) == 0
     assert capsys.readouterr().out.endswith("4 files, all valid\n")
@@ -123,6 +150,16 @@ def test_several_datasets_or_a_single_file(tmp_path: Path, capsys: Capsys) -> No
 
 def test_the_table(tmp_path: Path) -> None:
     lines = table(verify(str(write_archive(tmp_path / "set.tar", FILES)))).splitlines()
-    assert lines[0].split() == ["file", "split", "role", "type", "shape", "records", "sha256", "known", "state"]
+    assert lines[0].split() == [
+        "file",
+        "split",
+        "role",
+        "type",
+        "shape",
+        "records",
+        "sha256",
+        "known",
+        "state",
+    ]
     assert {line.index("ok") for line in lines[1:]} == {lines[0].index("state")}
     assert "9 x 7" in lines[1]

@@ -1,4 +1,6 @@
-"""Writing IDX: what is written is read back by `idx2numpy` and by a plain NumPy reader, never by our own code."""
+"""Writing IDX: what is written is read back by `idx2numpy` and by a plain NumPy reader, never by
+our own code.
+"""
 
 import gzip
 import re
@@ -27,17 +29,23 @@ from mnist_idx.tools.write import class_names
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 PAIR = (random_images(2, 3, 3), [0, 1])
-IMAGE_ARRAYS = npst.arrays(st.sampled_from([*CODES, ">i2"]), npst.array_shapes(max_dims=5, min_side=0, max_side=7))
+IMAGE_ARRAYS = npst.arrays(
+    st.sampled_from([*CODES, ">i2"]), npst.array_shapes(max_dims=5, min_side=0, max_side=7)
+)
 
 
 def contents(target: Path) -> dict[str, bytes]:
     """File name without `.gz` -> decompressed content, of a folder or a tar."""
     if target.suffix == ".tar":
         with tarfile.open(target) as tar:
-            files = {Path(info.name).name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+            # type: ignore[union-attr]
+            files = {Path(info.name).name: tar.extractfile(info).read() for info in tar}
     else:
         files = {path.name: path.read_bytes() for path in target.iterdir()}
-    return {name.removesuffix(".gz"): gzip.decompress(d) if name.endswith(".gz") else d for name, d in files.items()}
+    return {
+        name.removesuffix(".gz"): gzip.decompress(d) if name.endswith(".gz") else d
+        for name, d in files.items()
+    }
 
 
 def read(target: Path) -> dict[str, np.ndarray]:
@@ -51,7 +59,9 @@ def read(target: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def pictures(images: Any, labels: Any = None, names: list[str] | None = None, split: Any = None) -> Dataset:
+def pictures(
+    images: Any, labels: Any = None, names: list[str] | None = None, split: Any = None
+) -> Dataset:
     """A dataset of images, which are given as arrays or Pillow images."""
     content = {"image": list(images)}
     features: dict[str, Any] = {"image": ImageFeature()}
@@ -61,16 +71,24 @@ def pictures(images: Any, labels: Any = None, names: list[str] | None = None, sp
     return Dataset.from_dict(content, features=Features(features), split=split)
 
 
-def test_mnist_written_again_is_mnist(mnist_arrays: Arrays, mnist_files: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_mnist_written_again_is_mnist(
+    mnist_arrays: Arrays, mnist_files: Mapping[str, bytes], tmp_path: Path
+) -> None:
     write_idx(mnist_arrays, tmp_path / "set.tar", compress=False)
-    assert contents(tmp_path / "set.tar") == {Path(n).stem: gzip.decompress(data) for n, data in mnist_files.items()}
+    assert contents(tmp_path / "set.tar") == {
+        Path(n).stem: gzip.decompress(data) for n, data in mnist_files.items()
+    }
 
 
 @settings(max_examples=settings().max_examples // 2)
 @given(IMAGE_ARRAYS, st.data())
-def test_arrays_of_any_shape_and_type(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray, data: Any) -> None:
+def test_arrays_of_any_shape_and_type(
+    tmp_path_factory: pytest.TempPathFactory, images: np.ndarray, data: Any
+) -> None:
     shape = (len(images), *data.draw(st.sampled_from([(), (1,), (8,)])))
-    labels = data.draw(npst.arrays(st.sampled_from(["int8", "uint8", "int16", "int32", "bool"]), shape))
+    labels = data.draw(
+        npst.arrays(st.sampled_from(["int8", "uint8", "int16", "int32", "bool"]), shape)
+    )
     path = tmp_path_factory.mktemp("idx") / data.draw(st.sampled_from(["folder", "set.tar"]))
     headers = write_idx((images, labels), path, compress=data.draw(st.booleans()))
     arrays = read(path)
@@ -83,12 +101,25 @@ def test_arrays_of_any_shape_and_type(tmp_path_factory: pytest.TempPathFactory, 
     assert shapes == {name: array.shape for name, array in arrays.items()}
 
 
-NARROWEST = [(0, 255, "ubyte"), (0, 256, "short"), (-1, 127, "byte"), (-1, 128, "short"), (-128, 0, "byte")]
-NARROWEST += [(-129, 0, "short"), (0, 32767, "short"), (0, 32768, "int"), (-(2**31), 2**31 - 1, "int")]
+NARROWEST = [
+    (0, 255, "ubyte"),
+    (0, 256, "short"),
+    (-1, 127, "byte"),
+    (-1, 128, "short"),
+    (-128, 0, "byte"),
+]
+NARROWEST += [
+    (-129, 0, "short"),
+    (0, 32767, "short"),
+    (0, 32768, "int"),
+    (-(2**31), 2**31 - 1, "int"),
+]
 
 
 @pytest.mark.parametrize(("low", "high", "name"), NARROWEST)
-def test_labels_get_the_narrowest_type_that_holds_them(low: int, high: int, name: str, tmp_path: Path) -> None:
+def test_labels_get_the_narrowest_type_that_holds_them(
+    low: int, high: int, name: str, tmp_path: Path
+) -> None:
     labels = [0, low, 3, *[0] * 500, high]  # more than a batch
     images = random_images(504, 2, 2)
     for source in ((images, np.array(labels)), pictures(images).add_column("label", labels)):
@@ -103,9 +134,15 @@ def test_labels_of_several_parts(tmp_path: Path) -> None:
     write_idx({"train": (images, parts)}, tmp_path / "arrays")
     np.testing.assert_array_equal(read(tmp_path / "arrays")["train-labels-idx2-int"], parts)
     write_idx(pictures(images).add_column("label", parts.tolist()), tmp_path / "lists")
-    data = datasets.load_dataset("idxfolder", data_dir=str(tmp_path / "arrays"), cache_dir=str(tmp_path / "cache"))
+    data = datasets.load_dataset(
+        "idxfolder", data_dir=str(tmp_path / "arrays"), cache_dir=str(tmp_path / "cache")
+    )
     write_idx(data, tmp_path / "columns", label_column=["label", "label_details"])
-    assert contents(tmp_path / "lists") == contents(tmp_path / "columns") == contents(tmp_path / "arrays")
+    assert (
+        contents(tmp_path / "lists")
+        == contents(tmp_path / "columns")
+        == contents(tmp_path / "arrays")
+    )
 
 
 def test_names_of_splits(tmp_path: Path) -> None:
@@ -124,7 +161,12 @@ def test_names_of_splits(tmp_path: Path) -> None:
 
 def test_names_of_classes() -> None:
     data = pictures(*PAIR, names=["cat", "dog"])
-    assert class_names(data) == class_names({"train": data}) == class_names(data, "label") == ["cat", "dog"]
+    assert (
+        class_names(data)
+        == class_names({"train": data})
+        == class_names(data, "label")
+        == ["cat", "dog"]
+    )
     two = data.add_column("other", [0, 1]).cast_column("other", ClassLabel(names=["a", "b"]))
     assert (class_names(two), class_names(two, "other")) == (None, ["a", "b"])
     assert class_names(pictures(*PAIR)) is class_names(pictures(PAIR[0])) is None
@@ -136,7 +178,9 @@ def test_columns_are_found_or_named(tmp_path: Path) -> None:
     arrays = images.astype(np.float32) / 255
     features = Features({"image": Array2D((4, 5), "float32"), "label": Value("int64")})
     of_arrays = Dataset.from_dict({"image": arrays, "label": first}, features=features)
-    undeclared = IterableDataset.from_generator(lambda: iter(data.rename_column("image", "picture")))
+    undeclared = IterableDataset.from_generator(
+        lambda: iter(data.rename_column("image", "picture"))
+    )
     for source, options, labels in (
         (images, {}, None),
         ((images[..., None], None), {}, None),
@@ -162,17 +206,29 @@ def test_nothing_to_write_is_a_dataset_too(tmp_path: Path) -> None:
     for source, options, shape in (
         ((random_images(0, 28, 28), np.zeros(0, int)), {}, (0, 28, 28)),
         (empty, {"size": (28, 20)}, (0, 28, 20)),
-        (IterableDataset.from_generator(lambda: iter(()), features=empty.features), {"mode": "RGB"}, (0, 0, 0, 3)),
+        (
+            IterableDataset.from_generator(lambda: iter(()), features=empty.features),
+            {"mode": "RGB"},
+            (0, 0, 0, 3),
+        ),
     ):
         write_idx(source, tmp_path / "set.tar", overwrite=True, **options)
-        found = {name: from_idx(content).shape for name, content in contents(tmp_path / "set.tar").items()}
+        found = {
+            name: from_idx(content).shape
+            for name, content in contents(tmp_path / "set.tar").items()
+        }
         assert found == {f"train-images-idx{len(shape)}-ubyte": shape, LABELS: (0,)}
 
 
 @pytest.mark.parametrize("mode", ["RGB", "1", "LA", "P", "RGBA", "CMYK"])
 def test_modes_are_refused_or_converted(mode: str, tmp_path: Path) -> None:
-    images = [Image.fromarray(random_images(6, 4)), Image.fromarray(random_images(6, 4, 3)).convert(mode)]
-    with pytest.raises(IdxError, match=rf"'train', record 1 .*\"{mode}\".*mode=\"L\".*mode=\"RGB\""):
+    images = [
+        Image.fromarray(random_images(6, 4)),
+        Image.fromarray(random_images(6, 4, 3)).convert(mode),
+    ]
+    with pytest.raises(
+        IdxError, match=rf"'train', record 1 .*\"{mode}\".*mode=\"L\".*mode=\"RGB\""
+    ):
         write_idx(pictures(images), tmp_path / "error")
     for target, name in (("L", IMAGES), ("RGB", "train-images-idx4-ubyte")):
         write_idx(pictures(images), tmp_path / target, mode=target)
@@ -181,7 +237,9 @@ def test_modes_are_refused_or_converted(mode: str, tmp_path: Path) -> None:
 
 
 def test_sizes_are_refused_or_made_equal(tmp_path: Path) -> None:
-    images = [Image.fromarray(random_images(28, 28))] * 400 + [Image.fromarray(random_images(14, 20))]
+    images = [Image.fromarray(random_images(28, 28))] * 400 + [
+        Image.fromarray(random_images(14, 20))
+    ]
     with pytest.raises(IdxError, match=r"'train', record 400 .*\(14, 20\).*\(28, 28\).*size="):
         write_idx(pictures(images), tmp_path / "error")
     write_idx(pictures(images), tmp_path / "sized", size=(10, 12))
@@ -194,7 +252,10 @@ TWO_CLASSES = PICTURES.add_column("other", [0, 1]).cast_column("other", ClassLab
 GOOD = ImageFeature().encode_example(random_images(30, 30))
 ROWS = {"image": [*[GOOD] * 290, {"bytes": GOOD["bytes"][:200], "path": "cat.png"}]}
 BROKEN = Dataset.from_dict(ROWS, features=Features({"image": ImageFeature()}))
-WIDE = [pictures([Image.fromarray(np.full((3, 3), 1000, dtype))]) for dtype in ("uint16", "float32", "int32")]
+WIDE = [
+    pictures([Image.fromarray(np.full((3, 3), 1000, dtype))])
+    for dtype in ("uint16", "float32", "int32")
+]
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ({}, {}, "none"),
     ({"train": 3}, {}, "int"),
@@ -219,18 +280,27 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (PICTURES, {"image_column": "picture"}, "the columns image, label"),
     (PICTURES, {"label_column": "class"}, "the columns image, label"),
     (PICTURES.map(lambda row: {"again": row["image"]}), {}, "image, label, again.*image_column="),
-    (PICTURES.cast_column("label", Value("string")), {}, "record 0 has the label .*class_encode_column"),
+    (
+        PICTURES.cast_column("label", Value("string")),
+        {},
+        "record 0 has the label .*class_encode_column",
+    ),
     (pictures(PAIR[0], [0, None]), {}, "record 1 has the label None"),
     (pictures([PAIR[0][0], None], [0, 1]), {}, "record 1 has no image"),
     (pictures(PAIR[0]).add_column("label", [[1], [1, 2]]), {}, "record . has the label"),
     (BROKEN, {}, r"'train', record 290 \(cat\.png\)"),
     *((data, {"mode": "L"}, "record 0 .*8 bits") for data in WIDE),
-    *((PAIR, {"target": name}, r"a \.tar") for name in ("set.tar.gz", "set.tgz", "set.zip", f"{IMAGES}.gz")),
+    *(
+        (PAIR, {"target": name}, r"a \.tar")
+        for name in ("set.tar.gz", "set.tgz", "set.zip", f"{IMAGES}.gz")
+    ),
 ]
 
 
 @pytest.mark.parametrize(("source", "options", "message"), REFUSED)
-def test_what_cannot_be_written(source: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_written(
+    source: Any, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(IdxError, match=message):
         write_idx(source, **{"target": tmp_path / "idx", **options})
     assert not any(tmp_path.iterdir())
@@ -265,7 +335,11 @@ def test_nothing_is_overwritten_unless_asked(target: str, tmp_path: Path) -> Non
 
 
 def test_only_idx_files_are_replaced(tmp_path: Path) -> None:
-    for path, message in (("home/thesis.tex", "thesis"), ("note.txt", "is a file"), ("folder.tar/x", "is a folder")):
+    for path, message in (
+        ("home/thesis.tex", "thesis"),
+        ("note.txt", "is a file"),
+        ("folder.tar/x", "is a folder"),
+    ):
         write_archive(tmp_path, {path: b"years of work"})
         with pytest.raises(IdxError, match=message):
             write_idx(PAIR, tmp_path / path.partition("/")[0], overwrite=True)
@@ -291,7 +365,9 @@ def test_equal_data_gives_equal_bytes(tmp_path: Path) -> None:
     for path in (tmp_path / "folder").iterdir():
         assert path.read_bytes()[3:10] == bytes(6) + b"\xff", "neither name nor time"
     with tarfile.open(tmp_path / "set.tar") as tar:
-        assert {(info.mtime, info.uid, info.uname, info.mode) for info in tar} == {(0, 0, "", 0o644)}
+        assert {(info.mtime, info.uid, info.uname, info.mode) for info in tar} == {
+            (0, 0, "", 0o644)
+        }
 
 
 @pytest.mark.slow
@@ -300,4 +376,8 @@ def test_memory_is_constant(tmp_path: Path) -> None:
     stream = IterableDataset.from_generator(lambda: iter([row] * 3000), features=PICTURES.features)
     with traced_memory(60 << 20):
         write_idx(stream, tmp_path / "set.tar")
-        write_idx((np.broadcast_to(np.float32(1), (30_000, 28, 28)), None), tmp_path / "floats", compress=False)
+        write_idx(
+            (np.broadcast_to(np.float32(1), (30_000, 28, 28)), None),
+            tmp_path / "floats",
+            compress=False,
+        )

@@ -1,4 +1,7 @@
-"""The command line, `mnist-idx`. Commands import what they need, so that `--help` answers at once."""
+"""The command line, `mnist-idx`.
+
+Commands import what they need, so that `--help` answers at once.
+"""
 
 import argparse
 import inspect
@@ -24,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code; wrong usage is a `SystemExit` with code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # Names may have characters that the terminal has not.
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # Names may have characters that the terminal has not.
     parser = build_parser()
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help()
@@ -91,16 +96,23 @@ def ending_on_sigterm() -> Iterator[None]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command line. A command is a function: its name, its help and its options."""
+    """The parser of the command line.
+
+    A command is a function: its name, its help and its options.
+    """
     about = "MNIST, and anyone's IDX files, as Hugging Face datasets."
     mirror = "MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST."
     parser = argparse.ArgumentParser(prog="mnist-idx", description=about, epilog=mirror)
     parser.add_argument("--version", action="version", version=f"mnist-idx {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def start(command: Callable[..., int | None], *parents: argparse.ArgumentParser) -> Callable[..., Any]:
+    def start(
+        command: Callable[..., int | None], *parents: argparse.ArgumentParser
+    ) -> Callable[..., Any]:
         summary, _, details = (inspect.getdoc(command) or "").partition("\n\n")
-        added = commands.add_parser(command.__name__, parents=parents, help=summary, description=summary)
+        added = commands.add_parser(
+            command.__name__, parents=parents, help=summary, description=summary
+        )
         added.epilog = f"{details}\n\nexit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
         added.formatter_class = argparse.RawDescriptionHelpFormatter
         added.set_defaults(command=command)
@@ -116,9 +128,20 @@ def build_parser() -> argparse.ArgumentParser:
     add = configs.add_argument
     which = f"{names}; may be repeated (default: mnist and subset)"
     add("--config", action="append", choices=DATASETS, metavar="CONFIG", help=which)
-    add("--num-samples", type=int, metavar="N", help="of subset: most records per split (default: 100)")
-    add("--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)")
-    add("--sampling", choices=("first", "uniform"), help="of subset: the first records, or any (default: first)")
+    add(
+        "--num-samples",
+        type=int,
+        metavar="N",
+        help="of subset: most records per split (default: 100)",
+    )
+    add(
+        "--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)"
+    )
+    add(
+        "--sampling",
+        choices=("first", "uniform"),
+        help="of subset: the first records, or any (default: first)",
+    )
 
     add = start(preview, source)
     add("--split", default="train", help="split to draw (default: train)")
@@ -130,29 +153,60 @@ def build_parser() -> argparse.ArgumentParser:
     start(verify, source)
 
     add = start(convert)
-    add("source", metavar="SOURCE", help="what load_dataset takes: imagefolder, a name on the Hub, …")
+    add(
+        "source",
+        metavar="SOURCE",
+        help="what load_dataset takes: imagefolder, a name on the Hub, …",
+    )
     add("target", metavar="TARGET", help="folder to create, or a path that ends in .tar")
     add("--name", metavar="CONFIG", help="config of the dataset")
     add("--data-dir", metavar="FOLDER", help="folder with its files")
-    add("--data-files", action="append", metavar="[SPLIT=]PATH", help="its files, or those of a split; may be repeated")
+    add(
+        "--data-files",
+        action="append",
+        metavar="[SPLIT=]PATH",
+        help="its files, or those of a split; may be repeated",
+    )
     add("--split", help='split to write, for example test or "train[:1000]" (default: all)')
     add("--revision", help="version of the dataset on the Hub")
     add("--streaming", action="store_true", help="do not keep a copy of the dataset in the cache")
     add("--image-column", metavar="NAME", help="column of images (default: the only one)")
-    add("--label-column", metavar="NAME", help="column of labels (default: the only one of classes)")
+    add(
+        "--label-column", metavar="NAME", help="column of labels (default: the only one of classes)"
+    )
     add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or color (RGB)")
     add("--size", type=size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
     add("--plain", dest="compress", action="store_false", help="do not compress the files")
-    add("--overwrite", action="store_true", help="replace a tar, or a folder of nothing but IDX files")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace a tar, or a folder of nothing but IDX files",
+    )
 
     add = start(push, configs)
-    add("repo_id", metavar="REPOSITORY", help="name, user/name or organization/name; created if missing")
-    add("--private", action=argparse.BooleanOptionalAction, help="visibility of the repository (default: its owner's)")
+    add(
+        "repo_id",
+        metavar="REPOSITORY",
+        help="name, user/name or organization/name; created if missing",
+    )
+    add(
+        "--private",
+        action=argparse.BooleanOptionalAction,
+        help="visibility of the repository (default: its owner's)",
+    )
     add("--token", help="access token (default: HF_TOKEN, or that of `hf auth login`)")
-    add("--revision", metavar="BRANCH", help="branch to publish on, created if missing (default: main)")
+    add(
+        "--revision",
+        metavar="BRANCH",
+        help="branch to publish on, created if missing (default: main)",
+    )
     add("--commit-message", metavar="TEXT", help="first line of the commit message")
     add("--commit-description", metavar="TEXT", help="the rest of it")
-    add("--create-pr", action="store_true", help="open a pull request instead of changing the branch")
+    add(
+        "--create-pr",
+        action="store_true",
+        help="open a pull request instead of changing the branch",
+    )
     add("--dry-run", action="store_true", help="list what would be uploaded; needs no token")
 
     add = start(export, configs)
@@ -176,12 +230,24 @@ def size(text: str) -> tuple[int, int]:
 def check_source(source: str, prefix: str | None) -> None:
     if source in DATASETS and prefix is not None:
         raise IdxError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
-    if source not in DATASETS and "://" not in source and not os.path.exists(os.path.expanduser(source)):
-        raise IdxError(f"{source}: no such file, folder or config. The configs are {', '.join(DATASETS)}.")
+    if (
+        source not in DATASETS
+        and "://" not in source
+        and not os.path.exists(os.path.expanduser(source))
+    ):
+        raise IdxError(
+            f"{source}: no such file, folder or config. The configs are {', '.join(DATASETS)}."
+        )
 
 
 def preview(
-    source: str, prefix: str | None, split: str, num: int, output: Path | None, overwrite: bool, ascii: bool
+    source: str,
+    prefix: str | None,
+    split: str,
+    num: int,
+    output: Path | None,
+    overwrite: bool,
+    ascii: bool,
 ) -> None:
     """Draw the first records as a picture, and summarize the dataset.
 
@@ -197,13 +263,19 @@ def preview(
         raise IdxError(f"--split {split}: expected train or test.")
     output = output or Path(picture_name(source))
     if output.exists() and not (overwrite or ascii):
-        raise IdxError(f"{output}: exists already. Choose another file with --output, or add --overwrite.")
+        raise IdxError(
+            f"{output}: exists already. Choose another file with --output, or add --overwrite."
+        )
     from datasets import load_dataset
 
     from .preview import contact_sheet, save_picture, summarize, text_sheet
 
     path = "mnist_idx" if source in DATASETS else "idxfolder"
-    options = {"name": source} if source in DATASETS else {"data_dir": source, "prefix": prefix, "as_array": True}
+    options = (
+        {"name": source}
+        if source in DATASETS
+        else {"data_dir": source, "prefix": prefix, "as_array": True}
+    )
     splits = load_dataset(path, **options)
     if split not in splits:
         raise IdxError(f"--split {split}: expected one of {', '.join(splits)}.")
@@ -216,7 +288,9 @@ def preview(
 
 
 def picture_name(source: str) -> str:
-    """The name of the picture of a source: that of the file, without the endings of archives and the query of a URL."""
+    """The name of the picture of a source: that of the file, without the endings of archives and
+    the query of a URL.
+    """
     path = source.partition("?")[0] if "://" in source else os.path.abspath(source)
     name = re.split(r"\.(?:tar|tgz|zip|gz|bz2|xz)\b", os.path.basename(path.rstrip("/")))[0]
     return (printable(name) or "preview") + ".png"
@@ -237,7 +311,11 @@ def verify(source: str, prefix: str | None) -> int:
     problems = [report.problem for report in reports if report.problem]
     for problem in problems:
         print("mnist-idx:", problem, file=sys.stderr)
-    print(f"{len(problems)} of {len(reports)} files invalid" if problems else f"{len(reports)} files, all valid")
+    print(
+        f"{len(problems)} of {len(reports)} files invalid"
+        if problems
+        else f"{len(reports)} files, all valid"
+    )
     return 1 if problems else 0
 
 
@@ -257,7 +335,9 @@ def convert(source: str, target: str, data_files: list[str] | None, **options: A
     if data_files and all(re.match(r"\w+=", file) for file in data_files):
         pairs = [file.split("=", 1) for file in data_files]
         files = {split: [path for name, path in pairs if name == split] for split, _ in pairs}
-    given = {name: options.pop(name) for name in ("name", "data_dir", "split", "revision", "streaming")}
+    given = {
+        name: options.pop(name) for name in ("name", "data_dir", "split", "revision", "streaming")
+    }
     try:
         dataset = load_dataset(source, data_files=files, **given)
     except RuntimeError as error:  # `datasets` runs no scripts
@@ -273,10 +353,10 @@ def push(repo_id: str, **options: Any) -> None:
     """Publish a dataset on the Hugging Face Hub: Parquet files, card and picture, in one commit.
 
     examples:
-      hf auth login                                        once: store an access token that may write
-      mnist-idx push user/mnist_idx --config tiny --dry-run
-      mnist-idx push mnist_idx                             publish as YOU/mnist_idx
-      mnist-idx push other/mnist_idx --create-pr           propose it where you may not write
+      hf auth login                                        once: store an access token that may
+      write mnist-idx push user/mnist_idx --config tiny --dry-run mnist-idx push mnist_idx
+      publish as YOU/mnist_idx mnist-idx push other/mnist_idx --create-pr           propose it where
+      you may not write
     """
     from .publish import push_to_hub
 
@@ -284,7 +364,9 @@ def push(repo_id: str, **options: Any) -> None:
     for path, size in [*result.files.items(), ("in all", sum(result.files.values()))]:
         print(f"{printable(path):40} {size:>12,} bytes")
     verdict = "Published at" if result.changed else "Nothing to change at"
-    print(f"{'Nothing was uploaded. It would go to' if options['dry_run'] else verdict} {result.url}")
+    print(
+        f"{'Nothing was uploaded. It would go to' if options['dry_run'] else verdict} {result.url}"
+    )
 
 
 def export(folder: str, **options: Any) -> None:
@@ -301,9 +383,15 @@ def export(folder: str, **options: Any) -> None:
 def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Take the configs to publish, and the options of `subset`, out of `options`."""
     names = options.pop("config") or ["mnist", "subset"]
-    given = {name: value for name in ("num_samples", "seed", "sampling") if (value := options.pop(name)) is not None}
+    given = {
+        name: value
+        for name in ("num_samples", "seed", "sampling")
+        if (value := options.pop(name)) is not None
+    }
     if given and "subset" not in names:
-        raise IdxError(f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset.")
+        raise IdxError(
+            f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset."
+        )
     return {name: given if name == "subset" else {} for name in names}
 
 

@@ -34,15 +34,17 @@ def contact_sheet(
 ) -> "Image.Image":
     """Draw images side by side, each with its label under it. Returns an RGB image.
 
-    Small images are enlarged by a whole factor, so that every pixel is a sharp square; images larger than `cell` are
-    reduced to it.
+    Small images are enlarged by a whole factor, so that every pixel is a sharp square; images
+    larger than `cell` are reduced to it.
 
     Args:
-        source: a `Dataset` or `IterableDataset`, of which only the first records are read; a pair of arrays
-            `(images, labels)`; or images alone, (N, rows, cols) of gray or (N, rows, cols, 3) of RGB. `uint8` is drawn
-            as it is, other types from their smallest to their largest value, or from 0 to 1 if they are within.
+        source: a `Dataset` or `IterableDataset`, of which only the first records are read; a pair
+            of arrays `(images, labels)`; or images alone, (N, rows, cols) of gray or (N, rows,
+            cols, 3) of RGB. `uint8` is drawn as it is, other types from their smallest to their
+            largest value, or from 0 to 1 if they are within.
         labels: N class numbers, or (N, parts) of which the first part is the class.
-        names: of the classes, by default those of the dataset. A class without a name in ASCII is drawn as its number.
+        names: of the classes, by default those of the dataset. A class without a name in ASCII is
+            drawn as its number.
         columns: images per row; by default the sheet is about square.
         cell: pixels of the longer side of an image on the sheet.
         num: most images to draw; by default 25 of a dataset and all of an array.
@@ -64,13 +66,17 @@ def contact_sheet(
     scale = cell // longer if longer <= cell else cell / longer
     height, width = (max(1, int(side * scale)) for side in pixels.shape[1:3])
     pitch = max(width, MIN_TILE) + GAP, height + GAP + (CAPTION_HEIGHT if captions else 0)
-    columns = min(columns or math.ceil(math.sqrt(len(pixels) * height / (pitch[0] - GAP))), len(pixels))
+    columns = min(
+        columns or math.ceil(math.sqrt(len(pixels) * height / (pitch[0] - GAP))), len(pixels)
+    )
     rows = math.ceil(len(pixels) / columns)
     size = 2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]
     if size[0] * size[1] > MAX_SHEET_PIXELS:
         found = f"A picture of {size[0]:,} x {size[1]:,} pixels, expected at most {MAX_SHEET_PIXELS:,} in all"
         advice = f"{found}. Draw fewer images with"
-        raise IdxError(f"{advice} num=, or smaller ones with cell=.", command_line=f"{advice} --num.")
+        raise IdxError(
+            f"{advice} num=, or smaller ones with cell=.", command_line=f"{advice} --num."
+        )
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(min(max(10, cell // 5), 16))
@@ -90,19 +96,26 @@ def contact_sheet(
 
 
 def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
-    """Write a picture to a file, in the format that the ending of its name says. A file that is there stays whole."""
+    """Write a picture to a file, in the format that the ending of its name says.
+
+    A file that is there stays whole.
+    """
     from PIL import Image
 
     kind = Image.registered_extensions().get(target.suffix.lower(), "")
     if kind not in Image.SAVE:
-        raise IdxError(f"{target}: a picture of unknown format. Choose a name that ends in .png with --output.")
+        raise IdxError(
+            f"{target}: a picture of unknown format. Choose a name that ends in .png with --output."
+        )
     if not target.absolute().parent.is_dir():
         raise IdxError(f"{target.absolute()}: there is no such folder. Choose another --output.")
     with staged(target, overwrite, is_folder=False) as path:
         try:
             picture.save(path, kind)
         except (OSError, ValueError) as error:
-            raise IdxError(f"{target}: cannot be written: {error}. Choose another --output.") from error
+            raise IdxError(
+                f"{target}: cannot be written: {error}. Choose another --output."
+            ) from error
 
 
 def text_sheet(source: Any, num: int) -> str:
@@ -112,14 +125,18 @@ def text_sheet(source: Any, num: int) -> str:
         pixels = pixels.mean(axis=3).astype(np.uint8)
     step = math.ceil(pixels.shape[2] / 80)  # columns of a terminal
     drawn = []
-    for image, caption in zip(pixels[:, ::step, ::step].tolist(), captions or [""] * len(pixels), strict=True):
+    for image, caption in zip(
+        pixels[:, ::step, ::step].tolist(), captions or [""] * len(pixels), strict=True
+    ):
         lines = ["".join(SHADES[pixel // 26] for pixel in row).rstrip() for row in image]
         drawn.append("\n".join([caption, *filter(None, lines)]))
     return "\n\n".join(drawn) or "no records"
 
 
 def summarize(splits: Mapping[str, datasets.Dataset], width: int) -> str:
-    """The description of a dataset, and of each split its size and its classes, in lines of at most `width`."""
+    """The description of a dataset, and of each split its size and its classes, in lines of at most
+    `width`.
+    """
     lines = [next(iter(splits.values())).info.description]
     for split, dataset in splits.items():
         shape = "x".join(map(str, np.shape(dataset[0]["image"]))) if len(dataset) else "nothing"
@@ -127,7 +144,9 @@ def summarize(splits: Mapping[str, datasets.Dataset], width: int) -> str:
         if "label" in dataset.features:
             counts = np.bincount(dataset.data.column("label").to_numpy())
             names = dataset.features["label"].int2str(range(len(counts)))
-            classes = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count)
+            classes = ", ".join(
+                f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count
+            )
             lines += textwrap.wrap(classes, width, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
@@ -137,9 +156,13 @@ def displayable(images: np.ndarray) -> np.ndarray:
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
-        raise IdxError(f"Expected images of shape (N, rows, cols) or (N, rows, cols, 3), found {images.shape}.")
+        raise IdxError(
+            f"Expected images of shape (N, rows, cols) or (N, rows, cols, 3), found {images.shape}."
+        )
     if images.dtype.kind not in "biuf" or (len(images) and not images.size):
-        raise IdxError(f"Expected images with pixels that are numbers, found {images.dtype} {images.shape}.")
+        raise IdxError(
+            f"Expected images with pixels that are numbers, found {images.dtype} {images.shape}."
+        )
     if images.dtype == np.uint8:
         return images
     values = images.astype(np.float64)
@@ -148,18 +171,29 @@ def displayable(images: np.ndarray) -> np.ndarray:
     if images.dtype.kind in "bf" and 0 <= low and high <= 1:
         low, high = 0.0, 1.0  # the usual range of floats
     # Halved: the difference of two numbers can overflow. A single value is black.
-    scaled = np.interp(values / 2, (low / 2, max(high / 2, np.nextafter(low / 2, np.inf))), (0, 255))
+    scaled = np.interp(
+        values / 2, (low / 2, max(high / 2, np.nextafter(low / 2, np.inf))), (0, 255)
+    )
     return np.nan_to_num(scaled).round().astype(np.uint8)
 
 
-def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None) -> tuple[np.ndarray, list[str]]:
+def _read(
+    source: Any, labels: Any, names: Sequence[str] | None, num: int | None
+) -> tuple[np.ndarray, list[str]]:
     """Pixels as uint8, and a caption for each image; no captions without labels."""
     if isinstance(source, Mapping):
-        raise IdxError(f'Expected one split, found {", ".join(source)}. Pick one: dataset["{next(iter(source), "")}"].')
+        raise IdxError(
+            f'Expected one split, found {", ".join(source)}. Pick one: dataset["{next(iter(source), "")}"].'
+        )
     if isinstance(source, datasets.Dataset | datasets.IterableDataset):
         features = source.features or {}
-        column = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), "image")
-        classes = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), "label")
+        column = next(
+            (name for name, kind in features.items() if isinstance(kind, datasets.Image)), "image"
+        )
+        classes = next(
+            (name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)),
+            "label",
+        )
         names = getattr(features.get(classes), "names", None) if names is None else names
         rows = list(islice(source.with_format(None), 25 if num is None else num))
         if labels is None and rows and classes in rows[0]:
@@ -168,18 +202,29 @@ def _read(source: Any, labels: Any, names: Sequence[str] | None, num: int | None
         dtype = getattr(features.get(column), "dtype", None)
         if images and hasattr(images[0], "convert"):
             # Gray, floats ("F") and integers ("I", "I;16") are drawn as they are.
-            images = [image if image.mode in "LF" or "I" in image.mode else image.convert("RGB") for image in images]
+            images = [
+                image if image.mode in "LF" or "I" in image.mode else image.convert("RGB")
+                for image in images
+            ]
             dtype = None
         try:
-            source = np.stack([np.asarray(image, dtype) for image in images]) if images else np.zeros((0, 1, 1))
+            source = (
+                np.stack([np.asarray(image, dtype) for image in images])
+                if images
+                else np.zeros((0, 1, 1))
+            )
         except ValueError as error:
             raise IdxError("The images differ in size or mode. Convert them first.") from error
     elif isinstance(source, tuple) and len(source) == 2 and labels is None:
         source, labels = source
     pixels = displayable(np.atleast_1d(np.asarray(source))[:num])
-    captions = [] if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
+    captions = (
+        [] if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
+    )
     if labels is not None and len(captions) != len(pixels):
-        raise IdxError(f"Expected a label for each image, found {len(pixels)} images and {len(captions)} labels.")
+        raise IdxError(
+            f"Expected a label for each image, found {len(pixels)} images and {len(captions)} labels."
+        )
     return pixels, captions
 
 
@@ -187,6 +232,8 @@ def _caption(label: Any, names: Sequence[str] | None) -> str:
     number = np.ravel(label)[0] if np.size(label) else ""
     if names is not None and isinstance(number, np.integer) and 0 <= number < len(names):
         name = " ".join(str(names[int(number)]).split())
-        if name and name.isascii() and name.isprintable():  # the font of Pillow has few other letters
+        if (
+            name and name.isascii() and name.isprintable()
+        ):  # the font of Pillow has few other letters
             return name
     return str(number)

@@ -20,12 +20,13 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-# What is written stands in a folder of this name first: beside the target, or in it if it is a folder already.
-# Until it is locked it is called `.….new`.
+# What is written stands in a folder of this name first: beside the target, or in it if it is a
+# folder already. Until it is locked it is called `.….new`.
 STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.(partial|new)")
 
 
-# Whether a file in a folder was written by the same function earlier: from the folder and the path in it.
+# Whether a file in a folder was written by the same function earlier: from the folder and the path
+# in it.
 IsOwn = Callable[[Path, str], bool]
 
 
@@ -35,12 +36,16 @@ def nothing_is_own(folder: Path, name: str) -> bool:
 
 @contextmanager
 def staged(
-    target: str | os.PathLike[str], overwrite: bool, is_own: IsOwn = nothing_is_own, is_folder: bool = True
+    target: str | os.PathLike[str],
+    overwrite: bool,
+    is_own: IsOwn = nothing_is_own,
+    is_folder: bool = True,
 ) -> Iterator[Path]:
     """Yield a path to create a folder or a file at, which becomes `target` if all goes well.
 
-    `target` may be an empty folder, which is filled. `overwrite` replaces a file by a file, and the content of a folder
-    if `is_own` is true of all files in it. An existing folder stays the same folder: somebody may be in it.
+    `target` may be an empty folder, which is filled. `overwrite` replaces a file by a file, and the
+    content of a folder if `is_own` is true of all files in it. An existing folder stays the same
+    folder: somebody may be in it.
 
     Raises:
         IdxError: there is something at `target`, or it cannot be written.
@@ -62,13 +67,23 @@ def staged(
         except OSError as error:
             raise _not_written(target, error) from error
     except (OSError, IdxError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__  # a builder wraps errors of the disk
-        is_disk = cause is not None and is_local_failure(cause) and getattr(cause, "errno", None) in FULL_DISK
+        cause = (
+            error if isinstance(error, OSError) else error.__cause__
+        )  # a builder wraps errors of the disk
+        is_disk = (
+            cause is not None
+            and is_local_failure(cause)
+            and getattr(cause, "errno", None) in FULL_DISK
+        )
         if not is_disk or isinstance(error, TransferError):
             raise
-        raise IdxError(f"{target}: writing failed: {cause}. Make room there and in TMPDIR, or use others.") from error
+        raise IdxError(
+            f"{target}: writing failed: {cause}. Make room there and in TMPDIR, or use others."
+        ) from error
     finally:
-        if not (staging / OLD).exists():  # else the files of somebody are in it: the next run puts them back
+        if not (
+            staging / OLD
+        ).exists():  # else the files of somebody are in it: the next run puts them back
             shutil.rmtree(staging, ignore_errors=True)
         if lock is not None:
             os.close(lock)
@@ -88,7 +103,9 @@ def resolve_target(target: str | os.PathLike[str]) -> Path:
 
 
 def _not_written(target: Path, error: OSError) -> IdxError:
-    return IdxError(f"{target}: cannot be written: {error.strerror or error}. Choose another target.")
+    return IdxError(
+        f"{target}: cannot be written: {error.strerror or error}. Choose another target."
+    )
 
 
 def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool) -> None:
@@ -104,7 +121,9 @@ def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool)
         for leaf in _leaves(target):
             name = leaf.relative_to(target).as_posix()
             if not is_own(target, name):
-                raise IdxError(f"{target}: not replaced, since it holds {name}. Choose another target.")
+                raise IdxError(
+                    f"{target}: not replaced, since it holds {name}. Choose another target."
+                )
 
 
 def already_there(target: Path) -> IdxError:
@@ -145,11 +164,16 @@ def _create_staging(place: Path) -> tuple[Path, int | None]:
 
 
 def _remove_leftovers(place: Path) -> None:
-    """Remove what processes that are gone have not finished. What they had set aside goes back to its place."""
+    """Remove what processes that are gone have not finished.
+
+    What they had set aside goes back to its place.
+    """
     for staging in list(place.iterdir()):
         if not STAGING.fullmatch(staging.name) or not staging.is_dir():
             continue
-        with contextlib.suppress(BlockingIOError, FileNotFoundError):  # Somebody is writing, or has just finished.
+        with contextlib.suppress(
+            BlockingIOError, FileNotFoundError
+        ):  # Somebody is writing, or has just finished.
             lock = _lock(staging, wait=False)
             if lock is not None:
                 _undo_exchange(staging, place)
@@ -158,7 +182,9 @@ def _remove_leftovers(place: Path) -> None:
 
 
 def _lock(folder: Path, wait: bool) -> int | None:
-    """Lock a folder for this process, until the descriptor is closed. None if this system has no such locks.
+    """Lock a folder for this process, until the descriptor is closed.
+
+    None if this system has no such locks.
 
     Raises:
         BlockingIOError: another process holds the lock, and `wait` is false.
@@ -178,7 +204,9 @@ def _lock(folder: Path, wait: bool) -> int | None:
     return descriptor
 
 
-def _put(new: Path, target: Path, staging: Path, overwrite: bool, is_own: IsOwn, is_folder: bool) -> None:
+def _put(
+    new: Path, target: Path, staging: Path, overwrite: bool, is_own: IsOwn, is_folder: bool
+) -> None:
     """Put what was written at its place."""
     if not is_folder:
         _check_target(target, overwrite, is_own, is_folder)
@@ -210,14 +238,18 @@ def _put_file(new: Path, target: Path, overwrite: bool) -> None:
     os.replace(new, target)
 
 
-# A process that finds the exchange of another can tell its state. Before and after it, there is no folder `OLD`. In
-# between, what is in `OLD` goes back, and what is listed in `NAMES`, but no more in "new", is withdrawn.
+# A process that finds the exchange of another can tell its state. Before and after it, there is no
+# folder `OLD`. In between, what is in `OLD` goes back, and what is listed in `NAMES`, but no more
+# in "new", is withdrawn.
 OLD = "old"
 NAMES = "names"
 
 
 def _exchange(staging: Path, target: Path, replaced: Sequence[Path], is_own: IsOwn) -> None:
-    """Put what is in "new" into a folder, in place of `replaced`. If that fails, it has its old content again."""
+    """Put what is in "new" into a folder, in place of `replaced`.
+
+    If that fails, it has its old content again.
+    """
     new, old = staging / "new", staging / OLD
     names = sorted(path.name for path in new.iterdir())
     (staging / NAMES).write_text(json.dumps(names), encoding="utf-8")
@@ -227,10 +259,14 @@ def _exchange(staging: Path, target: Path, replaced: Sequence[Path], is_own: IsO
             path.rename(old / path.name)
         for leaf in _leaves(old):
             if not is_own(old, leaf.relative_to(old).as_posix()):
-                raise IdxError(f"{target}: not replaced, since {leaf.name} was put there meanwhile. Try again.")
+                raise IdxError(
+                    f"{target}: not replaced, since {leaf.name} was put there meanwhile. Try again."
+                )
         for name in names:
             if os.path.lexists(target / name):
-                raise IdxError(f"{target}: not written, since {name} was put there meanwhile. Try again.")
+                raise IdxError(
+                    f"{target}: not written, since {name} was put there meanwhile. Try again."
+                )
             (new / name).rename(target / name)
         old.rename(staging / "replaced")
     except BaseException:
@@ -247,7 +283,9 @@ def _undo_exchange(staging: Path, target: Path) -> None:
         if not os.path.lexists(new / name) and os.path.lexists(target / name):
             (target / name).rename(new / name)
     for path in list(old.iterdir()):
-        if not os.path.lexists(target / path.name):  # else somebody has put another file there: both are kept
+        if not os.path.lexists(
+            target / path.name
+        ):  # else somebody has put another file there: both are kept
             path.rename(target / path.name)
     with contextlib.suppress(OSError):
         old.rmdir()

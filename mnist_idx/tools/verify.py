@@ -1,4 +1,6 @@
-"""Check IDX files: whether they are complete, undamaged and can be loaded, and which published files they are."""
+"""Check IDX files: whether they are complete, undamaged and can be loaded, and which published
+files they are.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -26,11 +28,15 @@ class FileReport(NamedTuple):
 
 
 def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]:
-    """Read every file of a source to its end, and check what loading checks. Nothing is written to disk.
+    """Read every file of a source to its end, and check what loading checks.
+
+    Nothing is written to disk.
 
     Args:
-        source: name of a config, whose files must be the published ones, or path or URL of IDX files.
-        prefix: which of several datasets in one place, by the start of their file names; by default all.
+        source: name of a config, whose files must be the published ones, or path or URL of IDX
+            files.
+        prefix: which of several datasets in one place, by the start of their file names; by default
+            all.
 
     Raises:
         IdxError: the source cannot be reached, or its file names are ambiguous.
@@ -66,7 +72,9 @@ def _verify_published(name: str, access: Access) -> list[FileReport]:
     return reports
 
 
-def _verify_splits(splits: Mapping[str, SplitFiles], title: str, access: Access) -> list[FileReport]:
+def _verify_splits(
+    splits: Mapping[str, SplitFiles], title: str, access: Access
+) -> list[FileReport]:
     reports = []
     valid: dict[str, SplitFiles] = {}
     for split, files in splits.items():
@@ -99,7 +107,9 @@ def _verify_file(member: Member, split: str, role: str, access: Access) -> FileR
             report = report._replace(dtype=str(file.header.dtype), shape=file.header.shape)
             for _ in file.batches():
                 pass
-            while stored.read(CHUNK_BYTES):  # the checksum of a zip also covers what follows the compressed data
+            while stored.read(
+                CHUNK_BYTES
+            ):  # the checksum of a zip also covers what follows the compressed data
                 pass
     except TransferError:
         raise
@@ -121,11 +131,21 @@ def _find_published(digests: set[str]) -> str:
 
 def table(reports: Sequence[FileReport]) -> str:
     """The reports as text, one line each below the headings."""
-    rows: list[tuple[str, ...]] = [("file", "split", "role", "type", "shape", "records", "sha256", "known", "state")]
+    rows: list[tuple[str, ...]] = [
+        ("file", "split", "role", "type", "shape", "records", "sha256", "known", "state")
+    ]
     for report in reports:
         shape = " x ".join(map(str, report.shape[1:]))
         records = f"{report.shape[0]:,}" if report.shape else ""
-        cells = (report.split, report.role, report.dtype, shape, records, report.sha256[:16], report.known)
+        cells = (
+            report.split,
+            report.role,
+            report.dtype,
+            shape,
+            records,
+            report.sha256[:16],
+            report.known,
+        )
         state = "INVALID" if report.problem else "ok"
         rows.append((printable(report.name), *(printable(cell) or "-" for cell in cells), state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -22,7 +22,9 @@ from .staged import resolve_target, staged
 
 # Programs that read MNIST look for a test split of this name.
 FILE_PREFIXES = {"test": "t10k"}
-TYPE_NAMES = dict(zip(TYPE_CODES, ("ubyte", "byte", "short", "int", "float", "double"), strict=True))
+TYPE_NAMES = dict(
+    zip(TYPE_CODES, ("ubyte", "byte", "short", "int", "float", "double"), strict=True)
+)
 OWN_FILE = re.compile(rf"[^/]+-(images|labels)-idx[0-9]+-({'|'.join(TYPE_NAMES.values())})(\.gz)?")
 LABEL_TYPES = ("uint8", "int8", "int16", "int32")
 BATCH_SIZE = 256
@@ -45,20 +47,24 @@ def write_idx(
 ) -> dict[str, Header]:
     """Write images and labels as IDX files, named as MNIST's are: `train-images-idx3-ubyte.gz`, …
 
-    One batch of images is in memory at a time. The target appears whole or not at all. IDX does not store the names of
+    One batch of images is in memory at a time. The target appears whole or not at all. IDX does not
+    store the names of
     classes: pass them as `label_names` when loading. Returns the header of each file by its name.
 
     Args:
-        dataset: a `Dataset`, an `IterableDataset`, or a tuple of arrays `(images, labels)`; or a mapping of them by the
-            name of their split. Arrays keep their element type: images (N, rows, cols), (N, rows, cols, 3) or of any
-            other shape, and integer labels (N,) or (N, parts), or None.
+        dataset: a `Dataset`, an `IterableDataset`, or a tuple of arrays `(images, labels)`; or a
+            mapping of them by the name of their split. Arrays keep their element type: images (N,
+            rows, cols), (N, rows, cols, 3) or of any other shape, and integer labels (N,) or (N,
+            parts), or None.
         target: a folder to create, or a path that ends in `.tar`.
         split: name of a single split. By default the name that `dataset` has, or "train".
         image_column: by default the only column of images.
-        label_column: by default the only column of classes, else `label`, if there is one. Several columns make labels
-            of several parts, as in QMNIST: `["label", "label_details"]`.
-        mode: "L" (gray) or "RGB": convert all pictures. By default, pictures that are not gray are an error.
-        size: (rows, cols): resize all pictures. By default, pictures of different sizes are an error.
+        label_column: by default the only column of classes, else `label`, if there is one. Several
+            columns make labels of several parts, as in QMNIST: `["label", "label_details"]`.
+        mode: "L" (gray) or "RGB": convert all pictures. By default, pictures that are not gray are
+            an error.
+        size: (rows, cols): resize all pictures. By default, pictures of different sizes are an
+            error.
         compress: compress each file with gzip. Equal data gives equal bytes.
         overwrite: replace a tar, or a folder that holds nothing but IDX files.
 
@@ -72,7 +78,9 @@ def write_idx(
     if size is not None and 3 * size[0] * size[1] > MAX_RECORD_BYTES:
         raise wrong_option("size", size, f"pictures of at most {MAX_RECORD_BYTES // 3:,} pixels")
     if re.search(r"\.(tar\.\w+|tgz|zip|gz)$", str(resolve_target(target))):
-        raise IdxError(f"{target}: expected a folder or a .tar. The files in it are compressed one by one.")
+        raise IdxError(
+            f"{target}: expected a folder or a .tar. The files in it are compressed one by one."
+        )
     _check_classes(dataset)
     convert = partial(_to_array, mode, size)
     splits = _name_splits(dataset, split)
@@ -93,13 +101,18 @@ def write_idx(
                 values = np.concatenate(labels)
                 low, high = values.min(initial=0), values.max(initial=0)
                 # The narrowest type that holds all labels: bytes if possible, as in MNIST.
-                dtype = next(t for t in LABEL_TYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
-                written |= _write_file(iter([values.astype(dtype)]), folder, f"{prefix}-labels", compress, title)
+                dtype = next(
+                    t for t in LABEL_TYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max
+                )
+                written |= _write_file(
+                    iter([values.astype(dtype)]), folder, f"{prefix}-labels", compress, title
+                )
         written = _shape_empty_splits(written, folder, compress)
         if is_tar:
             with tarfile.open(path, "w") as tar:
                 for file in sorted(folder.iterdir()):
-                    # In a folder of this name, as in MNIST's archive. Neither owner nor time: equal data, equal bytes.
+                    # In a folder of this name, as in MNIST's archive. Neither owner nor time: equal
+                    # data, equal bytes.
                     info = tarfile.TarInfo(f"data/{file.name}")
                     info.size = file.stat().st_size
                     with open(file, "rb") as stream:
@@ -116,7 +129,9 @@ def _is_size(size: object) -> bool:
 def _check_classes(dataset: Any) -> None:
     """IDX keeps the numbers of classes only: they must mean the same in all splits."""
     splits = dataset if isinstance(dataset, Mapping) else {}
-    known: dict[str, tuple[str, list[str]]] = {}  # by column: the first split that has it, and its classes
+    known: dict[
+        str, tuple[str, list[str]]
+    ] = {}  # by column: the first split that has it, and its classes
     for name, source in splits.items():
         for column, feature in (getattr(source, "features", None) or {}).items():
             if isinstance(feature, datasets.ClassLabel):
@@ -126,7 +141,9 @@ def _check_classes(dataset: Any) -> None:
                     raise IdxError(f"{found}. Align them: dataset.align_labels_with_mapping(…).")
 
 
-def _shape_empty_splits(written: dict[str, Header], folder: Path, compress: bool) -> dict[str, Header]:
+def _shape_empty_splits(
+    written: dict[str, Header], folder: Path, compress: bool
+) -> dict[str, Header]:
     """Give splits without records the shape of the others: a dataset has one."""
     images = {name: header for name, header in written.items() if "-images-idx" in name}
     like = next((header for header in images.values() if header.num_records > 0), None)
@@ -158,38 +175,60 @@ def is_written(folder: Path, name: str) -> bool:
 
 def class_names(dataset: Any, column: str | None = None) -> list[str] | None:
     """The names of the classes that `write_idx` writes; None if they are plain numbers."""
-    features = (next(iter(dataset.values())) if isinstance(dataset, Mapping) else dataset).features or {}
-    classes = [f for name, f in features.items() if isinstance(f, datasets.ClassLabel) and column in (None, name)]
+    features = (
+        next(iter(dataset.values())) if isinstance(dataset, Mapping) else dataset
+    ).features or {}
+    classes = [
+        f
+        for name, f in features.items()
+        if isinstance(f, datasets.ClassLabel) and column in (None, name)
+    ]
     names = classes[0].names if len(classes) == 1 else []
     return None if names == [str(number) for number in range(len(names))] else names
 
 
 def _name_splits(dataset: Any, split: str | None) -> dict[str, Any]:
     if not isinstance(dataset, Mapping):
-        own = dataset.split if isinstance(dataset, datasets.Dataset | datasets.IterableDataset) else None
+        own = (
+            dataset.split
+            if isinstance(dataset, datasets.Dataset | datasets.IterableDataset)
+            else None
+        )
         # A part of a split, "test[:50]", is named after the split.
         dataset = {split or str(own or "train").partition("[")[0]: dataset}
     elif split is not None:
-        raise IdxError(f"split={split!r}: expected none, since the splits have names: {', '.join(dataset)}.")
+        raise IdxError(
+            f"split={split!r}: expected none, since the splits have names: {', '.join(dataset)}."
+        )
     splits = {str(name): source for name, source in dataset.items()}
     files = {FILE_PREFIXES.get(name, name) for name in splits if re.fullmatch(r"\w+(\.\w+)*", name)}
     if any(len(name) > MAX_SPLIT_NAME for name in splits):
-        raise IdxError(f"Expected names of splits of at most {MAX_SPLIT_NAME} letters, found longer ones. Rename them.")
+        raise IdxError(
+            f"Expected names of splits of at most {MAX_SPLIT_NAME} letters, found longer ones. Rename them."
+        )
     if not splits or len(files) < len(splits):
         names = ", ".join(splits) or "none"
-        raise IdxError(f"Expected splits whose names are words and give different files, found {names}. Rename them.")
+        raise IdxError(
+            f"Expected splits whose names are words and give different files, found {names}. Rename them."
+        )
     return splits
 
 
-def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str) -> Iterator[np.ndarray]:
+def _read_arrays(
+    source: Any, convert: Any, labels: list[np.ndarray], title: str
+) -> Iterator[np.ndarray]:
     images, values = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
     images = convert(images, None, title)
     if not images.ndim or images.dtype.kind not in "biuf":
-        raise IdxError(f"{title}: found {type(source).__name__}, expected a Dataset or a pair of arrays.")
+        raise IdxError(
+            f"{title}: found {type(source).__name__}, expected a Dataset or a pair of arrays."
+        )
     if values is not None:
         values = _as_array(values, None, f"{title}, labels")
     if values is not None and np.shape(values)[:1] != images.shape[:1]:
-        raise IdxError(f"{title}: {len(images)} images need as many labels, found the shape {np.shape(values)}.")
+        raise IdxError(
+            f"{title}: {len(images)} images need as many labels, found the shape {np.shape(values)}."
+        )
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.dtype == bool:
@@ -202,7 +241,12 @@ def _read_arrays(source: Any, convert: Any, labels: list[np.ndarray], title: str
 
 
 def _read_dataset(
-    dataset: Any, image_column: str | None, label_column: Any, convert: Any, labels: list[np.ndarray], title: str
+    dataset: Any,
+    image_column: str | None,
+    label_column: Any,
+    convert: Any,
+    labels: list[np.ndarray],
+    title: str,
 ) -> Iterator[np.ndarray]:
     from PIL import Image  # takes long to import
 
@@ -210,16 +254,29 @@ def _read_dataset(
     features = dataset.features
     if features is None:  # a stream that does not declare its columns
         first: dict[str, Any] = next(iter(dataset), {})
-        features = {n: datasets.Image() if isinstance(v, Image.Image | np.ndarray) else None for n, v in first.items()}
+        features = {
+            n: datasets.Image() if isinstance(v, Image.Image | np.ndarray) else None
+            for n, v in first.items()
+        }
     pictures = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
-    arrays = [name for name, feature in features.items() if type(feature).__name__.startswith("Array")]  # Array2D, …
-    classes = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    arrays = [
+        name for name, feature in features.items() if type(feature).__name__.startswith("Array")
+    ]  # Array2D, …
+    classes = [
+        name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)
+    ]
     images = [image_column] if image_column else pictures or arrays
     chosen = [label_column] if isinstance(label_column, str) else list(label_column or ())
     columns = chosen or classes or [name for name in ("label", "labels") if name in features]
-    if len(images) != 1 or (len(columns) > 1 and not chosen) or not {*images, *columns} <= set(features):
+    if (
+        len(images) != 1
+        or (len(columns) > 1 and not chosen)
+        or not {*images, *columns} <= set(features)
+    ):
         found = f"{title}: found the columns {', '.join(features) or '(none)'}"
-        advice = f"{found}, expected one column of images and at most one of classes. Name them with"
+        advice = (
+            f"{found}, expected one column of images and at most one of classes. Name them with"
+        )
         raise IdxError(
             f"{advice} image_column=… and label_column=….",
             command_line=f"{advice} --image-column and --label-column.",
@@ -262,8 +319,13 @@ def _element_type(feature: Any) -> str | None:
     return getattr(feature, "dtype", None)
 
 
-def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype: Any, title: str) -> np.ndarray:
-    """An image of a dataset as an array. Pictures are uint8 of shape (rows, cols) or (rows, cols, 3)."""
+def _to_array(
+    mode: str | None, size: tuple[int, int] | None, value: Any, dtype: Any, title: str
+) -> np.ndarray:
+    """An image of a dataset as an array.
+
+    Pictures are uint8 of shape (rows, cols) or (rows, cols, 3).
+    """
     from PIL import Image
 
     if value is None:
@@ -291,15 +353,23 @@ def _to_array(mode: str | None, size: tuple[int, int] | None, value: Any, dtype:
     try:
         value = value.convert(mode or "L")
     except ValueError as error:
-        raise IdxError(f"{title} is an image of mode {value.mode!r}: {error}. Convert it to RGB first.") from error
+        raise IdxError(
+            f"{title} is an image of mode {value.mode!r}: {error}. Convert it to RGB first."
+        ) from error
     return np.asarray(value.resize(size[::-1], Image.Resampling.LANCZOS) if size else value)
 
 
 def _as_array(value: Any, dtype: Any, title: str) -> np.ndarray:
     try:
         return np.asarray(value, dtype)
-    except (ValueError, TypeError, OverflowError) as error:  # lists of different lengths, or no numbers
-        raise IdxError(f"{title} is no array: {error}. Pass images as arrays of one shape.") from error
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ) as error:  # lists of different lengths, or no numbers
+        raise IdxError(
+            f"{title} is no array: {error}. Pass images as arrays of one shape."
+        ) from error
 
 
 def _to_labels(values: Any, position: int, title: str) -> np.ndarray:
@@ -314,20 +384,28 @@ def _to_labels(values: Any, position: int, title: str) -> np.ndarray:
             _to_labels(values[number : number + 1], position + number, title)
     expected = "integers of at most 32 bits, as many as other records have"
     way_out = "Filter records without a label out; class_encode_column(…) numbers names."
-    raise IdxError(f"{title}, record {position} has the label {values[0]}, expected {expected}. {way_out}")
+    raise IdxError(
+        f"{title}, record {position} has the label {values[0]}, expected {expected}. {way_out}"
+    )
 
 
 def _write_file(
     batches: Iterator[np.ndarray], folder: Path, name: str, compress: bool, title: str
 ) -> dict[str, Header]:
-    """Write one IDX file. The first batch, which may be empty, settles the element type and the shape of a record."""
+    """Write one IDX file.
+
+    The first batch, which may be empty, settles the element type and the shape of a record.
+    """
     first = next(batches)
     header = Header(first.dtype.newbyteorder("="), (0, *first.shape[1:]))
     plain, num_records = folder / ".plain", 0
     with open(plain, "wb") as file:
         file.write(header.pack())
         for batch in itertools.chain([first], batches):
-            if batch.shape[1:] != header.record_shape or batch.dtype.newbyteorder("=") != header.dtype:
+            if (
+                batch.shape[1:] != header.record_shape
+                or batch.dtype.newbyteorder("=") != header.dtype
+            ):
                 found = f"{title}, record {num_records} is {batch.dtype} {batch.shape[1:]}"
                 expected = f"{header.dtype} {header.record_shape}, like the first record"
                 advice = f"{found}, expected {expected}. Resize pictures with"
@@ -337,7 +415,10 @@ def _write_file(
         header = header._replace(shape=(num_records, *header.record_shape))
         file.seek(0)
         file.write(header.pack())  # now with the number of records
-    path = folder / f"{name}-idx{len(header.shape)}-{TYPE_NAMES[header.dtype]}{'.gz' if compress else ''}"
+    path = (
+        folder
+        / f"{name}-idx{len(header.shape)}-{TYPE_NAMES[header.dtype]}{'.gz' if compress else ''}"
+    )
     if compress:
         # Neither name nor time in the header: equal data gives equal bytes.
         with (

@@ -1,6 +1,8 @@
-"""Seconds to load one epoch of MNIST for PyTorch, by several ways: `python tests/benchmarks/epochs.py [--runs 3]`.
+"""Seconds to load one epoch of MNIST for PyTorch, by several ways: `python
+tests/benchmarks/epochs.py [--runs 3]`.
 
-The ways take turns in one process; the table gives the slowest run of each. Nothing is trained. Needs PyTorch.
+The ways take turns in one process; the table gives the slowest run of each. Nothing is trained.
+Needs PyTorch.
 """
 
 import argparse
@@ -31,7 +33,9 @@ shuffled = partial(DataLoader, batch_size=BATCH_SIZE, shuffle=True)
 
 
 def permuted(images: torch.Tensor, labels: torch.Tensor) -> Batches:
-    return ((images[batch], labels[batch]) for batch in torch.randperm(len(images)).split(BATCH_SIZE))
+    return (
+        (images[batch], labels[batch]) for batch in torch.randperm(len(images)).split(BATCH_SIZE)
+    )
 
 
 def pairs(batches: Iterable[dict[str, torch.Tensor]]) -> Batches:
@@ -43,14 +47,23 @@ def transform(batch: dict[str, list[Any]]) -> dict[str, Any]:
     return {"image": images[:, None] / 255, "label": torch.tensor(batch["label"])}
 
 
-def as_torchvision(images: np.ndarray, labels: np.ndarray, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """What `torchvision.datasets.MNIST` with `ToTensor` does: an image object and a float tensor for each record."""
-    items = [torch.from_numpy(np.array(Image.fromarray(images[index])))[None].float().div(255) for index in indices]
+def as_torchvision(
+    images: np.ndarray, labels: np.ndarray, indices: list[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `torchvision.datasets.MNIST` with `ToTensor` does: an image object and a float tensor
+    for each record.
+    """
+    items = [
+        torch.from_numpy(np.array(Image.fromarray(images[index])))[None].float().div(255)
+        for index in indices
+    ]
     return torch.stack(items), torch.tensor([int(labels[index]) for index in indices])
 
 
 def to_tensors(table: pa.Table) -> list[torch.Tensor]:
-    return [torch.tensor(table[name].combine_chunks().values.to_numpy()) for name in ("image", "label")]
+    return [
+        torch.tensor(table[name].combine_chunks().values.to_numpy()) for name in ("image", "label")
+    ]
 
 
 def make_epochs(folder: str, archive: str) -> dict[str, Callable[[], Batches]]:
@@ -71,9 +84,15 @@ def make_epochs(folder: str, archive: str) -> dict[str, Callable[[], Batches]]:
         "in memory: `idx2numpy`": partial(permuted, *others),
         "prepared, `as_array=True`, taken whole with `[:]`": partial(permuted, *table[:].values()),
         "prepared, `as_array=True`, in order with `.iter()`": lambda: pairs(table.iter(BATCH_SIZE)),
-        "prepared, `Image` column, `with_transform`, shuffled": lambda: pairs(shuffled(transformed)),
-        "streamed, shuffled, two workers": lambda: DataLoader(batches, None, num_workers=2, collate_fn=to_tensors),
-        "PIL images one by one, as in `torchvision.datasets.MNIST`": lambda: shuffled(indices, collate_fn=one_by_one),
+        "prepared, `Image` column, `with_transform`, shuffled": lambda: pairs(
+            shuffled(transformed)
+        ),
+        "streamed, shuffled, two workers": lambda: DataLoader(
+            batches, None, num_workers=2, collate_fn=to_tensors
+        ),
+        "PIL images one by one, as in `torchvision.datasets.MNIST`": lambda: shuffled(
+            indices, collate_fn=one_by_one
+        ),
         "Parquet as in `ylecun/mnist`, shuffled": lambda: pairs(shuffled(parquet)),
     }
 
@@ -89,7 +108,9 @@ def measure(epoch: Callable[[], Batches]) -> tuple[float, tuple[int, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--archive", type=Path, default=ARCHIVE)
     options = parser.parse_args()
@@ -97,11 +118,15 @@ def main() -> None:
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
         epochs = make_epochs(folder, str(options.archive))
-        runs = [{name: measure(epoch) for name, epoch in epochs.items()} for _ in range(options.runs)]
+        runs = [
+            {name: measure(epoch) for name, epoch in epochs.items()} for _ in range(options.runs)
+        ]
     if len(seen := {records for run in runs for _, records in run.values()}) > 1:
         raise SystemExit(f"not the same records everywhere: {seen}")
     slowest = {name: max(run[name][0] for run in runs) for name in epochs}
-    print("| loading 60,000 records in batches of 256 | seconds per epoch | times the first |\n|---|---|---|")
+    print(
+        "| loading 60,000 records in batches of 256 | seconds per epoch | times the first |\n|---|---|---|"
+    )
     for name, seconds in slowest.items():
         print(f"| {name} | {seconds:.2f} | {seconds / next(iter(slowest.values())):.1f} |")
 

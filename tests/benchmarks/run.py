@@ -1,6 +1,8 @@
-"""Measure the package against what else could be used: `python tests/benchmarks/run.py [NAME ...] [--runs N]`.
+"""Measure the package against what else could be used: `python tests/benchmarks/run.py [NAME ...]
+[--runs N]`.
 
-Tasks that are compared take turns, each in a process of its own. A row gives the run with the worst ratio.
+Tasks that are compared take turns, each in a process of its own. A row gives the run with the worst
+ratio.
 """
 
 import argparse
@@ -33,16 +35,32 @@ next(datasets.load_dataset(split="train", cache_dir={cache!r}, **{source}).iter(
 
 class Bench:
     def __init__(self, archive: Path, package: Path, folder: str) -> None:
-        self.archive, self.package, self.folder = str(archive.resolve()), str(package.resolve()), folder
+        self.archive, self.package, self.folder = (
+            str(archive.resolve()),
+            str(package.resolve()),
+            folder,
+        )
 
     def run(self, *command: str, mirror: str | None = None) -> dict[str, Any]:
-        """Run Python with an empty cache. Returns what a task prints, for other programs their seconds."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MNIST_IDX_"))}
-        env |= {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "MNIST_IDX_MIRROR": mirror or self.archive}
+        """Run Python with an empty cache.
+
+        Returns what a task prints, for other programs their seconds.
+        """
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HF_", "MNIST_IDX_"))
+        }
+        env |= {
+            "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+            "MNIST_IDX_MIRROR": mirror or self.archive,
+        }
         with tempfile.TemporaryDirectory(dir=self.folder) as home:
             env |= {"PYTHONPATH": self.package, "HF_HOME": home}
             began = time.perf_counter()
-            done = subprocess.run([sys.executable, *command], env=env, cwd=home, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, *command], env=env, cwd=home, capture_output=True, text=True
+            )
             seconds = time.perf_counter() - began
         if done.returncode:
             raise SystemExit(f"{command} failed:\n{done.stderr}")
@@ -64,7 +82,9 @@ class Bench:
             order.append(order.pop(0))
         counts = {result.pop("records", None) for results in rounds for result in results.values()}
         if len(counts) > 1:
-            raise SystemExit(f"{name}: what is compared read different numbers of records: {counts}")
+            raise SystemExit(
+                f"{name}: what is compared read different numbers of records: {counts}"
+            )
         for other in list(tasks)[1:]:
             for unit in rounds[0][OURS]:
                 worst = max(rounds, key=lambda results: results[OURS][unit] / results[other][unit])
@@ -80,16 +100,25 @@ def comparisons(bench: Bench, server: Server) -> dict[str, dict[str, Any]]:
     urls = {split: server.put(f"/{split}", file) for split, file in files.items()}
     mirror = server.put("/mnist.tar", bench.archive)
     ours, parquet = {"path": "mnist_idx"}, {"path": "parquet", "data_files": files}
-    prepare, stream, archive = partial(bench.task, "prepare"), partial(bench.task, "stream"), {"archive": bench.archive}
+    prepare, stream, archive = (
+        partial(bench.task, "prepare"),
+        partial(bench.task, "stream"),
+        {"archive": bench.archive},
+    )
     first_100 = partial(bench.fetch, server, mirror, form="python", most=100)
     tasks = {
         "prepare": {
             OURS: partial(prepare, **ours),
-            "a loading script that yields examples": partial(bench.task, "prepare_stock", **archive),
+            "a loading script that yields examples": partial(
+                bench.task, "prepare_stock", **archive
+            ),
             "Parquet": partial(prepare, **parquet),
             "decode, encode and write alone": partial(bench.task, "prepare_floor", **archive),
         },
-        "http": {OURS: partial(first_100, **ours), "Parquet": partial(first_100, path="parquet", data_files=urls)},
+        "http": {
+            OURS: partial(first_100, **ours),
+            "Parquet": partial(first_100, path="parquet", data_files=urls),
+        },
         "arrays": {
             OURS: partial(bench.task, "arrays"),
             "idx2numpy": partial(bench.task, "arrays_idx2numpy", **archive),
@@ -99,22 +128,42 @@ def comparisons(bench: Bench, server: Server) -> dict[str, dict[str, Any]]:
     for form, most in (("python", 10_000), ("numpy", 10_000), ("arrow", 60_000)):
         read = partial(stream, form=form, most=most)
         tasks[form] = {OURS: partial(read, **ours), "Parquet": partial(read, **parquet)}
-    sources, cache = {OURS: (", mnist_idx", ours), "Parquet": ("", parquet)}, f"{bench.folder}/cache"
-    programs = {label: FIRST_BATCH.format(imports=i, source=s, cache=cache) for label, (i, s) in sources.items()}
-    tasks["warm"] = {label: partial(bench.run, "-c", program) for label, program in programs.items()}
+    sources, cache = (
+        {OURS: (", mnist_idx", ours), "Parquet": ("", parquet)},
+        f"{bench.folder}/cache",
+    )
+    programs = {
+        label: FIRST_BATCH.format(imports=i, source=s, cache=cache)
+        for label, (i, s) in sources.items()
+    }
+    tasks["warm"] = {
+        label: partial(bench.run, "-c", program) for label, program in programs.items()
+    }
     return tasks
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)}; all by default")
-    parser.add_argument("--runs", type=int, default=3, help="the worst of so many is printed (default: %(default)s)")
-    parser.add_argument("--package", type=Path, default=HERE.parents[1], help="folder that holds mnist_idx/")
-    parser.add_argument("--archive", type=Path, default=ARCHIVE, help="the MNIST archive (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)}; all by default"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=3, help="the worst of so many is printed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--package", type=Path, default=HERE.parents[1], help="folder that holds mnist_idx/"
+    )
+    parser.add_argument(
+        "--archive", type=Path, default=ARCHIVE, help="the MNIST archive (default: %(default)s)"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"unknown: {', '.join(unknown)}")
-    print(f"| measurement | compared with | {OURS} | the other | worst ratio |\n|---|---|---|---|---|")
+    print(
+        f"| measurement | compared with | {OURS} | the other | worst ratio |\n|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as folder, Server() as server:
         bench = Bench(options.archive, options.package, folder)
         tasks = comparisons(bench, server)

@@ -1,4 +1,6 @@
-"""What is measured, each in a process of its own: `python tasks.py NAME JSON` prints seconds and records."""
+"""What is measured, each in a process of its own: `python tasks.py NAME JSON` prints seconds and
+records.
+"""
 
 import gzip
 import inspect
@@ -40,17 +42,23 @@ def stream(path: str, form: str, most: int, **options: Any) -> int:
     data = datasets.load_dataset(path, split="train", streaming=True, **options)
     if form == "python":
         return sum(row["image"].load() is not None for row in itertools.islice(data, most))
-    return sum(len(batch["label"]) for batch in itertools.islice(data.with_format(form).iter(1000), most // 1000))
+    return sum(
+        len(batch["label"])
+        for batch in itertools.islice(data.with_format(form).iter(1000), most // 1000)
+    )
 
 
 def arrays() -> int:
-    first = ["mnist_idx"] if "path" in inspect.signature(mnist_idx.load_arrays).parameters else []  # not in version 1
+    first = (
+        ["mnist_idx"] if "path" in inspect.signature(mnist_idx.load_arrays).parameters else []
+    )  # not in version 1
     return len(mnist_idx.load_arrays(*first, split="train")[0])
 
 
 def opened(archive: str) -> list[gzip.GzipFile]:
     with tarfile.open(archive) as tar:
-        return [gzip.open(io.BytesIO(tar.extractfile(name).read())) for name in MEMBERS["train"]]  # type: ignore[union-attr]
+        # type: ignore[union-attr]
+        return [gzip.open(io.BytesIO(tar.extractfile(name).read())) for name in MEMBERS["train"]]
 
 
 def arrays_idx2numpy(archive: str) -> int:

@@ -24,7 +24,9 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def check(path: Path) -> None:
-    """Raises an `AssertionError` if the package neither agrees with the oracle about a file nor refuses it."""
+    """Raises an `AssertionError` if the package neither agrees with the oracle about a file nor
+    refuses it.
+    """
     try:
         contents = oracle.read_members(path)
     except oracle.Refused:
@@ -35,12 +37,18 @@ def check(path: Path) -> None:
 
 
 def check_reports(path: Path, contents: Contents) -> None:
-    """What `verify` calls valid is read to its end as one of those that the oracle has by that name."""
+    """What `verify` calls valid is read to its end as one of those that the oracle has by that
+    name.
+    """
     with refusing(path):
         for report in verify(str(path)):
             found = contents.get(report.name.removeprefix(f"{path}/"), [])
-            digests = [hashlib.sha256(content).hexdigest() for content in found if content is not None]
-            assert report.problem or report.sha256 in digests, f"{report.name} is not what the standard library reads"
+            digests = [
+                hashlib.sha256(content).hexdigest() for content in found if content is not None
+            ]
+            assert report.problem or report.sha256 in digests, (
+                f"{report.name} is not what the standard library reads"
+            )
 
 
 def check_split(path: Path, split: str, contents: Contents) -> None:
@@ -49,13 +57,17 @@ def check_split(path: Path, split: str, contents: Contents) -> None:
         arrays = oracle.parse_all(contents)
         assert is_one_of(images, arrays), f"the images of {split} are not in the file"
         assert labels is None or len(images) == len(labels)
-        assert labels is None or is_one_of(labels, map(oracle.as_labels, arrays)), f"{split} has other labels"
+        assert labels is None or is_one_of(labels, map(oracle.as_labels, arrays)), (
+            f"{split} has other labels"
+        )
         roles = oracle.find_roles(contents).get(split, {"images"})
         assert roles == {"images"} or labels is not None, f"{split} has lost its labels"
         with suppress(oracle.Refused):  # another split may be damaged
             expected = oracle.read_splits(path) if oracle.is_plain(contents) else {}
             for found, array in zip((images, labels), expected.get(split, ()), strict=False):
-                assert found is None or is_one_of(found, [array]), f"{split} has what belongs to another"
+                assert found is None or is_one_of(found, [array]), (
+                    f"{split} has what belongs to another"
+                )
 
 
 def is_one_of(found: np.ndarray, arrays: Iterator[np.ndarray] | list[np.ndarray]) -> bool:

@@ -1,6 +1,7 @@
 """Files that are almost right: IDX, packed IDX, tars and zips with any of their fields off.
 
-Everything is drawn from a `Source`: the coverage-guided fuzzer draws from its input, hypothesis from its strategies.
+Everything is drawn from a `Source`: the coverage-guided fuzzer draws from its input, hypothesis
+from its strategies.
 """
 
 import bz2
@@ -17,14 +18,52 @@ from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
-SIZES = (0, 1, 2, 3, 10, 28, 100, 1000, 60000, 1 << 16, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)
+SIZES = (
+    0,
+    1,
+    2,
+    3,
+    10,
+    28,
+    100,
+    1000,
+    60000,
+    1 << 16,
+    1 << 24,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+)
 TAR_SIZES = (0, 1, 511, 512, 513, 1 << 16, 1 << 31, 1 << 33, (1 << 63) - 1, 1 << 87)
 KINDS = [b"%c" % kind for kind in b"0000\0\x00775123456LKxgSDVX"]
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
-NAMES = (b"data/train-images-idx3-ubyte.gz", b"data/train-labels-idx1-ubyte.gz", b"t10k-images.idx3-ubyte")
-NAMES += (b"t10k-labels-idx1-ubyte", b"../../etc/passwd", b"/etc/passwd", b"", b"a/", b"\xff\xfe\x00x")
+NAMES = (
+    b"data/train-images-idx3-ubyte.gz",
+    b"data/train-labels-idx1-ubyte.gz",
+    b"t10k-images.idx3-ubyte",
+)
+NAMES += (
+    b"t10k-labels-idx1-ubyte",
+    b"../../etc/passwd",
+    b"/etc/passwd",
+    b"",
+    b"a/",
+    b"\xff\xfe\x00x",
+)
 # What names of IDX files consist of, and what makes one unusable.
-WORDS = (b"train-images-", b"train-labels ", b"t10k-", b"idx3-", b"ubyte", b"-", b"/", b"(1)", b"copy", b"zip", b"A")
+WORDS = (
+    b"train-images-",
+    b"train-labels ",
+    b"t10k-",
+    b"idx3-",
+    b"ubyte",
+    b"-",
+    b"/",
+    b"(1)",
+    b"copy",
+    b"zip",
+    b"A",
+)
 
 
 class Source(Protocol):
@@ -44,14 +83,21 @@ def seldom(source: Source) -> bool:
 def idx(source: Source) -> bytes:
     code = source.number(0, 255) if seldom(source) else pick(source, (8, 8, 8, 9, 11, 12, 13, 14))
     dimensions = source.number(0, 255) if seldom(source) else source.number(0, 4)
-    shape = [source.number(0, 5) if source.number(0, 1) else pick(source, SIZES) for _ in range(min(dimensions, 40))]
+    shape = [
+        source.number(0, 5) if source.number(0, 1) else pick(source, SIZES)
+        for _ in range(min(dimensions, 40))
+    ]
     shape += [1] * (dimensions - len(shape))
     header = struct.pack(f">HBB{dimensions}I", 0, code, dimensions, *shape)
     if seldom(source):
         header = source.bytes(20)
     size = {11: 2, 12: 4, 13: 4, 14: 8}.get(code, 1) * math.prod(shape)
     if size < 1 << 16 and source.number(0, 3):
-        return header + source.bytes(64).ljust(size, b"\1")[:size] + (source.bytes(3) if seldom(source) else b"")
+        return (
+            header
+            + source.bytes(64).ljust(size, b"\1")[:size]
+            + (source.bytes(3) if seldom(source) else b"")
+        )
     return header + source.bytes(4096)
 
 
@@ -98,17 +144,27 @@ def odd_labels(source: Source, count: int) -> bytes:
     """One-hot labels, labels of another type, or some whose size is out of proportion."""
     kind = source.number(0, 2)
     if kind == 0:
-        rows = [bytes(number == label for number in range(10)) for label in source.bytes(count).ljust(count, b"\3")]
+        rows = [
+            bytes(number == label for number in range(10))
+            for label in source.bytes(count).ljust(count, b"\3")
+        ]
         return struct.pack(">HBBII", 0, 8, 2, count, 10) + b"".join(rows)
     if kind == 1:
         code, size = pick(source, ((9, 1), (11, 2), (12, 4), (13, 4), (14, 8)))
-        return struct.pack(">HBBII", 0, code, 2, count, 1) + bytes(size - 1).join([b"", *[b"\1"] * count])
+        return struct.pack(">HBBII", 0, code, 2, count, 1) + bytes(size - 1).join(
+            [b"", *[b"\1"] * count]
+        )
     shape = (count, *(pick(source, SIZES) for _ in range(source.number(1, 3))))
     return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + source.bytes(200)
 
 
 def tar_header(
-    name: bytes, size: bytes, kind: bytes, magic: bytes = b"ustar\x0000", prefix: bytes = b"", link: bytes = b""
+    name: bytes,
+    size: bytes,
+    kind: bytes,
+    magic: bytes = b"ustar\x0000",
+    prefix: bytes = b"",
+    link: bytes = b"",
 ) -> bytes:
     """A tar header with the right checksum, whatever its fields say."""
     before = struct.pack("100s24s12s12s", name, b"0000644\0" * 3, size, b"00000000000\0")
@@ -142,7 +198,9 @@ def padded(header: bytes, content: bytes) -> bytes:
 
 def tar(source: Source) -> bytes:
     files = good_files(source) if source.number(0, 1) else []
-    parts = [padded(tar_header(name, octal(len(content)), b"0"), content) for name, content in files]
+    parts = [
+        padded(tar_header(name, octal(len(content)), b"0"), content) for name, content in files
+    ]
     names = [*NAMES, *(name for name, _ in files)]
     for _ in range(source.number(0, 5 - len(parts))):
         kind = pick(source, KINDS)
@@ -156,14 +214,25 @@ def tar(source: Source) -> bytes:
             body = b"" if kind in b"12" else member(source)
         size = octal(len(body))
         if seldom(source):
-            size = pick(source, (octal(pick(source, TAR_SIZES)), b"-0000000001\0", b"\xff" * 12, source.bytes(12)))
+            size = pick(
+                source,
+                (octal(pick(source, TAR_SIZES)), b"-0000000001\0", b"\xff" * 12, source.bytes(12)),
+            )
         name = source.bytes(100) if seldom(source) else pick(source, names)
         magic = pick(source, (b"ustar\x0000", b"ustar  \0", b""))
-        header = tar_header(name, size, kind, magic, pick(source, (b"", b"", b"prefix")), pick(source, names))
+        header = tar_header(
+            name, size, kind, magic, pick(source, (b"", b"", b"prefix")), pick(source, names)
+        )
         parts.append(padded(damage(source, header) if seldom(source) else header, body))
     if seldom(source):
         parts.insert(source.number(0, len(parts)), bytes(512))
-    end = bytes(1024) if source.number(0, 3) else bytes(512) if source.number(0, 1) else source.bytes(600)
+    end = (
+        bytes(1024)
+        if source.number(0, 3)
+        else bytes(512)
+        if source.number(0, 1)
+        else source.bytes(600)
+    )
     whole = b"".join(parts) + end
     return damage(source, whole) if seldom(source) else whole
 
@@ -172,7 +241,16 @@ def pax(source: Source) -> bytes:
     records = b""
     for _ in range(source.number(0, 3)):
         key = pick(source, (b"path", b"size", b"GNU.sparse.map", b"mtime", b"linkpath", b"charset"))
-        value = pick(source, (b"data/train-images-idx3-ubyte", b"../x", b"99999999999999", b"\xff", source.bytes(30)))
+        value = pick(
+            source,
+            (
+                b"data/train-images-idx3-ubyte",
+                b"../x",
+                b"99999999999999",
+                b"\xff",
+                source.bytes(30),
+            ),
+        )
         text = b" %s=%s\n" % (key, value)
         length = len(text) + (2 if len(text) < 97 else 3)
         records += b"%d" % (source.number(0, 1 << 40) if seldom(source) else length) + text
@@ -243,9 +321,15 @@ def overlapping_zip(source: Source) -> bytes:
 
     def change(entries: list[Entry]) -> list[Entry]:
         for _ in range(source.number(1, 3)):
-            number, offset = source.number(0, len(entries) - 1), source.number(0, entries[-1].offset)
+            number, offset = (
+                source.number(0, len(entries) - 1),
+                source.number(0, entries[-1].offset),
+            )
             other = pick(source, entries)
-            at_other, elsewhere = entries[number]._replace(offset=other.offset), entries[number]._replace(offset=offset)
+            at_other, elsewhere = (
+                entries[number]._replace(offset=other.offset),
+                entries[number]._replace(offset=offset),
+            )
             longer = entries[number]._replace(size=entries[number].size + source.number(1, 200))
             entries.append(pick(source, (other, at_other, elsewhere, longer)))
             if source.number(0, 1):
@@ -261,7 +345,14 @@ def overlapping_zip(source: Source) -> bytes:
 
 def several(source: Source) -> bytes:
     """Files one behind another, with or without zeros between, some of them compressed as one."""
-    ways = (tar, tar, archive_zip, archive_zip, member, lambda source: gzip.compress(tar(source), 1))
+    ways = (
+        tar,
+        tar,
+        archive_zip,
+        archive_zip,
+        member,
+        lambda source: gzip.compress(tar(source), 1),
+    )
     zeros = bytes(pick(source, (0, 0, 1, 512, 1024, 10240)))
     joined = zeros.join(pick(source, ways)(source) for _ in range(source.number(2, 3)))
     return pack(source, joined) if seldom(source) else joined
@@ -287,6 +378,15 @@ def member(source: Source) -> bytes:
 
 def file(source: Source) -> bytes:
     """Bytes of a file that a user might point the package at."""
-    kinds = (archive_zip, archive_zip, member, member, tar, tar, tar, *[lambda source: pack(source, tar(source))] * 2)
+    kinds = (
+        archive_zip,
+        archive_zip,
+        member,
+        member,
+        tar,
+        tar,
+        tar,
+        *[lambda source: pack(source, tar(source))] * 2,
+    )
     kinds += (overlapping_zip, several, several)
     return pick(source, (lambda source: source.bytes(1 << 16), *kinds))(source)

@@ -1,10 +1,12 @@
-"""Coverage-guided fuzzing of archives, their compression and IDX, with the standard library as the judge:
+"""Coverage-guided fuzzing of archives, their compression and IDX, with the standard library as the
+judge:
 
     pip install -e ".[fuzz]"
     python tests/fuzz/fuzz_idx.py -runs=1000000
 
-Whatever the input, the package reads what `oracle` reads, or it raises an `IdxError`. Nothing takes more than 200 MB or
-10 seconds. The options are those of libFuzzer; a folder as last argument keeps the corpus for the next run.
+Whatever the input, the package reads what `oracle` reads, or it raises an `IdxError`. Nothing takes
+more than 200 MB or 10 seconds. The options are those of libFuzzer; a folder as last argument keeps
+the corpus for the next run.
 """
 
 import os
@@ -16,7 +18,8 @@ from pathlib import Path
 import atheris
 
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-# The user's cache stays as it is. Runs share the folder: libFuzzer ends the process without a chance to remove it.
+# The user's cache stays as it is. Runs share the folder: libFuzzer ends the process without a
+# chance to remove it.
 os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), "fuzz-idx-home"))
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
@@ -45,7 +48,9 @@ class Input:
 
 def main() -> None:
     temporary = tempfile.gettempdir()
-    path = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else temporary, f"fuzz-idx-{os.getpid()}")
+    path = Path(
+        "/dev/shm" if os.access("/dev/shm", os.W_OK) else temporary, f"fuzz-idx-{os.getpid()}"
+    )
     warnings.simplefilter("ignore")  # `zipfile` warns of names that are there twice
 
     def one_input(data: bytes) -> None:
@@ -54,7 +59,9 @@ def main() -> None:
 
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     limits = [f"-rss_limit_mb={(resident + MEMORY) >> 20}", "-timeout=10", "-max_len=8192"]
-    atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={temporary}/", *sys.argv[1:]], one_input)
+    atheris.Setup(
+        [sys.argv[0], *limits, f"-artifact_prefix={temporary}/", *sys.argv[1:]], one_input
+    )
     try:
         atheris.Fuzz()
     finally:

@@ -1,7 +1,9 @@
-"""What is in an archive of IDX files, by the standard library and NumPy alone: the judge of what the package reads.
+"""What is in an archive of IDX files, by the standard library and NumPy alone: the judge of what
+the package reads.
 
-It is strict. Whatever a checksum, an end mark or a size can tell is checked; an outer compression is read to its end.
-Nothing but zeros may follow an archive, nothing may precede it, and no two members may share a byte.
+It is strict. Whatever a checksum, an end mark or a size can tell is checked; an outer compression
+is read to its end. Nothing but zeros may follow an archive, nothing may precede it, and no two
+members may share a byte.
 """
 
 import bz2
@@ -40,7 +42,9 @@ def read_splits(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
             splits.setdefault(SPLITS[match[1]], {})[match[2]] = parse(contents[-1])
     for split, arrays in splits.items():
         if "images" not in arrays or len({len(array) for array in arrays.values()}) > 1:
-            raise Refused(f"{split} has {', '.join(f'{role} {array.shape}' for role, array in arrays.items())}")
+            raise Refused(
+                f"{split} has {', '.join(f'{role} {array.shape}' for role, array in arrays.items())}"
+            )
         if "labels" in arrays:
             arrays["labels"] = as_labels(arrays["labels"])
     return {split: (arrays["images"], arrays.get("labels")) for split, arrays in splits.items()}
@@ -52,7 +56,8 @@ def as_labels(array: np.ndarray) -> np.ndarray:
 
 
 def read_members(path: Path) -> dict[str, list[bytes | None]]:
-    """Read the decompressed members of a folder, a tar or a zip: name -> contents, of which the last one counts.
+    """Read the decompressed members of a folder, a tar or a zip: name -> contents, of which the
+    last one counts.
 
     A member that is damaged, or not a file, is None. A damaged container is `Refused`.
     """
@@ -60,7 +65,9 @@ def read_members(path: Path) -> dict[str, list[bytes | None]]:
     try:
         for name, read in _iter_members(path):
             members.setdefault(name, []).append(_attempt(read))
-    except Exception as error:  # damaged data makes `tarfile` and `zipfile` raise more than they document
+    except (
+        Exception
+    ) as error:  # damaged data makes `tarfile` and `zipfile` raise more than they document
         raise Refused(f"{path.name}: {error!r}") from error
     return members
 
@@ -120,10 +127,16 @@ def _iter_members(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
 def _iter_tar(data: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     with tarfile.TarFile(fileobj=io.BytesIO(data)) as tar:
         for info in tar:
-            # Hard links are resolved. A symbolic link, a device or a sparse file is never an IDX file.
+            # Hard links are resolved. A symbolic link, a device or a sparse file is never an IDX
+            # file.
             usable = info.islnk() or (info.isreg() and not info.issparse())
             if not info.isdir():
-                yield info.name, lambda info=info, usable=usable: tar.extractfile(info).read() if usable else None  # type: ignore[union-attr]
+                yield (
+                    info.name,
+                    lambda info=info, usable=usable: (
+                        tar.extractfile(info).read() if usable else None
+                    ),
+                )  # type: ignore[union-attr]
         # `tarfile` ends at the first block that is no header, whatever it is.
         rest = data[tar.offset :]
         is_end = len(rest) >= 2 * tarfile.BLOCKSIZE and not rest.strip(b"\0")
@@ -134,7 +147,9 @@ def _check_places(data: bytes, infos: list[zipfile.ZipInfo]) -> None:
     """The members of a zip stand one behind another, then the directory, then the end of the file."""
     end = data.rindex(b"PK\5\6")
     size, start, comment = struct.unpack_from("<IIH", data, end + 12)
-    assert start + size == end and end + 22 + comment == len(data), "other data before or behind the zip"
+    assert start + size == end and end + 22 + comment == len(data), (
+        "other data before or behind the zip"
+    )
     position = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         assert info.header_offset >= position, f"{info.filename} overlaps another member"
@@ -152,4 +167,7 @@ def _attempt(read: Callable[[], bytes | None]) -> bytes | None:
 
 
 def _decompress(data: bytes) -> bytes:
-    return next((decompress(data) for magic, decompress in DECOMPRESS.items() if data.startswith(magic)), data)
+    return next(
+        (decompress(data) for magic, decompress in DECOMPRESS.items() if data.startswith(magic)),
+        data,
+    )

@@ -1,7 +1,8 @@
-"""Train on several processes or machines, from a streamed dataset: `torchrun --nproc-per-node 2 distributed.py`.
+"""Train on several processes or machines, from a streamed dataset: `torchrun --nproc-per-node 2
+distributed.py`.
 
-Each process streams its own shards, and each worker of its `DataLoader` a part of them. Together they see each record
-once.
+Each process streams its own shards, and each worker of its `DataLoader` a part of them. Together
+they see each record once.
 """
 
 import argparse
@@ -24,9 +25,13 @@ dist.init_process_group("gloo")
 torch.manual_seed(0)
 data = load_dataset("mnist_idx", split=options.split, streaming=True, as_array=True, num_shards=64)
 data = data.shuffle(seed=0, buffer_size=1000)
-data = split_dataset_by_node(data, rank=dist.get_rank(), world_size=dist.get_world_size()).with_format("torch")
+data = split_dataset_by_node(
+    data, rank=dist.get_rank(), world_size=dist.get_world_size()
+).with_format("torch")
 
-model = DistributedDataParallel(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(28 * 28, 10)))
+model = DistributedDataParallel(
+    torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(28 * 28, 10))
+)
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 for epoch in range(options.epochs):
     data.set_epoch(epoch)  # reorders the shards
@@ -43,5 +48,8 @@ for epoch in range(options.epochs):
     dist.all_reduce(correct)
     if dist.get_rank() == 0:
         accuracy = correct / count
-        print(f"mnist_idx {mnist_idx.__version__}, epoch {epoch}: {count} records, {accuracy:.1%} right", flush=True)
+        print(
+            f"mnist_idx {mnist_idx.__version__}, epoch {epoch}: {count} records, {accuracy:.1%} right",
+            flush=True,
+        )
 dist.destroy_process_group()

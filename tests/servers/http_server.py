@@ -30,7 +30,9 @@ class Reply:
 
     status: int
     headers: dict[str, str]
-    body: bytes | memoryview | Iterable[bytes]  # pieces are sent in chunked encoding unless `headers` have a length
+    body: (
+        bytes | memoryview | Iterable[bytes]
+    )  # pieces are sent in chunked encoding unless `headers` have a length
     start: int  # the first byte of the range that was asked for
     stop: int  # the byte after its last
     total: int  # bytes of the file
@@ -43,7 +45,9 @@ class Behaviour:
     ranges: bool = True  # False: ignore `Range`, answer every GET with the whole file
     status: int | None = None  # answer with this status
     html: bool = False  # answer 200 with an HTML page
-    close_after: int | None = None  # full Content-Length, but a clean end of the connection after so many bytes
+    close_after: int | None = (
+        None  # full Content-Length, but a clean end of the connection after so many bytes
+    )
     reset_after: int | None = None  # the same with a TCP reset
     stall_after: int | None = None  # so many bytes, then silence until the client disconnects
     bandwidth: float | None = None  # bytes per second
@@ -82,7 +86,9 @@ class Request(NamedTuple):
     range: str | None
     sent: int  # body bytes handed to the socket
     headers: Mapping[str, str] = {}  # with their names in lower case
-    target: str = ""  # as on the request line: a proxy is given a whole URL, or a host to connect to
+    target: str = (
+        ""  # as on the request line: a proxy is given a whole URL, or a host to connect to
+    )
 
 
 class Server(ThreadingHTTPServer):
@@ -97,7 +103,8 @@ class Server(ThreadingHTTPServer):
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, 0), _Handler)
-        # A small send buffer keeps the bytes that count as sent close to those that the client has received.
+        # A small send buffer keeps the bytes that count as sent close to those that the client has
+        # received.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
         self._lock = threading.Lock()
         self.content: dict[str, bytes] = {}
@@ -126,7 +133,10 @@ class Server(ThreadingHTTPServer):
         return f"http://{host}:{port}{quote(path)}"
 
     def behave(self, path: str = "*", **options: Any) -> None:
-        """Make `path`, or every path, fail as in `Behaviour`. The latest behaviour that applies wins."""
+        """Make `path`, or every path, fail as in `Behaviour`.
+
+        The latest behaviour that applies wins.
+        """
         self._behaviours[path].insert(0, Behaviour(**options))
 
     def heal(self) -> None:
@@ -136,7 +146,11 @@ class Server(ThreadingHTTPServer):
     def choose(self, path: str, method: str, start: int = 0) -> Behaviour:
         with self._lock:
             for behaviour in (*self._behaviours[path], *self._behaviours["*"]):
-                if method not in behaviour.methods or behaviour.times == 0 or start not in behaviour.part:
+                if (
+                    method not in behaviour.methods
+                    or behaviour.times == 0
+                    or start not in behaviour.part
+                ):
                     continue
                 if behaviour.skip > 0:
                     behaviour.skip -= 1
@@ -148,7 +162,9 @@ class Server(ThreadingHTTPServer):
             return Behaviour() if self.faults is None else self.faults.draw()
 
     def _matching(self, path: str | None, method: str | None) -> list[Request]:
-        return [r for r in list(self.requests) if path in (None, r.path) and method in (None, r.method)]
+        return [
+            r for r in list(self.requests) if path in (None, r.path) and method in (None, r.method)
+        ]
 
     def count(self, path: str | None = None, method: str | None = None) -> int:
         """Number of requests."""
@@ -160,7 +176,10 @@ class Server(ThreadingHTTPServer):
 
     def under_way(self, path: str) -> int:
         """Bytes sent so far by the longest unfinished response for `path`."""
-        return max((handler.sent for handler in list(self.handlers) if handler.requested == path), default=0)
+        return max(
+            (handler.sent for handler in list(self.handlers) if handler.requested == path),
+            default=0,
+        )
 
     def forget(self) -> None:
         """Reset the counters, once no response is under way."""
@@ -224,7 +243,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         super().finish()
-        if isinstance(self.connection, ssl.SSLSocket):  # the server closes the one that it has wrapped
+        if isinstance(
+            self.connection, ssl.SSLSocket
+        ):  # the server closes the one that it has wrapped
             self.connection.close()
 
     def _record(self, path: str, sent: int) -> None:
@@ -259,7 +280,9 @@ class _Handler(BaseHTTPRequestHandler):
         is_current = self.headers.get("If-Range") in (None, *validators)
         if behaviour.ranges:
             reply.headers["Accept-Ranges"] = "bytes"
-            if "Range" in self.headers and is_current:  # "bytes=FIRST-LAST", "bytes=FIRST-" or "bytes=-COUNT"
+            if (
+                "Range" in self.headers and is_current
+            ):  # "bytes=FIRST-LAST", "bytes=FIRST-" or "bytes=-COUNT"
                 begin = int(first) if first else max(0, reply.total - int(last))
                 end = min(int(last) + 1, reply.total) if first and last else reply.total
                 if begin >= end:
@@ -317,9 +340,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, body: memoryview, behaviour: Behaviour) -> None:
         if behaviour.trickle is not None:
             return self._trickle(body, behaviour.trickle)
-        stops = [o for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after) if o is not None]
+        stops = [
+            o
+            for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after)
+            if o is not None
+        ]
         end = min([len(body), *stops])
-        chunk = CHUNK if behaviour.bandwidth is None else max(1024, min(CHUNK, int(behaviour.bandwidth / 50)))
+        chunk = (
+            CHUNK
+            if behaviour.bandwidth is None
+            else max(1024, min(CHUNK, int(behaviour.bandwidth / 50)))
+        )
         for offset in range(0, end, chunk):
             piece = body[offset : min(offset + chunk, end)]
             self.connection.sendall(piece)

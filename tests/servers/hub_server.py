@@ -1,4 +1,6 @@
-"""A Hugging Face Hub on 127.0.0.1: the part of its HTTP API that publishing and loading a dataset needs."""
+"""A Hugging Face Hub on 127.0.0.1: the part of its HTTP API that publishing and loading a dataset
+needs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Refusal(web.HTTPException):
     def __init__(self, status: int, message: str, code: str = "") -> None:
         self.status_code = status
         headers = {"X-Error-Message": message, "X-Error-Code": code}
-        super().__init__(headers=headers, text=json.dumps({"error": message}), content_type="application/json")
+        super().__init__(
+            headers=headers, text=json.dumps({"error": message}), content_type="application/json"
+        )
 
 
 class Commit(NamedTuple):
@@ -40,7 +44,9 @@ class Commit(NamedTuple):
 class Repo:
     name: str
     private: bool
-    refs: dict[str, tuple[Commit, ...]] = field(default_factory=dict)  # branches and pull requests, newest commit first
+    refs: dict[str, tuple[Commit, ...]] = field(
+        default_factory=dict
+    )  # branches and pull requests, newest commit first
 
     def commit(self, ref: str, files: dict[str, bytes], title: str, message: str = "") -> Commit:
         made = Commit(secrets.token_hex(20), title, message, files)
@@ -49,7 +55,9 @@ class Repo:
 
     def history(self, revision: str = "main") -> tuple[Commit, ...]:
         """The commits up to a branch, a pull request or a commit's own name, newest first."""
-        found = {c.oid: commits[n:] for commits in self.refs.values() for n, c in enumerate(commits)}
+        found = {
+            c.oid: commits[n:] for commits in self.refs.values() for n, c in enumerate(commits)
+        }
         return (found | self.refs)[revision]
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
@@ -62,7 +70,9 @@ class Fault:
     path: str
     kind: str | int
     times: int
-    reached: threading.Event = field(default_factory=threading.Event)  # set when the first such request has come
+    reached: threading.Event = field(
+        default_factory=threading.Event
+    )  # set when the first such request has come
     release: threading.Event = field(default_factory=threading.Event)
 
 
@@ -71,18 +81,28 @@ def describe(path: str, content: bytes) -> dict[str, Any]:
     oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     found: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": oid}
     if path.endswith(LARGE):
-        found["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+        found["lfs"] = {
+            "oid": hashlib.sha256(content).hexdigest(),
+            "size": len(content),
+            "pointerSize": 134,
+        }
     return found
 
 
 def list_all(files: dict[str, bytes]) -> dict[PurePosixPath, dict[str, Any]]:
     folders = sorted({folder for path in files for folder in PurePosixPath(path).parents[:-1]})
-    found = {folder: {"type": "directory", "path": str(folder), "size": 0, "oid": ""} for folder in folders}
+    found = {
+        folder: {"type": "directory", "path": str(folder), "size": 0, "oid": ""}
+        for folder in folders
+    }
     return found | {PurePosixPath(path): describe(path, content) for path, content in files.items()}
 
 
 class HubServer:
-    """Repositories, and a store of large files. What arrives by Xet is not put together: it has to be in the store."""
+    """Repositories, and a store of large files.
+
+    What arrives by Xet is not put together: it has to be in the store.
+    """
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
@@ -106,15 +126,18 @@ class HubServer:
         self._loop.close()
 
     def environment(self, token: str | None = None, *, xet: bool = False) -> dict[str, str]:
-        """The variables that lead a client here, which sends large files by Xet or the older git LFS."""
+        """The variables that lead a client here, which sends large files by Xet or the older git
+        LFS.
+        """
         found = {"HF_ENDPOINT": self.url, "HF_HUB_DISABLE_XET": str(int(not xet))}
         return found if token is None else {**found, "HF_TOKEN": f"hf_{token}"}
 
     def fault(self, method: str, path: str, kind: str | int, times: int = 1) -> Fault:
         """Have the next `times` requests go wrong whose path contains `path`.
 
-        `kind` is a status to answer with, or "cut" (the connection breaks while the request is read), "lost" (carried
-        out, but the connection breaks before the answer), or "hold" (waits until `release` of the result is set).
+        `kind` is a status to answer with, or "cut" (the connection breaks while the request is
+        read), "lost" (carried out, but the connection breaks before the answer), or "hold" (waits
+        until `release` of the result is set).
         """
         self.faults.append(Fault(method, path, kind, times))
         return self.faults[-1]
@@ -156,7 +179,9 @@ class HubServer:
     async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.rel_url.raw_path
         self.log.append((request.method, path))
-        matching = (f for f in self.faults if f.times > 0 and f.method == request.method and f.path in path)
+        matching = (
+            f for f in self.faults if f.times > 0 and f.method == request.method and f.path in path
+        )
         if (fault := next(matching, None)) is None:
             return await handler(request)
         fault.times -= 1
@@ -190,14 +215,18 @@ class HubServer:
         return self.repos[f"{namespace}/{name}"]
 
     def _commit(self, request: web.Request, *, write: bool = False) -> Commit:
-        return self._repo(request, write=write).history(request.match_info.get("revision", "main"))[0]
+        return self._repo(request, write=write).history(request.match_info.get("revision", "main"))[
+            0
+        ]
 
     async def whoami(self, request: web.Request) -> web.Response:
         return web.json_response({"type": "user", "name": self._user(request), "orgs": []})
 
     async def accept(self, request: web.Request) -> web.Response:
         said = {"errors": [], "warnings": [], "was_inserted": True, "result": 1}
-        return web.json_response({**said, "casUrl": self.url, "accessToken": "any", "exp": int(time.time()) + 3600})
+        return web.json_response(
+            {**said, "casUrl": self.url, "accessToken": "any", "exp": int(time.time()) + 3600}
+        )
 
     async def create_repo(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -206,13 +235,19 @@ class HubServer:
         self._user(request, namespace)
         name = f"{namespace}/{asked['name']}"
         if not (exists := name in self.repos):
-            self.create(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
-        return web.json_response({"url": f"{self.url}/datasets/{name}"}, status=409 if exists else 200)
+            self.create(
+                name, private=asked.get("visibility") == "private" or asked.get("private") is True
+            )
+        return web.json_response(
+            {"url": f"{self.url}/datasets/{name}"}, status=409 if exists else 200
+        )
 
     async def info(self, request: web.Request) -> web.Response:
         repo, commit = self._repo(request), self._commit(request)
         files = [{"rfilename": path} for path in commit.files]
-        return web.json_response({"id": repo.name, "sha": commit.oid, "private": repo.private, "siblings": files})
+        return web.json_response(
+            {"id": repo.name, "sha": commit.oid, "private": repo.private, "siblings": files}
+        )
 
     async def create_branch(self, request: web.Request) -> web.Response:
         repo, branch = self._repo(request, write=True), request.match_info["revision"]
@@ -222,7 +257,10 @@ class HubServer:
         return web.json_response({})
 
     async def tree(self, request: web.Request) -> web.Response:
-        folder, entries = PurePosixPath(request.match_info["path"].strip("/")), list_all(self._commit(request).files)
+        folder, entries = (
+            PurePosixPath(request.match_info["path"].strip("/")),
+            list_all(self._commit(request).files),
+        )
         depth = None if request.query.get("recursive", "").lower() in ("1", "true") else 1
         found = [entry for at, entry in entries.items() if folder in list(at.parents)[:depth]]
         if not found:
@@ -231,8 +269,13 @@ class HubServer:
 
     async def paths_info(self, request: web.Request) -> web.Response:
         """What huggingface_hub 0.x asks before it lists a folder."""
-        entries, asked = list_all(self._commit(request).files), (await request.post()).getall("paths")
-        return web.json_response([entries[at] for at in map(PurePosixPath, map(str, asked)) if at in entries])
+        entries, asked = (
+            list_all(self._commit(request).files),
+            (await request.post()).getall("paths"),
+        )
+        return web.json_response(
+            [entries[at] for at in map(PurePosixPath, map(str, asked)) if at in entries]
+        )
 
     async def resolve(self, request: web.Request) -> web.Response:
         commit, path = self._commit(request), request.match_info["path"]
@@ -261,7 +304,10 @@ class HubServer:
         objects, verify = (await request.json())["objects"], {"href": f"{self.url}/objects/verify"}
         for item in objects:
             if item["oid"] not in self.store:
-                item["actions"] = {"upload": {"href": f"{self.url}/upload/{item['oid']}"}, "verify": verify}
+                item["actions"] = {
+                    "upload": {"href": f"{self.url}/upload/{item['oid']}"},
+                    "verify": verify,
+                }
         return web.json_response({"transfer": "basic", "objects": objects})
 
     async def store_put(self, request: web.Request) -> web.Response:
@@ -290,5 +336,8 @@ class HubServer:
             repo.refs[f"refs/pr/{number}"], ref = repo.refs[ref], f"refs/pr/{number}"
             found["pullRequestUrl"] = f"{self.url}/datasets/{repo.name}/discussions/{number}"
         commit = repo.commit(ref, files, header["summary"], header["description"])
-        found |= {"commitOid": commit.oid, "commitUrl": f"{self.url}/datasets/{repo.name}/commit/{commit.oid}"}
+        found |= {
+            "commitOid": commit.oid,
+            "commitUrl": f"{self.url}/datasets/{repo.name}/commit/{commit.oid}",
+        }
         return web.json_response({"success": True, **found})

@@ -1,4 +1,6 @@
-"""Clients of the package: Python programs in processes of their own, with their own cache and environment."""
+"""Clients of the package: Python programs in processes of their own, with their own cache and
+environment.
+"""
 
 import contextlib
 import dataclasses
@@ -35,14 +37,28 @@ for limit, value in limits:
 result = None
 @atexit.register
 def write_answer(path=answer):
-    with open("/proc/self/status") as status, open(path, "w") as file:  # `ru_maxrss` would count what started this
+    # `ru_maxrss` would count what started this
+    with open("/proc/self/status") as status, open(path, "w") as file:
         peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
         json.dump({{"result": result, "peak": peak}}, file)
 {code}
 """
-SET = ("HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS")
+SET = (
+    "HF_HUB_DISABLE_TELEMETRY",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS",
+    "HF_HUB_DISABLE_PROGRESS_BARS",
+)
 SET += ("PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "OMP_NUM_THREADS")
-DROPPED = ("MNIST_IDX_", "HF_", "HUGGINGFACE_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
+DROPPED = (
+    "MNIST_IDX_",
+    "HF_",
+    "HUGGINGFACE_",
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "all_proxy",
+)
 
 
 @dataclasses.dataclass
@@ -80,8 +96,12 @@ class Client:
             self.process.wait()
             check = True
         self.temporary.cleanup()
-        stdout, stderr = ((self.folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
-        assert self.process.returncode == 0 or not check, f"{self.folder} ended with:\n{stderr[-6000:]}"
+        stdout, stderr = (
+            (self.folder / name).read_text(errors="replace") for name in ("stdout", "stderr")
+        )
+        assert self.process.returncode == 0 or not check, (
+            f"{self.folder} ended with:\n{stderr[-6000:]}"
+        )
         answer = json.loads((self.folder / "answer.json").read_text() or "{}")
         return Outcome(self.process.returncode, stdout, stderr, **answer)
 
@@ -96,23 +116,40 @@ def start_client(
     cwd: PathLike | None = None,
     memory: int | None = None,  # bytes of its address space, at most
     file_size: int | None = None,  # bytes of each file it writes, at most
-    installed: bool = False,  # leave the checkout off the path, so that only an installed package is found
+    # leave the checkout off the path, so that only an installed package is found
+    installed: bool = False,
 ) -> Client:
     """Start a Python program, see `PROGRAM`, with `HF_HOME=home`."""
     folder = Path(tempfile.mkdtemp(prefix="client-", dir=Path(home).parent))
-    temporary = tempfile.TemporaryDirectory(prefix="c-")  # short: the paths of sockets have 108 characters at most
+    temporary = tempfile.TemporaryDirectory(
+        prefix="c-"
+    )  # short: the paths of sockets have 108 characters at most
     (folder / "cwd").mkdir()
     (folder / "answer.json").touch()
     (folder / "client.py").write_text(PROGRAM.format(code=code))
     limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, file_size)]
     support = str(Path(__file__).parent)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
-    environment |= {**dict.fromkeys(SET, "1"), "HF_HOME": str(home), "TMPDIR": temporary.name, **(env or {})}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(DROPPED)
+    }
+    environment |= {
+        **dict.fromkeys(SET, "1"),
+        "HF_HOME": str(home),
+        "TMPDIR": temporary.name,
+        **(env or {}),
+    }
     environment["PYTHONPATH"] = support if installed else f"{ROOT}{os.pathsep}{support}"
     environment["CLIENT"] = json.dumps([args or {}, limits, str(folder / "answer.json")])
-    options = {"cwd": cwd or folder / "cwd", "env": environment, "stdin": subprocess.DEVNULL, "start_new_session": True}
+    options = {
+        "cwd": cwd or folder / "cwd",
+        "env": environment,
+        "stdin": subprocess.DEVNULL,
+        "start_new_session": True,
+    }
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
-        process = subprocess.Popen([python, "-u", str(folder / "client.py")], stdout=out, stderr=err, **options)
+        process = subprocess.Popen(
+            [python, "-u", str(folder / "client.py")], stdout=out, stderr=err, **options
+        )
     return Client(process, folder, temporary)
 
 
@@ -136,7 +173,9 @@ def pixels(image: Any) -> bytes:
 
 
 def digest(rows: Any, content: Callable[[Any], bytes] = pixels) -> list[Any]:
-    """[count, SHA-256 over every record's pixels and label, in order] of rows with `image` and `label`."""
+    """[count, SHA-256 over every record's pixels and label, in order] of rows with `image` and
+    `label`.
+    """
     hashed, count = hashlib.sha256(), 0
     for row in rows:
         hashed.update(content(row["image"]) + bytes([int(row["label"])]))
@@ -154,12 +193,19 @@ def digest_table(dataset: Any) -> list[Any]:
 
 
 def digest_arrays(images: Any, labels: Any) -> list[Any]:
-    return digest({"image": image, "label": label} for image, label in zip(images, labels, strict=True))
+    return digest(
+        {"image": image, "label": label} for image, label in zip(images, labels, strict=True)
+    )
 
 
 def fingerprint(dataset: Any) -> dict[str, Any]:
-    """Split -> [count, SHA-256 of the stored records], of a prepared `DatasetDict`. Fast: it decodes no image."""
-    return {split: digest(stored(rows), lambda image: image["bytes"]) for split, rows in dataset.items()}
+    """Split -> [count, SHA-256 of the stored records], of a prepared `DatasetDict`.
+
+    Fast: it decodes no image.
+    """
+    return {
+        split: digest(stored(rows), lambda image: image["bytes"]) for split, rows in dataset.items()
+    }
 
 
 @contextlib.contextmanager
@@ -176,4 +222,8 @@ def traced_memory(limit: int) -> Iterator[None]:
 def tree(folder: PathLike) -> dict[str, int]:
     """Every file below a folder with its size."""
     root = Path(folder)
-    return {p.relative_to(root).as_posix(): p.stat().st_size for p in sorted(root.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(root).as_posix(): p.stat().st_size
+        for p in sorted(root.rglob("*"))
+        if p.is_file()
+    }

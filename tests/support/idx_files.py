@@ -15,13 +15,23 @@ import numpy as np
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
 PACKINGS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
-ARCHIVES = ("folder", "set.tar", "set.tar.gz", "set.tar.bz2", "set.tar.xz", "stored.zip", "deflated.zip")
+ARCHIVES = (
+    "folder",
+    "set.tar",
+    "set.tar.gz",
+    "set.tar.bz2",
+    "set.tar.xz",
+    "stored.zip",
+    "deflated.zip",
+)
 
 
 def to_idx(array: Any) -> bytes:
     """An array as the content of an IDX file."""
     array = np.asarray(array)
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, CODES[array.dtype.name], array.ndim, *array.shape)
+    header = struct.pack(
+        f">BBBB{array.ndim}I", 0, 0, CODES[array.dtype.name], array.ndim, *array.shape
+    )
     return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
@@ -29,7 +39,9 @@ def from_idx(content: bytes) -> np.ndarray:
     """The array in the content of an IDX file."""
     kind = {code: name for name, code in CODES.items()}[content[2]]
     shape = np.frombuffer(content, ">u4", content[3], offset=4)
-    return np.frombuffer(content, np.dtype(kind).newbyteorder(">"), offset=4 + 4 * content[3]).reshape(shape)
+    return np.frombuffer(
+        content, np.dtype(kind).newbyteorder(">"), offset=4 + 4 * content[3]
+    ).reshape(shape)
 
 
 def make_tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
@@ -61,7 +73,9 @@ def write_archive(path: Path, files: Mapping[str, bytes]) -> Path:
 def numbered_images(count: int, size: int) -> np.ndarray:
     """Random images `(count, size, size)` that carry their number in their first four pixels."""
     images = random_images(count, size, size)
-    images.reshape(count, -1)[:, :4] = np.arange(count, dtype=">u4").view(np.uint8).reshape(count, 4)
+    images.reshape(count, -1)[:, :4] = (
+        np.arange(count, dtype=">u4").view(np.uint8).reshape(count, 4)
+    )
     return images
 
 
@@ -72,7 +86,11 @@ def number_of(row: Mapping[str, Any]) -> int:
 
 def numbers(data: Any) -> list[int]:
     """The numbers of the records in a dataset of numbered images, loaded `as_array`."""
-    return [number_of({"image": image}) for batch in data.with_format("numpy").iter(1000) for image in batch["image"]]
+    return [
+        number_of({"image": image})
+        for batch in data.with_format("numpy").iter(1000)
+        for image in batch["image"]
+    ]
 
 
 def random_images(*shape: int, seed: int = 0) -> np.ndarray:

@@ -16,14 +16,21 @@ Arrays = Mapping[str, tuple[np.ndarray, np.ndarray | None]]
 
 
 def read_all(
-    mode: str, path: str, name: str | None = None, splits: Iterable[str] = ("train", "test"), **options: Any
+    mode: str,
+    path: str,
+    name: str | None = None,
+    splits: Iterable[str] = ("train", "test"),
+    **options: Any,
 ) -> Arrays:
     """Read every record: split -> (images, labels).
 
-    "prepared" and "streamed" read the splits that `load_dataset` finds, "arrays" asks for the given ones.
+    "prepared" and "streamed" read the splits that `load_dataset` finds, "arrays" asks for the given
+    ones.
     """
     if mode == "arrays":
-        return {split: mnist_idx.load_arrays(path, name, split=split, **options) for split in splits}
+        return {
+            split: mnist_idx.load_arrays(path, name, split=split, **options) for split in splits
+        }
     data = datasets.load_dataset(path, name, streaming=mode == "streamed", **options)
     return {split: _stack(list(rows)) for split, rows in data.items()}
 

@@ -18,7 +18,9 @@ IMAGES, LABELS = "/train-images-idx3-ubyte", "/train-labels-idx1-ubyte"
 
 def make_set(version: int = 0, count: int = 400) -> Arrays:
     """Random records, which no compression makes smaller: 400 of them take 314 kB."""
-    return {"train": (random_images(count, 28, 28, seed=version), random_labels(count, seed=version))}
+    return {
+        "train": (random_images(count, 28, 28, seed=version), random_labels(count, seed=version))
+    }
 
 
 def publish(server: Server, form: str, arrays: Arrays, **headers: str) -> dict[str, Any]:
@@ -59,7 +61,10 @@ def stack(rows: list[dict[str, Any]]) -> Arrays:
 
 
 def which(found: Arrays, *versions: Arrays) -> int:
-    """The number of the version that was read. A mix of two, or anything else, is none of them: -1."""
+    """The number of the version that was read.
+
+    A mix of two, or anything else, is none of them: -1.
+    """
     for number, arrays in enumerate(versions):
         pairs = zip(found["train"], arrays["train"], strict=True)
         if all(np.array_equal(one, other) for one, other in pairs):
