@@ -24,17 +24,20 @@ class Split(NamedTuple):
 
 
 class PublishedDataset(NamedTuple):
-    """A dataset of gray images of 28x28 pixels."""
+    """A dataset of gray images."""
 
+    # Datasets of one family may be published together: they share homepage, license and card.
+    family: str
+    title: str  # heading of the card
     description: str
     homepage: str
     license: str  # of the data, as the Hugging Face Hub names it
     citation: str  # in BibTeX
     class_names: tuple[str, ...]
     splits: dict[str, Split]
-    sources: tuple[
-        str, ...
-    ]  # URLs of archives, or, with a final slash, of folders of single files. Paths start here
+    # URLs of archives, or, with a final slash, of folders of single files. Paths start here.
+    sources: tuple[str, ...]
+    shape: tuple[int, ...] = (28, 28)  # of an image
     label_parts: int = 1  # numbers per label; the first is the class
     transposed: bool = False  # rows and columns are exchanged in the files
 
@@ -140,6 +143,8 @@ CLOTHES = (
 )
 
 MNIST = PublishedDataset(
+    family="mnist",
+    title="The MNIST database of handwritten digits",
     description="The MNIST database of handwritten digits: 70,000 gray images of 28x28 pixels, one digit each.",
     homepage="http://yann.lecun.com/exdb/mnist/",
     license="cc-by-sa-3.0",
@@ -167,6 +172,8 @@ TINY = MNIST._replace(
 )
 
 FASHION_MNIST = PublishedDataset(
+    family="fashion_mnist",
+    title="Fashion-MNIST",
     description="Fashion-MNIST: 70,000 gray images of 28x28 pixels, one article of clothing from Zalando's shop each.",
     homepage="https://github.com/zalandoresearch/fashion-mnist",
     license="mit",
@@ -186,6 +193,8 @@ FASHION_MNIST = PublishedDataset(
 )
 
 KMNIST = PublishedDataset(
+    family="kmnist",
+    title="Kuzushiji-MNIST",
     description=(
         "Kuzushiji-MNIST: 70,000 gray images of 28x28 pixels, one cursive Japanese character each, from ten rows of "
         'Hiragana. "KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by NIJL and others), '
@@ -213,6 +222,8 @@ KMNIST = PublishedDataset(
 # NIST HSF series, writer, number of the digit for this writer, NIST class code, number of the digit
 # in NIST, duplicate, unused.
 QMNIST = PublishedDataset(
+    family="qmnist",
+    title="QMNIST",
     description="QMNIST: MNIST rebuilt from NIST's database, with the 50,000 lost test images and all writers.",
     homepage="https://github.com/facebookresearch/qmnist",
     license="bsd-3-clause",
@@ -236,6 +247,8 @@ def _emnist(
     name: str, description: str, class_names: tuple[str, ...], train: int, test: int
 ) -> PublishedDataset:
     return PublishedDataset(
+        family="emnist",
+        title="EMNIST",
         description="EMNIST: handwritten characters as gray images of 28x28 pixels. " + description,
         homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
         license="unknown",

@@ -6,7 +6,7 @@ from conftest import Arrays
 from idx_files import from_idx
 
 import mnist_idx.mnist_idx
-from mnist_idx.catalog import DATASETS, File
+from mnist_idx.catalog import DATASETS, File, PublishedDataset
 from mnist_idx.mnist_idx import published_mirrors
 from mnist_idx.storage import Access, open_member, verify_member
 
@@ -73,6 +73,25 @@ def test_digests_differ_and_one_archive_holds_all_of_emnist() -> None:
     assert len(set(digests)) == len(digests)
     files = {file for name in EMNIST for file in files_of(name)}
     assert len(files) == 24
+
+
+def test_what_may_be_published_together_shares_what_the_card_says() -> None:
+    families: dict[str, list[PublishedDataset]] = {}
+    for known in DATASETS.values():
+        families.setdefault(known.family, []).append(known)
+    assert list(families) == ["mnist", "fashion_mnist", "kmnist", "qmnist", "emnist"]
+    for of_one_card in families.values():
+        facts = {(one.title, one.homepage, one.license, one.citation) for one in of_one_card}
+        assert len(facts) == 1
+        assert of_one_card[0].description.startswith(of_one_card[0].title + ": ")
+    assert len({known.homepage for known in DATASETS.values()}) == len(families)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_images_have_the_shape_of_the_catalog(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, name, DATASETS[name]._replace(shape=(5, 7)))
+    builder = datasets.load_dataset_builder("mnist_idx", name, as_array=True)
+    assert builder.info.features["image"].shape == (5, 7)
 
 
 def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
