@@ -259,8 +259,9 @@ def preview(
     check_source(source, prefix)
     if num < 1:
         raise IdxError(f"--num {num}: expected at least 1.")
-    if source in DATASETS and split not in DATASETS["mnist"].splits:
-        raise IdxError(f"--split {split}: expected train or test.")
+    if source in DATASETS and split not in DATASETS[source].splits:
+        expected = " or ".join(DATASETS[source].splits)
+        raise IdxError(f"--split {split}: expected {expected}.")
     output = output or Path(picture_name(source))
     if output.exists() and not (overwrite or ascii):
         raise IdxError(
