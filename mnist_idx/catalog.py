@@ -104,6 +104,15 @@ QMNIST_SPLITS = {
         num_records=60_000,
     ),
 }
+# The digests are torchvision's. The size of the images is in a git-annex key with torchvision's
+# MD5, 7f124b3b8ab81486c9d8c2749c17f834. What is said of the labels was computed from their file.
+QMNIST_NIST_SPLITS = {
+    "train": Split(
+        images=File("xnist-images-idx3-ubyte", 51_325_860, "f075553993026d4359ded42208eff77a1941d3963c1eff49d6015814f15f0984", suffix=".xz"),
+        labels=File("xnist-labels-idx2-int", 958_144, "db042968723ec2b7aed5f1beac25d2b6e983b9286d4f4bf725f1086e5ae55c4f", "4aea10456d9cf8fcc7bcd377f8ccbc5b0c02ffe0354a7137204794d6b620aa38", suffix=".xz"),
+        num_records=402_953,
+    ),
+}
 EMNIST_BYCLASS_SPLITS = {
     "train": Split(
         images=File("emnist-byclass-train-images-idx3-ubyte", 173_367_313, "9e21987f03a6eb8b870187e785883ddad96947299587908f1a7ec2ca0f4be5f0"),
@@ -289,7 +298,7 @@ eprint = {1812.01718}
 
 # The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class,
 # NIST HSF series, writer, number of the digit for this writer, NIST class code, number of the digit
-# in NIST, duplicate, unused.
+# in NIST, number of the digit in NIST that it repeats (0: none), unused.
 QMNIST = PublishedDataset(
     family="qmnist",
     title="QMNIST",
@@ -311,6 +320,14 @@ publisher = {Curran Associates, Inc.}
     splits=QMNIST_SPLITS,
     sources=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
     label_parts=8,
+)
+
+QMNIST_NIST = QMNIST._replace(
+    description=(
+        "QMNIST: all 402,953 digits of NIST's database, as gray images of 28x28 pixels like those "
+        "of MNIST, in the order of their writers."
+    ),
+    splits=QMNIST_NIST_SPLITS,
 )
 
 
@@ -346,6 +363,7 @@ DATASETS: dict[str, PublishedDataset] = {
     "fashion_mnist": FASHION_MNIST,
     "kmnist": KMNIST,
     "qmnist": QMNIST,
+    "qmnist_nist": QMNIST_NIST,
     "emnist_byclass": _emnist(
         EMNIST_BYCLASS_SPLITS, "All that were collected, 62 classes.", ALPHANUMERIC
     ),

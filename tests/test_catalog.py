@@ -20,6 +20,7 @@ COUNTS = {
     "fashion_mnist": ({"train": 60_000, "test": 10_000}, 10),
     "kmnist": ({"train": 60_000, "test": 10_000}, 10),
     "qmnist": ({"train": 60_000, "test": 60_000}, 10),
+    "qmnist_nist": ({"train": 402_953}, 10),
     "emnist_byclass": ({"train": 697_932, "test": 116_323}, 62),
     "emnist_bymerge": ({"train": 697_932, "test": 116_323}, 47),
     "emnist_balanced": ({"train": 112_800, "test": 18_800}, 47),
@@ -37,6 +38,8 @@ def files_of(name: str) -> list[File]:
 
 def names_of(name: str) -> list[str]:
     """The names of the published files, images and labels of each split."""
+    if name == "qmnist_nist":
+        return ["xnist-images-idx3-ubyte.xz", "xnist-labels-idx2-int.xz"]
     labels = "labels-idx2-int" if name == "qmnist" else "labels-idx1-ubyte"
     if name == "qmnist" or name in EMNIST:
         stems = [f"{name.replace('_', '-')}-{split}" for split in ("train", "test")]
@@ -113,7 +116,7 @@ def test_a_script_that_runs_from_a_copy_reads_the_data_of_the_original(
     assert published_mirrors("tiny").sources == [("/copy/data/mnist_tiny.tar", False)]
 
 
-@pytest.mark.parametrize("source", ["tiny"])
+@pytest.mark.parametrize("source", ["qmnist_nist", "tiny"])
 def test_a_split_that_a_dataset_lacks_is_refused(
     source: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
