@@ -1,6 +1,6 @@
 """The published datasets: where they are, what they hold, and their checksums.
 
-One row per file, no logic.
+One row per file, no logic. `mnist-idx catalog-row FILES` prints the rows of another dataset.
 
 The checksums of the compressed MNIST files are those that TensorFlow Datasets checks, too. The
 checksum of its content identifies a file that is compressed in another way.

@@ -111,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     ) -> Callable[..., Any]:
         summary, _, details = (inspect.getdoc(command) or "").partition("\n\n")
         added = commands.add_parser(
-            command.__name__, parents=parents, help=summary, description=summary
+            command.__name__.replace("_", "-"), parents=parents, help=summary, description=summary
         )
         added.epilog = f"{details}\n\nexit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
         added.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -212,6 +212,10 @@ def build_parser() -> argparse.ArgumentParser:
     add = start(export, configs)
     add("folder", metavar="FOLDER", help="folder to create")
     add("--overwrite", action="store_true", help="replace an earlier export")
+
+    add = start(catalog_row)
+    add("files", nargs="+", metavar="FILES", help="images and labels, as they are published")
+    add("--name", default="my_dataset", help="name of the config (default: my_dataset)")
 
     add = start(run)
     add("-m", dest="is_module", action="store_true", help="PROGRAM is a module, as for python -m")
@@ -394,6 +398,17 @@ def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
             f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset."
         )
     return {name: given if name == "subset" else {} for name in names}
+
+
+def catalog_row(files: list[str], name: str) -> None:
+    """Print the code that adds IDX files to the catalog of the published datasets.
+
+    examples:
+      mnist-idx catalog-row my_idx/*.gz --name my_digits   to paste into mnist_idx/catalog.py
+    """
+    from . import catalog_row as library
+
+    print(library.catalog_row(files, name))
 
 
 def check_program(program: str, arguments: list[str], is_module: bool) -> None:
