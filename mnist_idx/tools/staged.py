@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import IdxError, TransferError
-from ..remote import is_local_failure
+from ..errors import IdxError, TransferError, is_local_failure
 
 try:
     import fcntl
