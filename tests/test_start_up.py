@@ -14,9 +14,17 @@ images, labels = np.zeros((3, 4, 4), np.uint8), np.zeros(3, np.uint8)
 mnist_idx.write_idx((images, labels), "folder")
 mnist_idx.write_idx({"train": (images, labels), "test": images}, "set.tar", overwrite=True)
 """
+DRAW_ARRAYS = """
+import numpy as np
+import mnist_idx
+images, labels = np.zeros((3, 4, 4), np.uint8), [0, 1, 2]
+mnist_idx.contact_sheet(images, labels).save("sheet.png")
+mnist_idx.contact_sheet((images, labels), num=2)
+"""
 
 PROGRAMS = [
     pytest.param(WRITE_ARRAYS, id="write_idx of arrays"),
+    pytest.param(DRAW_ARRAYS, id="contact_sheet of arrays"),
 ]
 IMPORTED = """
 result = [name for name in args["modules"] if name in sys.modules]

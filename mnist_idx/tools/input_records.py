@@ -8,7 +8,15 @@ import numpy as np
 from ..errors import IdxError
 from .columns import choose_columns, element_type, empty_shape
 from .dataset_types import is_dataset, is_image
-from .pictures import Conversion, as_array, no_image, picture_to_array, refuse_conversion, to_array
+from .pictures import (
+    Conversion,
+    as_array,
+    drop_gray_channel,
+    no_image,
+    picture_to_array,
+    refuse_conversion,
+    to_array,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -77,8 +85,7 @@ def _image_array(given: object, conversion: Conversion, title: str) -> np.ndarra
     images = as_array(given, None, title)
     if images.ndim == 0 or images.dtype.kind not in "biuf":
         return None
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
+    images = drop_gray_channel(images)
     if images.dtype == bool:
         images = images.view(np.uint8)
     return images

@@ -107,3 +107,9 @@ def as_array(value: object, dtype: str | None, title: str) -> np.ndarray:
         # Lists of different lengths, or no numbers.
         way_out = "Pass images as arrays of one shape."
         raise IdxError(f"{title} is no array: {error}. {way_out}") from error
+
+
+def drop_gray_channel(images: np.ndarray) -> np.ndarray:
+    """Images of shape (n, rows, cols, 1) as (n, rows, cols), all others as they are."""
+    has_one_channel = images.ndim == 4 and images.shape[3] == 1
+    return images[..., 0] if has_one_channel else images
