@@ -27,8 +27,9 @@ class IdxError(ValueError):
     It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data
     file".
 
-    >>> print(IdxError("https://me:secret@host/a.tar?signature=secret: not found.", "Clear:
-    \\x1b[2J")) https://***@host/a.tar?***: not found.
+    >>> url = "https://me:secret@host/a.tar?signature=secret"
+    >>> print(IdxError(f"{url}: not found.", "Clear: \\x1b[2J"))
+    https://***@host/a.tar?***: not found.
     Clear: \\x1b[2J
 
     Args:
