@@ -12,12 +12,19 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .compression import DecompressedFile, WrappedFile, can_go_back, detect_compression
+from .compressions import COMPRESSIONS, Compression
 from .errors import DamagedError, IdxError
-from .idx import Stream, read_fully
+from .members import Access, Member, open_file
 from .places import is_http, is_remote
-from .remote import MAX_REQUEST, RemoteFile, file_system, retry
-from .storage import Access, Member, open_file, translated
+from .ranges import LARGEST_REQUEST
+from .streams import (
+    DecompressedFile,
+    Stream,
+    WrappedFile,
+    detect_compression,
+    local_errors,
+    read_fully,
+)
 
 # An archive of IDX files has a handful of members. Limits against malicious archives.
 MAX_MEMBERS = 1000
@@ -32,18 +39,25 @@ MANY_DIGITS = re.compile(rb"[0-9]{100}")
 HEADER_REQUEST = 4 << 10  # holds a tar header, and the headers of the small members that follow it
 CHUNK_BYTES = 1 << 20
 # What `tarfile` and `zipfile` raise on damaged archives.
-DAMAGE: tuple[type[Exception], ...] = (tarfile.TarError, zipfile.BadZipFile, struct.error, OSError)
-DAMAGE += (ValueError, RuntimeError, OverflowError, IndexError)
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    struct.error,
+    OSError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    IndexError,
+)
 ZIP_MEMBER = b"PK\x03\x04"
 ZIP_END_SIGNATURE = b"PK\x05\x06"
 ZIP_HEADER_SIZE = 30  # bytes of a member's own header, before its name
-ZIP_END = struct.Struct(
-    "<4s8xLLH"
-)  # signature, size and start of the directory, length of the comment behind it
+ZIP_LENGTHS_OFFSET = 26  # where it has the lengths of its name and of what follows that
+# Signature, size and start of the directory, length of the comment behind it.
+ZIP_END = struct.Struct("<4s8xLLH")
 ZIP64_MARK = 0xFFFFFFFF
-ZIP64_RECORDS_SIZE = (
-    56 + 20
-)  # bytes of the records that large archives have between directory and end
+# Bytes of the two records that large archives have between directory and end.
+ZIP64_RECORDS_SIZE = 56 + 20
 SEVERAL_IN_ONE = (
     "Several archives in one file? Unpack it (tar: with --ignore-zeros), and load the folder."
 )
@@ -53,7 +67,7 @@ class Place(NamedTuple):
     """A file or a folder that has IDX files in it."""
 
     path: str  # local path or URL
-    url: str = ""  # what the user calls it, if it was downloaded to `path`
+    url: str | None = None  # what the user calls it, if it was downloaded to `path`
     is_named: bool = True  # whether the user named it; see `Member`
 
     @property
@@ -61,9 +75,9 @@ class Place(NamedTuple):
         """What error messages call the place."""
         return self.url or self.path
 
-    def open(self, access: Access, max_request: int = MAX_REQUEST) -> Stream:
-        config = access.download_config if self.is_named else None
-        return open_file(self.path, config, max_request=max_request)
+    def open(self, access: Access, largest_request: int = LARGEST_REQUEST) -> Stream:
+        options = access.options_for(self.is_named)
+        return open_file(self.path, options, largest_request=largest_request)
 
 
 def list_members(place: Place, access: Access) -> list[Member]:
@@ -82,49 +96,58 @@ def list_archive(place: Place, access: Access) -> list[Member]:
     """
     with place.open(access, HEADER_REQUEST) as file:
         compression = detect_compression(file)
-        version = file.version if isinstance(file, RemoteFile) else None
+        content: Stream = file
+        if compression is not None:
+            content = DecompressedFile(file, compression, place.title)
+        head = bytes(read_fully(content, tarfile.BLOCKSIZE))
         whole = Member(
             place.path,
             place.title,
             file_size=file.size,
             url=place.url,
-            version=version,
+            version=file.version,
             is_named=place.is_named,
         )
-        stream = DecompressedFile(file, compression, place.title) if compression else file
-        head = bytes(read_fully(stream, tarfile.BLOCKSIZE))
         if head.startswith(b"\0\0") and any(head[2:4]):
             return [whole]
-        is_zip = head.startswith((ZIP_MEMBER, ZIP_END_SIGNATURE)) and not compression
-        try:
-            if is_zip:
+        if head.startswith((ZIP_MEMBER, ZIP_END_SIGNATURE)) and compression is None:
+            with _damage_of("zip", place.title):
                 return _list_zip(file, whole)
-            if _is_tar_header(head):
-                if compression and isinstance(file, RemoteFile):
-                    file.expect_whole()
-                whole = whole._replace(compression=compression)
-                if not compression or can_go_back(compression):
-                    return _list_tar(stream, whole)
-                with access.open_container(
-                    place.path, compression, place.title, lambda: place.open(access)
-                ) as content:
-                    return _list_tar(content, whole)
-        except IdxError:
-            raise
-        except DAMAGE as error:
-            kind = "zip" if is_zip else "tar"
-            raise DamagedError(
-                f"{place.title}: the {kind} is damaged or cut short ({error}). Fetch it again."
-            ) from error
-    found = (
-        "an HTML or XML page"
-        if head.lstrip()[:1] == b"<"
-        else f"data that starts with {head[:8]!r}"
-    )
-    expected = "a tar (plain, .gz, .bz2 or .xz), a zip, a folder, or an IDX file"
-    raise DamagedError(
-        f"{place.title}: found {found if head else 'an empty file'}, expected {expected}."
-    )
+        if _is_tar_header(head):
+            with _damage_of("tar", place.title):
+                if compression is None:
+                    return _list_tar(file, whole)
+                file.expect_whole()
+                return _list_compressed_tar(content, compression, whole, place, access)
+    expected = f"a tar (plain, {_listed_suffixes()}), a zip, a folder, or an IDX file"
+    raise DamagedError(f"{place.title}: found {_describe(head)}, expected {expected}.")
+
+
+@contextlib.contextmanager
+def _damage_of(kind: str, title: str) -> Iterator[None]:
+    """Raise what the library for a kind of archive raises on damaged ones as our own error."""
+    try:
+        yield
+    except IdxError:
+        raise
+    except DAMAGE as error:
+        found = f"the {kind} is damaged or cut short ({error})"
+        raise DamagedError(f"{title}: {found}. Fetch it again.") from error
+
+
+def _listed_suffixes() -> str:
+    """The suffixes of compressed archives, as in a sentence: `.gz, .bz2 or .xz`."""
+    *others, last = [row.suffixes[0] for row in COMPRESSIONS.values()]
+    return f"{', '.join(others)} or {last}"
+
+
+def _describe(head: bytes) -> str:
+    """What a file is whose first bytes are neither those of an archive nor of an IDX file."""
+    if not head:
+        return "an empty file"
+    if head.lstrip().startswith(b"<"):
+        return "an HTML or XML page"
+    return f"data that starts with {head[:8]!r}"
 
 
 def _is_tar_header(block: bytes) -> bool:
@@ -135,28 +158,31 @@ def _is_tar_header(block: bytes) -> bool:
 
 
 def list_folder(path: str, access: Access) -> list[Member] | None:
-    """The files in a local or remote folder and its subfolders; None if the path is not a folder,
-    as always on HTTP.
+    """The files in a local or remote folder and its subfolders.
+
+    None if the path is not a folder, which it never is on HTTP.
     """
     if is_http(path):
         return None
     if is_remote(path):
         return _list_remote_folder(path, access)
-    with translated(path):
+    with local_errors(path):
         if not os.path.isdir(path):
             return None
         return [_local_member(entry) for entry in walk(path)]
 
 
 def _list_remote_folder(path: str, access: Access) -> list[Member] | None:
-    fs, fs_path = file_system(path, access.download_config)
+    from .remote import file_system, retry  # their libraries take long to import
+
+    fs, fs_path = file_system(path, access.options)
     if not retry(lambda: fs.isdir(fs_path), path):
         return None
     files = retry(lambda: fs.find(fs_path, detail=True), path)
-    rest_of_chain = path.partition("::")[1:]
+    rest_of_chain = "".join(path.partition("::")[1:])
     members = []
     for name in sorted(files):
-        url = fs.unstrip_protocol(name) + "".join(rest_of_chain)
+        url = fs.unstrip_protocol(name) + rest_of_chain
         members.append(Member(url, url, file_size=files[name].get("size")))
     return members
 
@@ -194,7 +220,7 @@ def _identity(folder: str) -> tuple[int, int]:
 
 
 def _local_member(entry: "os.DirEntry[str]") -> Member:
-    problem = ""
+    problem = None
     if not entry.is_file():  # A pipe never ends.
         found = "a broken symbolic link" if entry.is_symlink() else "a pipe or a device"
         problem = f"found {found}, expected a file."
@@ -202,19 +228,16 @@ def _local_member(entry: "os.DirEntry[str]") -> Member:
 
 
 class _Directory(WrappedFile):
-    """What `tarfile` and `zipfile` may read of an archive to list its members: a bounded number of
-    bytes.
-    """
+    """What `tarfile` and `zipfile` may read of an archive to list its members: not too much."""
 
     def __init__(self, file: Stream, title: str) -> None:
         super().__init__(file)
         self._title = title
         self._rest = MAX_DIRECTORY_BYTES
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = bytes(
-            read_fully(self._file, min(size, self._rest + 1) if size >= 0 else self._rest + 1)
-        )
+    def read_some(self, size: int) -> bytes:
+        """Read `size` bytes, fewer only at the end: the two libraries do not ask again."""
+        data = bytes(read_fully(self._file, min(size, self._rest + 1)))
         self._rest -= len(data)
         if self._rest < 0:
             found = f"more than {MAX_DIRECTORY_BYTES:,} bytes for names and sizes"
@@ -225,47 +248,71 @@ class _Directory(WrappedFile):
 class _TarDirectory(_Directory):
     """`tarfile` reads a header in one block, and an extended header at once: it may not be long."""
 
-    _rest_of_extended_headers = MAX_EXTENDED_HEADERS
+    def __init__(self, file: Stream, title: str) -> None:
+        super().__init__(file, title)
+        self._rest_of_extended_headers = MAX_EXTENDED_HEADERS
 
-    def read(self, size: int = -1, /) -> bytes:
-        if size > tarfile.BLOCKSIZE:
-            self._rest_of_extended_headers -= size
-        if size > MAX_EXTENDED_HEADER or self._rest_of_extended_headers < 0:
-            found = f"an extended header of {size:,} bytes"
-            if size <= MAX_EXTENDED_HEADER:
-                found = f"more than {MAX_EXTENDED_HEADERS:,} bytes of extended headers"
-            expected = f"at most {MAX_EXTENDED_HEADER:,} bytes each. Pack the archive again with short names"
-            raise IdxError(f"{self._title}: found {found}, expected {expected}.")
-        data = super().read(size)
-        if size > tarfile.BLOCKSIZE and MANY_DIGITS.search(data):
+    def read_some(self, size: int) -> bytes:
+        if size <= tarfile.BLOCKSIZE:
+            return super().read_some(size)
+        self._check_length(size)
+        data = super().read_some(size)
+        if MANY_DIGITS.search(data):
             found = "an extended header with a number of more than 100 digits"
-            raise IdxError(
-                f"{self._title}: found {found}, expected names and times. Pack the archive again."
-            )
+            expected = "expected names and times. Pack the archive again"
+            raise IdxError(f"{self._title}: found {found}, {expected}.")
         return data
+
+    def _check_length(self, size: int) -> None:
+        """Refuse an extended header that is too long, or that follows too many others."""
+        self._rest_of_extended_headers -= size
+        if size > MAX_EXTENDED_HEADER:
+            found = f"an extended header of {size:,} bytes"
+        elif self._rest_of_extended_headers < 0:
+            found = f"more than {MAX_EXTENDED_HEADERS:,} bytes of extended headers"
+        else:
+            return
+        expected = f"at most {MAX_EXTENDED_HEADER:,} bytes each"
+        way_out = "Pack the archive again with short names"
+        raise IdxError(f"{self._title}: found {found}, expected {expected}. {way_out}.")
+
+
+def _list_compressed_tar(
+    content: Stream, compression: Compression, whole: Member, place: Place, access: Access
+) -> list[Member]:
+    """The members of a tar that is compressed as a whole. `content` is what it decompresses to."""
+    whole = whole._replace(compression=compression.name)
+    if compression.has_seek_points:
+        return _list_tar(content, whole)
+    options = access.options_for(place.is_named)  # not `access`, see `members`
+    with access.open_container(
+        place.path, compression.name, place.title, lambda: open_file(place.path, options)
+    ) as kept_content:
+        return _list_tar(kept_content, whole)
 
 
 def _list_tar(stream: Stream, whole: Member) -> list[Member]:
     """The members of a tar. `whole` has what is known of the file that holds them."""
-    title = whole.title
     stream.seek(0)
-    directory = _TarDirectory(stream, title)
-    tar = tarfile.TarFile(fileobj=directory)
+    tar = tarfile.TarFile(fileobj=_TarDirectory(stream, whole.title))
     members: list[Member] = []
     targets: dict[str, Member] = {}  # of hard links, by name
     for count, info in enumerate(tar):
-        if count >= MAX_MEMBERS:
-            raise IdxError(
-                f"{title}: found more than {MAX_MEMBERS:,} members, expected a handful of IDX files."
-            )
+        _check_number(count + 1, whole)
         if info.isdir():
             continue
         _check_tar_member(info, whole)
         member = _tar_member(info, whole, targets)
         targets[os.path.normpath(info.name)] = member
         members.append(member)
-    _check_end_of_tar(stream, tar.offset, title)
+    _check_end_of_tar(stream, tar.offset, whole.title)
     return members
+
+
+def _check_number(num_members: int, whole: Member) -> None:
+    if num_members > MAX_MEMBERS:
+        found = f"found more than {MAX_MEMBERS:,} members"
+        raise IdxError(f"{whole.title}: {found}, expected a handful of IDX files.")
 
 
 def _check_tar_member(info: tarfile.TarInfo, whole: Member) -> None:
@@ -273,11 +320,10 @@ def _check_tar_member(info: tarfile.TarInfo, whole: Member) -> None:
         raise tarfile.ReadError(f"the member {info.name!r} has {info.size} bytes")
     _check_name(info.name, whole)
     end = info.offset_data + info.size
-    if whole.compression and end > MAX_SKIPPED_BYTES:
+    if whole.compression is not None and end > MAX_SKIPPED_BYTES:
         found = f"{info.name!r} of a compressed tar to end at byte {end:,}"
-        raise IdxError(
-            f"{whole.title}: found {found}, expected at most {MAX_SKIPPED_BYTES:,}. Decompress it."
-        )
+        expected = f"expected at most {MAX_SKIPPED_BYTES:,}. Decompress it"
+        raise IdxError(f"{whole.title}: found {found}, {expected}.")
 
 
 def _tar_member(info: tarfile.TarInfo, whole: Member, targets: dict[str, Member]) -> Member:
@@ -291,67 +337,63 @@ def _tar_member(info: tarfile.TarInfo, whole: Member, targets: dict[str, Member]
 
 
 def _check_end_of_tar(stream: Stream, offset: int, title: str) -> None:
-    """Nothing but zeros may follow the members.
-
-    Reading to the end also checks the checksum of compressed data.
-    """
+    """Nothing but zeros may follow the members. Reading them also checks compressed data."""
     stream.seek(offset)
     # `tarfile` stops at whatever is not a header.
     if read_fully(stream, 2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"neither a member nor the end of the archive at byte {offset:,}")
-    if isinstance(stream, RemoteFile):
-        stream.expect_whole()
-    position = offset + 2 * tarfile.BLOCKSIZE
+    stream.expect_whole()
+    num_zeros = 2 * tarfile.BLOCKSIZE
     while padding := stream.read(CHUNK_BYTES):
         if padding.strip(b"\0"):
-            raise IdxError(
-                f"{title}: found more data behind the end of the tar at byte {offset:,}. {SEVERAL_IN_ONE}"
-            )
-        position += len(padding)
-        if position - offset > MAX_SKIPPED_BYTES:
-            raise IdxError(
-                f"{title}: more than {MAX_SKIPPED_BYTES:,} bytes follow the members. Is the file damaged?"
-            )
+            found = f"found more data behind the end of the tar at byte {offset:,}"
+            raise IdxError(f"{title}: {found}. {SEVERAL_IN_ONE}")
+        num_zeros += len(padding)
+        if num_zeros > MAX_SKIPPED_BYTES:
+            found = f"more than {MAX_SKIPPED_BYTES:,} bytes follow the members"
+            raise IdxError(f"{title}: {found}. Is the file damaged?")
+    stream.finish()
 
 
 def _check_name(name: str, whole: Member) -> None:
     if len(name) > MAX_NAME_LENGTH:
-        found = f"a member whose name has {len(name):,} characters"
-        raise IdxError(
-            f"{whole.title}: found {found}, expected at most {MAX_NAME_LENGTH:,}. Rename it."
-        )
+        found = f"found a member whose name has {len(name):,} characters"
+        expected = f"expected at most {MAX_NAME_LENGTH:,}. Rename it"
+        raise IdxError(f"{whole.title}: {found}, {expected}.")
+
+
+class _Span(NamedTuple):
+    """The bytes of a zip that a member takes, with its own header."""
+
+    start: int
+    stop: int
 
 
 def _list_zip(file: Stream, whole: Member) -> list[Member]:
     """The members of a zip. `whole` has what is known of the file that holds them."""
-    members = []
+    members: list[Member] = []
+    spans: list[_Span] = []
     with zipfile.ZipFile(_Directory(file, whole.title)) as archive:
         infos = archive.infolist()
-        if len(infos) > MAX_MEMBERS:
-            raise IdxError(
-                f"{whole.title}: found {len(infos):,} members, expected a handful of IDX files."
-            )
+        _check_number(len(infos), whole)
         _check_zip_layout(archive, infos, file, whole.title)
-        spans = []  # from the start of a member's own header to the end of its data
         for info in infos:
             _check_name(info.filename, whole)
             member = _zip_member(archive, info, file, whole)
-            spans.append((info.header_offset, member.offset + info.compress_size))
+            spans.append(_Span(info.header_offset, member.offset + info.compress_size))
             if not info.is_dir():
                 members.append(member)
         _check_overlaps(spans, archive.start_dir)
     return members
 
 
-def _check_overlaps(spans: Sequence[tuple[int, int]], limit: int) -> None:
-    """Refuse members that share a byte, with each other or with the directory that starts at
-    `limit`.
-    """
+def _check_overlaps(spans: Sequence[_Span], limit: int) -> None:
+    """Refuse members that share a byte, with each other or with the directory at `limit`."""
     reached = 0
-    for start, end in sorted(spans):
-        if start < reached:
-            raise zipfile.BadZipFile(f"the member at byte {start:,} overlaps another one")
-        reached = end
+    for span in sorted(spans):
+        if span.start < reached:
+            raise zipfile.BadZipFile(f"the member at byte {span.start:,} overlaps another one")
+        reached = span.stop
     if reached > limit:
         raise zipfile.BadZipFile("a member overlaps the directory")
 
@@ -359,8 +401,7 @@ def _check_overlaps(spans: Sequence[tuple[int, int]], limit: int) -> None:
 def _check_zip_layout(
     archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], file: Stream, title: str
 ) -> None:
-    """The directory must be where the end record says, right before it, and no two members may
-    share a byte.
+    """Refuse a zip with anything but members, directory and end record.
 
     `zipfile` finds the last directory of a file, and does not mind what else is there.
     """
@@ -374,33 +415,32 @@ def _check_zip_layout(
     gap = position - (start + size)
     if not is_large and (archive.start_dir != start or gap not in (0, ZIP64_RECORDS_SIZE)):
         raise IdxError(f"{title}: found other data before the zip. {SEVERAL_IN_ONE}")
-    # At least: how long a name is, a member's own header tells.
-    _check_overlaps(
-        [
-            (info.header_offset, info.header_offset + ZIP_HEADER_SIZE + info.compress_size)
-            for info in infos
-        ],
-        archive.start_dir,
-    )
+    # Each member takes this at least: how long its name is, its own header tells.
+    spans = []
+    for info in infos:
+        stop = info.header_offset + ZIP_HEADER_SIZE + info.compress_size
+        spans.append(_Span(info.header_offset, stop))
+    _check_overlaps(spans, archive.start_dir)
 
 
 def _zip_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Stream, whole: Member
 ) -> Member:
-    problem = ""
+    """A member of a zip, by its entry in the directory and its own header."""
+    is_stored = info.compress_type == zipfile.ZIP_STORED
     is_deflated = info.compress_type == zipfile.ZIP_DEFLATED
     is_encrypted = bool(info.flag_bits & 1)
-    if is_encrypted or not (is_deflated or info.compress_type == zipfile.ZIP_STORED):
-        problem = "found encryption or unusual compression, expected a stored or deflated member. Zip it again."
-    elif not is_deflated and info.compress_size != info.file_size:
-        raise zipfile.BadZipFile(
-            f"{info.filename!r} has {info.compress_size} and {info.file_size} bytes"
-        )
+    problem = None
+    if is_encrypted or not (is_deflated or is_stored):
+        expected = "expected a stored or deflated member. Zip it again"
+        problem = f"found encryption or unusual compression, {expected}."
+    elif is_stored and info.compress_size != info.file_size:
+        sizes = f"{info.compress_size} and {info.file_size} bytes"
+        raise zipfile.BadZipFile(f"{info.filename!r} has {sizes}")
     else:
         archive.open(info).close()  # compares the member's own header with the directory
-    file.seek(info.header_offset + 26)
-    name_length = int.from_bytes(read_fully(file, 2), "little")
-    extra_length = int.from_bytes(read_fully(file, 2), "little")
+    file.seek(info.header_offset + ZIP_LENGTHS_OFFSET)
+    name_length, extra_length = struct.unpack("<HH", read_fully(file, 4))
     return whole._replace(
         name=info.filename,
         offset=info.header_offset + ZIP_HEADER_SIZE + name_length + extra_length,

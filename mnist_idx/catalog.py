@@ -41,6 +41,9 @@ class PublishedDataset(NamedTuple):
     shape: tuple[int, ...] = (28, 28)  # of an image
     label_parts: int = 1  # numbers per label; the first is the class
     transposed: bool = False  # rows and columns are exchanged in the files
+    # What the config selects, unless the user says otherwise; see `options.IdxOptions`.
+    num_samples: int | None = None
+    seed: int | None = None
 
 
 # fmt: off
@@ -358,7 +361,9 @@ def _emnist(
 
 DATASETS: dict[str, PublishedDataset] = {
     "mnist": MNIST,
-    "subset": MNIST._replace(description="A seeded, shuffled subset of MNIST."),
+    "subset": MNIST._replace(
+        description="A seeded, shuffled subset of MNIST.", num_samples=100, seed=1
+    ),
     "tiny": TINY,
     "fashion_mnist": FASHION_MNIST,
     "kmnist": KMNIST,

@@ -2,116 +2,150 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import datasets
-from datasets import DownloadConfig
 
 from .errors import IdxError, TransferError
-from .places import is_downloaded, is_http, place_hash
-from .remote import ask, file_system, is_transfer_failure, retry, with_http_options, without_options
+from .hf import disk_error
+from .places import RemoteOptions, is_downloaded, is_http, place_hash
+from .remote import ask, file_system, is_transfer_failure, retry, safe_storage_options
 
 
-def downloads_folder(config: DownloadConfig) -> str:
-    """Where downloads are kept. The same URL may mean another file for other storage options.
-
-    Not for those of the Hub, which `datasets` adds itself: the Hub's own cache has the files of the
-    Hub.
-    """
-    folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
-    place = place_hash(
-        {name: value for name, value in config.storage_options.items() if name != "hf"}
-    )
-    return os.path.join(folder, place) if place else folder
-
-
-def download(
-    dl_manager: Any, urls: dict[str, str], title: str, is_named: bool = True, force: bool = False
-) -> dict[str, str]:
-    """Download URLs by `datasets`' download manager, and return their local paths.
-
-    Local paths stay as they are.
+class Downloader:
+    """A fetcher that downloads through a download manager.
 
     Args:
-        is_named: whether the user named the source. Other sources do not get the user's options.
-        force: download even what was downloaded earlier.
+        manager: the one that `datasets` gives to a builder.
+        options: with which remote files are asked whether they have changed.
     """
-    remote = {name: url for name, url in urls.items() if is_downloaded(url)}
-    if not remote:
-        return urls
-    for url in remote.values():
-        if is_http(url) and "[" in url.partition("://")[2].partition("/")[0]:
-            way_out = "Use the name of the host, or streaming=True."
-            raise TransferError(
-                f"{url}: `datasets` cannot download from an IPv6 address. {way_out}"
-            )
-    usual = dl_manager.download_config
-    config = with_http_options(
-        usual if is_named else without_options(usual), next(iter(remote.values()))
-    )
-    config.force_download = usual.force_download or force
-    config.cache_dir = downloads_folder(usual)
-    dl_manager.download_config = config
+
+    keeps_copies = True
+
+    def __init__(self, manager: datasets.DownloadManager, options: RemoteOptions) -> None:
+        self._manager = manager
+        self._options = options
+        self._usual = manager.download_config
+
+    def fetch(
+        self, urls: Mapping[str, str], is_named: bool = True, force: bool = False
+    ) -> dict[str, str]:
+        """Download URLs, and return their local paths. Local paths stay as they are.
+
+        Raises:
+            TransferError: a file cannot be downloaded.
+            IdxError: the disk cannot be written to.
+        """
+        remote = {name: url for name, url in urls.items() if is_downloaded(url)}
+        if not remote:
+            return dict(urls)
+        for url in remote.values():
+            _check_host(url)
+        title = next(iter(remote.values()))
+        with self._configured(title, is_named, force), _disk_errors(self._folder, title):
+            copies = retry(lambda: self._manager.download(remote), title)
+        return {**urls, **copies}
+
+    def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
+        """Download files that belong together, as `fetch` does. All are of the same time.
+
+        A file that was downloaded earlier does not go with one that is new: all are downloaded
+        again then.
+
+        Raises:
+            TransferError: a file was replaced while the others were downloaded.
+        """
+        remote = {name: url for name, url in urls.items() if is_downloaded(url)}
+        if len(remote) < 2:
+            return self.fetch(urls, force=force)
+        changed: list[str] = []
+        for must_download in (force, True):
+            before = {url: self._ask_version(url) for url in remote.values()}
+            kept = _list_files(self._folder)
+            copies = self.fetch(urls, force=must_download)
+            present = _list_files(self._folder)
+            paths = [copies[name] for name in remote]
+            are_new = [path not in kept or kept[path] != present.get(path) for path in paths]
+            if not any(are_new):
+                return copies
+            changed = [url for url, version in before.items() if self._ask_version(url) != version]
+            if all(are_new) and not changed:
+                return copies
+        title = (changed or list(remote.values()))[0]
+        way_out = 'Load again with download_mode="force_redownload".'
+        raise TransferError(
+            f"{title}: the file was replaced while others were downloaded. {way_out}"
+        )
+
+    @property
+    def _folder(self) -> str:
+        """Where downloads are kept. The same URL may be another file for other storage options.
+
+        Not for those of the Hub, which `datasets` adds itself: the cache of the Hub has its files.
+        """
+        config = self._usual
+        folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
+        options = {name: value for name, value in config.storage_options.items() if name != "hf"}
+        place = place_hash(options)
+        return os.path.join(folder, place) if place else folder
+
+    @contextmanager
+    def _configured(self, url: str, is_named: bool, force: bool) -> Iterator[None]:
+        """Give the manager the options for a source, and then its usual ones again."""
+        config = self._usual.copy()
+        if not is_named:
+            config.token = None
+            config.storage_options = {}
+        config.storage_options = safe_storage_options(config.storage_options, url)
+        config.force_download = self._usual.force_download or force
+        config.cache_dir = self._folder
+        self._manager.download_config = config
+        try:
+            yield
+        finally:
+            self._manager.download_config = self._usual
+
+    def _ask_version(self, url: str) -> str | None:
+        """What the server says of a file that tells it from another one, None if nothing."""
+        try:
+            fs, path = file_system(url, self._options)
+            answer = ask(fs, path)
+        except Exception as error:  # What was downloaded earlier may do without the server.
+            if not isinstance(error, IdxError) and not is_transfer_failure(error):
+                raise
+            return None
+        return f"{answer.version.validator} {answer.size}"
+
+
+def _check_host(url: str) -> None:
+    host = url.partition("://")[2].partition("/")[0]
+    if is_http(url) and "[" in host:
+        way_out = "Use the name of the host, or streaming=True."
+        raise TransferError(f"{url}: `datasets` cannot download from an IPv6 address. {way_out}")
+
+
+@contextmanager
+def _disk_errors(folder: str, url: str) -> Iterator[None]:
+    """Raise an error of the local disk in words: no other source would help."""
     try:
-        return {**urls, **retry(lambda: dl_manager.download(remote), title)}
-    finally:
-        dl_manager.download_config = usual
+        yield
+    except OSError as error:
+        raise disk_error(f"{folder}: cannot write {url} there: {error}.", error) from error
 
 
-def download_together(
-    dl_manager: Any, urls: Mapping[str, str], config: DownloadConfig | None, force: bool
-) -> dict[str, str]:
-    """Download files that belong together, as `download` does. All are of the same time.
+class _FileStamp(NamedTuple):
+    """What tells a file from one that takes its place."""
 
-    A file that was downloaded earlier does not go with one that is new: all are downloaded again
-    then.
-
-    Raises:
-        TransferError: a file has been replaced while the others were downloaded.
-    """
-    remote = {name: url for name, url in urls.items() if is_downloaded(url)}
-    if len(remote) < 2:
-        return download(dl_manager, dict(urls), next(iter(remote.values()), ""), force=force)
-    title = next(iter(remote.values()))
-    folder = downloads_folder(dl_manager.download_config)
-    for must_download in (force, True):
-        before = {url: _ask_version(url, config) for url in remote.values()}
-        kept = _stamps(folder)
-        copies = download(dl_manager, dict(urls), title, force=must_download)
-        now = _stamps(folder)
-        are_new = [
-            copies[name] not in kept or kept[copies[name]] != now.get(copies[name])
-            for name in remote
-        ]
-        if not any(are_new):
-            return copies
-        changed = [url for url, version in before.items() if _ask_version(url, config) != version]
-        if all(are_new) and not changed:
-            return copies
-    way_out = 'Load again with download_mode="force_redownload".'
-    raise TransferError(
-        f"{(*changed, title)[0]}: the file was replaced while others were downloaded. {way_out}"
-    )
+    inode: int
+    mtime_ns: int
 
 
-def _stamps(folder: str) -> dict[str, tuple[int, int]]:
-    """What tells each file in the folder of downloads from one that takes its place."""
+def _list_files(folder: str) -> dict[str, _FileStamp]:
     stamps = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             facts = entry.stat()
-            stamps[entry.path] = (facts.st_ino, facts.st_mtime_ns)
+            stamps[entry.path] = _FileStamp(facts.st_ino, facts.st_mtime_ns)
     return stamps
-
-
-def _ask_version(url: str, config: DownloadConfig | None) -> str:
-    """What the server says of a file that tells it from another one; "" if it says nothing."""
-    try:
-        fs, path = file_system(url, config)
-        size, version = ask(fs, path)
-    except Exception as error:  # A download that was made earlier may do without the server.
-        if not isinstance(error, IdxError) and not is_transfer_failure(error):
-            raise
-        return ""
-    return f"{version.validator} {size}"

@@ -88,6 +88,12 @@ def is_local_failure(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in LOCAL_ERRORS
 
 
+def is_of_disk(error: IdxError) -> bool:
+    """Whether the local disk is the reason, so that no other source of the data would help."""
+    is_plain = not isinstance(error, DamagedError | TransferError)
+    return is_plain and isinstance(error.__cause__, OSError)
+
+
 def printable(text: str) -> str:
     """Escape what a terminal would obey or could not print, and hide the secrets of URLs.
 
@@ -140,7 +146,7 @@ def _escape(char: str) -> str:
 
 
 def without_secrets(error: BaseException) -> BaseException | None:
-    """The cause to raise an error from: `error`, or None if a traceback of it would show a secret."""
+    """The cause to raise an error from: `error`, or None if its traceback would show a secret."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:

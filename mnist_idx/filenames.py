@@ -8,20 +8,25 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from datasets.data_files import SPLIT_KEYWORDS
-
+from .compressions import is_compressed_name, strip_suffix
 from .errors import IdxError
-from .storage import Member, SplitFiles
+from .layout import NAME_THEM_ALIKE
+from .members import Member, SplitFiles
 
-COMPRESSION_SUFFIX = re.compile(r"\.(gz|gzip|bz2|xz)$", re.IGNORECASE)
-SPLITS = {word: str(split) for split, words in SPLIT_KEYWORDS.items() for word in words} | {
-    "t10k": "test"
+# The words of `datasets` for splits, "train" first, and that of MNIST.
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation", "t10k"),
 }
-SPLIT_ORDER = [*map(str, SPLIT_KEYWORDS)]  # "train" first
+SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
+SPLIT_ORDER = [*SPLIT_WORDS]
 MAX_LISTED = 20  # names in a message
 MAX_SHOWN = 200  # letters of each
-NAME_THEM = 'Name the files of each split: data_files={"train": [IMAGES, LABELS], "test": [IMAGES, LABELS]}.'
-NAME_THEM_ALIKE = "Name the files as MNIST's, or move each split to a folder of its own."
+NAME_THEM = (
+    "Name the files of each split: "
+    'data_files={"train": [IMAGES, LABELS], "test": [IMAGES, LABELS]}.'
+)
 
 IMAGE_WORDS = {"image", "images", "img", "imgs"}
 LABEL_WORDS = {"label", "labels"}
@@ -72,7 +77,7 @@ def base_name(name: str) -> str:
     """The file name without folders and without the suffix of a compression."""
     if "://" in name:
         name = name.partition("::")[0]  # the first link of a chain is the file
-    return COMPRESSION_SUFFIX.sub("", re.split(r"[/\\]", name.partition("?")[0])[-1])
+    return strip_suffix(re.split(r"[/\\]", name.partition("?")[0])[-1])
 
 
 def _normalized(name: str) -> str:
@@ -222,9 +227,8 @@ class FoundFiles:
         for name, member in self._unusable:
             if (prefix or "").lower() in name:
                 found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
-                raise IdxError(
-                    f"{found}. Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz."
-                )
+                way_out = "Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz"
+                raise IdxError(f"{found}. {way_out}.")
         candidates = self._candidates[chosen]
         if "" in candidates and len(candidates) > 1:
             raise self._ambiguous()
@@ -265,9 +269,8 @@ class FoundFiles:
         return SplitFiles(images, labels)
 
     def _ambiguous(self) -> IdxError:
-        return _unclear(
-            f"{self._place}: cannot tell which file is which: {_listed(member.name for member in self._members)}."
-        )
+        listed = _listed(member.name for member in self._members)
+        return _unclear(f"{self._place}: cannot tell which file is which: {listed}.")
 
 
 def find_splits(
@@ -286,9 +289,8 @@ def split_files(members: Sequence[Member]) -> SplitFiles:
     order.
     """
     if len(members) > 2:
-        raise _unclear(
-            f"{_listed(member.name for member in members)}: found {len(members)} files, expected images and labels."
-        )
+        listed = _listed(member.name for member in members)
+        raise _unclear(f"{listed}: found {len(members)} files, expected images and labels.")
     parsed = [parse_filename(base_name(member.name)) for member in members]
     if [name and name.role for name in parsed] == ["labels", "images"]:
         members = members[::-1]
@@ -318,7 +320,7 @@ def _relative_name(member: Member, root: str) -> str:
 
 
 def _is_compressed(member: Member) -> bool:
-    return COMPRESSION_SUFFIX.search(member.name) is not None
+    return is_compressed_name(member.name)
 
 
 def _is_plain_preferred(roles: Iterable[Sequence[Member]]) -> bool:
@@ -354,7 +356,7 @@ def _choose(candidates: Sequence[Member], prefers_plain: bool) -> Member | None:
 
 
 def _plain_name(member: Member) -> str:
-    return COMPRESSION_SUFFIX.sub("", member.name)
+    return strip_suffix(member.name)
 
 
 def _listed(names: Iterable[str]) -> str:

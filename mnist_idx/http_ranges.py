@@ -59,7 +59,7 @@ def http_options(options: Mapping[str, Any], in_chain: bool) -> dict[str, Any]:
 
     seconds = stall_seconds()
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
-    client = {"timeout": timeout, **options.get("client_kwargs", {})}
+    client = {"timeout": timeout, "trust_env": True, **options.get("client_kwargs", {})}
     cookies = {**(client.pop("cookies", None) or {}), **(options.get("cookies") or {})}
     auth = options.get("auth") or client.pop("auth", None)
     headers = {
@@ -160,8 +160,9 @@ class _PacedContent:
         except asyncio.TimeoutError:
             if loop.time() - before > stall_seconds() / 2:
                 raise
-            found = f"{self._arrived:,} bytes arrived in {stall_seconds():.0f} seconds, expected {LEAST_BYTES:,}"
-            raise UnexpectedAnswer(f"{found} (HF_HUB_DOWNLOAD_TIMEOUT sets the time)") from None
+            found = f"{self._arrived:,} bytes arrived in {stall_seconds():.0f} seconds"
+            way_out = "HF_HUB_DOWNLOAD_TIMEOUT sets the time"
+            raise UnexpectedAnswer(f"{found}, expected {LEAST_BYTES:,} ({way_out})") from None
         self._seconds_left -= loop.time() - before
         return data
 
@@ -262,7 +263,7 @@ class HttpRanges:
         return bytes(data)
 
     def _check_whole_file(self, response: aiohttp.ClientResponse) -> None:
-        """Tell a server that ignores ranges from one that answers with a page in place of the file."""
+        """Tell a server that ignores ranges from one that sends a page in place of the file."""
         size = response.content_length
         if self.version.has_ranges and not (size == self.size and self.version.validator):
             found = "a page" if size is None else f"{size:,} bytes"

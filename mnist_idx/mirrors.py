@@ -1,87 +1,118 @@
-"""Published files → members, from the first source that works."""
+"""The published files: found in the first source that works, and verified."""
 
+import logging
+import os
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import datasets
+from typing import NamedTuple
 
 from .archive import Place, list_members
-from .catalog import File, PublishedDataset
-from .downloads import download
-from .errors import IdxError, TransferError, printable
+from .catalog import DATASETS, File, PublishedDataset
+from .errors import IdxError, TransferError, is_of_disk, printable
+from .failover import Located
 from .filenames import base_name, is_same_name
-from .places import is_remote
-from .records import SplitReader, pin
-from .remote import disk_error
-from .storage import Access, Member, SplitFiles, verify_member
+from .layout import Layout
+from .members import Access, Member, SplitFiles, pin, verify_member
+from .places import Fetcher, InPlace, absolute_path, is_remote
+from .records import SplitReader
 
-logger = datasets.utils.logging.get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
+TINY_WORKS = 'load the miniature "tiny", which needs no network'
+OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {option}).'
+MAX_LISTED = 20  # names in a message
+WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a whole
 
 
 class Source(NamedTuple):
     """A place that has the files of a published dataset."""
 
     url: str  # or path, of an archive or a folder; the URL of a folder of single files ends in "/"
-    is_named: (
-        bool  # whether the user named it: options and tokens are meant for it, and for no other
-    )
+    is_named: bool  # whether the user named it: options and tokens are meant for it, for no other
+
+    @property
+    def has_single_files(self) -> bool:
+        """Whether the files are fetched one by one, by their published names."""
+        return is_remote(self.url) and self.url.endswith("/")
 
 
-@dataclass
+class WayOut(NamedTuple):
+    """What errors advise when no source works."""
+
+    advice: str
+    typed_advice: str  # in the words of the command line
+
+
 class Mirrors:
-    """The sources of a published dataset. One that fails is replaced by the next."""
+    """The sources of a published dataset. One that fails is replaced by the next. Picklable.
 
-    title: str  # what error messages call the dataset
-    dataset: PublishedDataset
-    sources: list[Source]
-    access: Access = field(default_factory=Access)
-    way_out: str = ""  # what error messages advise when no source works
-    typed_way_out: str = ""  # the same in the words of the command line
+    In every process, `SplitFiles.source` is an index into `sources`.
+    """
 
-    def locate(
-        self, dl_manager: Any = None, first: int = 0, failures: tuple[str, ...] = ()
-    ) -> dict[str, SplitFiles]:
-        """Locate the splits in the first usable source from `first` on, and verify them unless
-        streamed.
+    def __init__(
+        self,
+        title: str,
+        dataset: PublishedDataset,
+        sources: list[Source],
+        access: Access,
+        way_out: WayOut,
+    ) -> None:
+        self._title = title  # what errors call the dataset
+        self._dataset = dataset
+        self.sources = sources
+        self._access = access
+        self._way_out = way_out
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the first source is remote."""
+        return is_remote(self.sources[0].url)
+
+    def locate(self, fetcher: Fetcher) -> Located:
+        """Find the splits in the first usable source, and verify them unless they are streamed.
+
+        Raises:
+            IdxError: no source can be used.
         """
-        streaming = dl_manager is None or dl_manager.is_streaming
-        for number, source in enumerate(self.sources[first:], first):
-            try:
-                splits = (
-                    self._match(self._urls(source), source)
-                    if streaming
-                    else self._download(dl_manager, source)
-                )
-                return {
-                    name: files._replace(source=number, failures=failures)
-                    for name, files in splits.items()
-                }
-            except IdxError as error:
-                failures = self._add_failure(failures, number, error)
-            except OSError as error:  # of the local disk: no other source would help
-                if streaming:
-                    raise IdxError(f"{source.url}: cannot be read: {error}.") from error
-                folder = dl_manager.download_config.cache_dir
-                raise disk_error(f"{folder}: cannot write {source.url} there: {error}.") from error
-        if len(self.sources) == 1:
-            raise IdxError(
-                f"{failures[0]} {self.way_out}", command_line=f"{failures[0]} {self.typed_way_out}"
-            )
-        title = f"None of the sources of {self.title} can be used:"
-        listed = [f"- {failure}" for failure in failures]
-        raise IdxError(title, *listed, self.way_out, command_line=self.typed_way_out)
+        data = self._dataset
+        layout = Layout(data.shape, "uint8", data.class_names, data.label_parts)
+        splits = self._locate_from(0, fetcher, ())
+        return Located(splits, dict.fromkeys(splits, layout))
 
-    def has_next(self, files: SplitFiles) -> bool:
-        """Whether there is a source after that of `files`."""
-        return files.source + 1 < len(self.sources)
+    def has_next_source(self, files: SplitFiles) -> bool:
+        """Whether what `files` yield is unverified, and there is another source."""
+        is_published = files.images.sha256 is None and files.images.content_sha256 is None
+        return not is_published and files.source + 1 < len(self.sources)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
-        """Locate a split in the next source, after `error` in the one of `files`."""
+        """The files of a split in the next source, after `error` in the one of `files`."""
         failures = self._add_failure(files.failures, files.source, error)
-        return self.locate(None, files.source + 1, failures)[split]
+        return self._locate_from(files.source + 1, InPlace(), failures)[split]
+
+    def _locate_from(
+        self, first: int, fetcher: Fetcher, failures: tuple[str, ...]
+    ) -> dict[str, SplitFiles]:
+        for number in range(first, len(self.sources)):
+            try:
+                splits = self._try_source(self.sources[number], fetcher)
+            except IdxError as error:
+                if is_of_disk(error):
+                    raise
+                failures = self._add_failure(failures, number, error)
+                continue
+            return {
+                name: files._replace(source=number, failures=failures)
+                for name, files in splits.items()
+            }
+        raise self._no_source(failures)
+
+    def _no_source(self, failures: tuple[str, ...]) -> IdxError:
+        advice, typed_advice = self._way_out
+        if len(self.sources) == 1:
+            return IdxError(f"{failures[0]} {advice}", command_line=f"{failures[0]} {typed_advice}")
+        title = f"None of the sources of {self._title} can be used:"
+        listed = [f"- {failure}" for failure in failures]
+        return IdxError(title, *listed, advice, command_line=typed_advice)
 
     def _add_failure(
         self, failures: tuple[str, ...], number: int, error: IdxError
@@ -89,70 +120,141 @@ class Mirrors:
         url = printable(self.sources[number].url)
         failure = str(error) if url in str(error) else f"{url}: {error}"
         if number + 1 < len(self.sources):
-            logger.warning(f"{failure} Trying {printable(self.sources[number + 1].url)} next.")
+            following = printable(self.sources[number + 1].url)
+            logger.warning("%s Trying %s next.", failure, following)
         return (*failures, failure)
 
-    def _download(self, dl_manager: Any, source: Source) -> dict[str, SplitFiles]:
-        """Download and verify a source.
-
-        An invalid file that was downloaded earlier is downloaded once more.
-        """
+    def _try_source(self, source: Source, fetcher: Fetcher) -> dict[str, SplitFiles]:
+        """Find the splits in a source. A wrong file that was fetched earlier is fetched again."""
+        if not fetcher.keeps_copies:
+            return self._stream(source)
         try:
-            return self._fetch(dl_manager, source, force=False)
+            return self._fetch(source, fetcher, force=False)
         except TransferError:
             raise
         except IdxError:
             if not is_remote(source.url):
                 raise
-        return self._fetch(dl_manager, source, force=True)
+        return self._fetch(source, fetcher, force=True)
 
-    def _fetch(self, dl_manager: Any, source: Source, force: bool) -> dict[str, SplitFiles]:
-        urls = self._urls(source)
-        paths = download(dl_manager, urls, source.url, source.is_named, force)
-        splits = self._match(paths, source)
-        for name, files in splits.items():
-            labels = files.labels and verify_member(files.labels, self.access)
-            verified = files._replace(
-                images=verify_member(files.images, self.access), labels=labels
-            )
-            with closing(SplitReader(verified, self.access)) as reader:
+    def _stream(self, source: Source) -> dict[str, SplitFiles]:
+        """Find the splits in a source, without fetching it."""
+        try:
+            return self._match(self._urls(source), source)
+        except OSError as error:  # of the local disk, where streams keep what they decompress
+            raise IdxError(f"{source.url}: cannot be read: {error}.") from error
+
+    def _fetch(self, source: Source, fetcher: Fetcher, force: bool) -> dict[str, SplitFiles]:
+        """Fetch a source, and verify its files."""
+        paths = fetcher.fetch(self._urls(source), source.is_named, force)
+        splits = {}
+        for name, files in self._match(paths, source).items():
+            labels = None if files.labels is None else verify_member(files.labels, self._access)
+            images = verify_member(files.images, self._access)
+            verified = files._replace(images=images, labels=labels)
+            with closing(SplitReader(verified, self._access)) as reader:
                 splits[name] = pin(verified, reader.identities)
         return splits
 
     def _urls(self, source: Source) -> dict[str, str]:
-        """What to fetch from a source: single files by their published names, or "" for an archive."""
-        if not (is_remote(source.url) and source.url.endswith("/")):
-            return {"": source.url}
-        files = [
-            file for split in self.dataset.splits.values() for file in (split.images, split.labels)
-        ]
-        return {file.name: f"{source.url}{file.name}{file.suffix}" for file in files}
+        """What to fetch from a source: single files by their published names, or an archive."""
+        if not source.has_single_files:
+            return {WHOLE: source.url}
+        urls = {}
+        for split in self._dataset.splits.values():
+            for file in (split.images, split.labels):
+                urls[file.name] = f"{source.url}{file.name}{file.suffix}"
+        return urls
 
     def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
-        """Find the published files in what was fetched from a source, or is to be streamed from it."""
+        """Find the published files in what is at `paths`, which are named as in `_urls`."""
         urls = self._urls(source)
-        if "" in paths:
-            members = list_members(Place(paths[""], urls[""], source.is_named), self.access)
-        else:
+        if source.has_single_files:
             members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
+        else:
+            url = urls[WHOLE] if paths[WHOLE] != urls[WHOLE] else None
+            place = Place(paths[WHOLE], url, source.is_named)
+            members = list_members(place, self._access)
+        splits = {}
+        for name, split in self._dataset.splits.items():
+            images = self._find(split.images, members, source)
+            labels = self._find(split.labels, members, source)
+            splits[name] = SplitFiles(images, labels, split.num_records)
+        return splits
 
-        def find(file: File) -> Member:
-            found = [member for member in members if is_same_name(member.name, file.name)]
-            if not found:
-                names = (
-                    ", ".join(sorted(base_name(member.name) for member in members[:20]))
-                    or "nothing"
-                )
-                raise IdxError(
-                    f"{source.url}: found {names}, expected {file.name} of {self.title}."
-                )
-            # The size of a remote single file tells another file apart before the first record.
-            size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
-            known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256 or "")
-            return known._replace(size=size, published_size=file.size, is_named=source.is_named)
+    def _find(self, file: File, members: list[Member], source: Source) -> Member:
+        """The member that is a published file, with what is known of that."""
+        found = [member for member in members if is_same_name(member.name, file.name)]
+        if not found:
+            names = sorted(base_name(member.name) for member in members[:MAX_LISTED])
+            listed = ", ".join(names) or "nothing"
+            raise IdxError(f"{source.url}: found {listed}, expected {file.name} of {self._title}.")
+        member = found[-1]  # In a tar, a later member replaces an earlier one.
+        size = member.size
+        if source.has_single_files and is_remote(member.path):
+            size = file.size  # tells another file apart before its first record
+        return member._replace(
+            size=size,
+            sha256=file.sha256,
+            content_sha256=file.content_sha256,
+            published_size=file.size,
+            is_named=source.is_named,
+        )
 
-        splits = self.dataset.splits.items()
-        return {
-            name: SplitFiles(find(split.images), find(split.labels), split.num_records)
-            for name, split in splits
-        }
+
+def published_mirrors(
+    name: str, access: Access, data_dir: str | None = None, base_path: str | None = None
+) -> Mirrors:
+    """The sources of a published dataset, or a copy of its files in `data_dir`.
+
+    Args:
+        base_path: folder of the loading script, if this runs from a copy of it.
+    """
+    dataset = DATASETS[name]
+    title = f"mnist_idx/{name}"
+    if data_dir is not None:
+        own = OWN_FILES.format(option=f'data_dir="{data_dir}"')
+        advice = f"Expected a copy of {title}. {own}"
+        source = Source(absolute_path(data_dir), is_named=True)
+        return Mirrors(title, dataset, [source], access, WayOut(advice, advice))
+    sources = _published_sources(dataset, base_path)
+    ways = ["pass data_dir= with a copy of the files", TINY_WORKS]
+    typed_ways = [TINY_WORKS]
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if _can_be_mirrored(dataset) and mirror:
+        sources.insert(0, Source(absolute_path(mirror), is_named=True))
+    elif _can_be_mirrored(dataset):
+        set_variable = f"set {MIRROR_VARIABLE} to a URL or path of the archive"
+        ways.insert(0, set_variable)
+        typed_ways.insert(0, set_variable)
+    way_out = WayOut(f"Ways out: {', or '.join(ways)}.", f"Ways out: {', or '.join(typed_ways)}.")
+    return Mirrors(title, dataset, sources, access, way_out)
+
+
+def _can_be_mirrored(dataset: PublishedDataset) -> bool:
+    """Whether the mirror of the user has the files: those of MNIST that are not in the package."""
+    return dataset.family == "mnist" and all(map(is_remote, dataset.sources))
+
+
+def _published_sources(dataset: PublishedDataset, base_path: str | None) -> list[Source]:
+    """The sources of the catalog. Those of a relative path are in the package."""
+    sources = []
+    for url in dataset.sources:
+        if is_remote(url):
+            sources.append(Source(url, is_named=False))
+        else:
+            root = _package_folder(base_path)
+            # The user has named the folder of a remote script, and nothing else of this.
+            sources.append(Source(os.path.join(root, url), is_named=is_remote(root)))
+    return sources
+
+
+def _package_folder(base_path: str | None) -> str:
+    """Where the data files of the package are.
+
+    A script of `datasets` 3.x runs from a copy of the code, without them: they are in `base_path`.
+    """
+    folder = os.path.dirname(__file__)
+    if base_path is None or os.path.exists(os.path.join(folder, "data")):
+        return folder
+    return base_path if is_remote(base_path) else os.path.abspath(base_path)

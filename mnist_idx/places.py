@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from .errors import IdxError, hide_secrets
@@ -22,6 +22,53 @@ SECRET_WORDS = (
     "signature",
     "sas",
 )
+
+StorageOptions = Mapping[str, Any]  # as `fsspec` takes them: by protocol, or for any protocol
+
+
+class RemoteOptions(NamedTuple):
+    """How the user wants remote files to be opened. Picklable."""
+
+    token: str | bool | None = None  # for the Hugging Face Hub
+    storage_options: StorageOptions = {}
+    # The URL and the storage options that `datasets` makes of these, if it is to be asked.
+    resolve: "Callable[[str, RemoteOptions], tuple[str, StorageOptions]] | None" = None
+
+
+NO_OPTIONS = RemoteOptions()  # for sources that the user did not name
+
+
+class Fetcher(Protocol):
+    """Brings remote files to this machine, or lets them be read where they are."""
+
+    keeps_copies: bool
+
+    def fetch(
+        self, urls: Mapping[str, str], is_named: bool = True, force: bool = False
+    ) -> dict[str, str]:
+        """The paths at which files can be read, by the keys of `urls`. Local paths stay.
+
+        Args:
+            is_named: whether the user named the source. Others do not get his options.
+            force: fetch even what was fetched earlier.
+        """
+
+    def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
+        """As `fetch`, for files that belong together: all are of the same time."""
+
+
+class InPlace:
+    """The fetcher that fetches nothing: remote files are streamed."""
+
+    keeps_copies = False
+
+    def fetch(
+        self, urls: Mapping[str, str], is_named: bool = True, force: bool = False
+    ) -> dict[str, str]:
+        return dict(urls)
+
+    def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
+        return dict(urls)
 
 
 def local_path(path: str) -> str:

@@ -77,9 +77,8 @@ def prefetch(items: Generator[T, None, None], size_of: Callable[[T], int]) -> It
             yield item  # type: ignore[misc]
             if get_process() != process:
                 # The thread is in the other process, and `items` is in the middle of a step.
-                raise IdxError(
-                    "This iterator was begun before the process was forked. Begin a new one after the fork."
-                )
+                found = "This iterator was begun before the process was forked"
+                raise IdxError(f"{found}. Begin a new one after the fork.")
     finally:
         if not is_finalizing() and get_process() == process:
             reader.stop()

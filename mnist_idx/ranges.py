@@ -2,7 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
-import huggingface_hub
+# Too large a request costs memory, too small a one a round trip. In bytes.
+LARGEST_REQUEST = 1 << 20
 
 
 class Version(NamedTuple):
@@ -42,4 +43,6 @@ class UnexpectedAnswer(OSError):
 
 def stall_seconds() -> float:
     """How long a transfer may stand still."""
+    import huggingface_hub.constants  # takes long, and only remote files need it
+
     return float(huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT)

@@ -5,33 +5,36 @@ A *record* is the number of a record in the file, a *place* its position in a se
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .compression import SeekPoints
 from .errors import IdxError, TransferError
-from .idx import IdxFile, closed_on_error
-from .ranges import Version
-from .storage import LEVELS, Access, SplitFiles, open_member
+from .idx import Header, IdxFile
+from .members import Access, MemberSeekPoints, SplitFiles, open_member
+from .streams import closed_on_error
 
 MAX_PARKED = 4
 # The selected records that are read in one pass, and kept until they have been yielded.
 WINDOW_BYTES = 96 << 20
-# Before memory is taken for more records than this, the file must prove that it has as many as its
-# header announces.
+# More records than these take memory only once the file has proven to have them.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
 
 class Batch(NamedTuple):
+    """Adjacent records, or records that are adjacent in a selection."""
+
     images: np.ndarray  # (k, *record_shape), in the element type of the file
     labels: np.ndarray | None = None  # integers (k,), or (k, parts) if a label has several parts
 
     @property
     def num_bytes(self) -> int:
         return self.images.nbytes + (0 if self.labels is None else self.labels.nbytes)
+
+    def take(self, part: slice) -> "Batch":
+        return Batch(self.images[part], None if self.labels is None else self.labels[part])
 
 
 class _Window(NamedTuple):
@@ -43,23 +46,27 @@ class _Window(NamedTuple):
 
 
 class SplitReader:
-    """Reads the records of one split. Sequential ranges continue without refetching."""
+    """Reads the records of one split. Adjacent ranges are read in one pass."""
 
     def __init__(
-        self, files: SplitFiles, access: Access, seek_points: Mapping[str, SeekPoints] = {}
+        self, files: SplitFiles, access: Access, seek_points: MemberSeekPoints | None = None
     ) -> None:
-        self._reached = -1
+        self._last_stop: int | None = None  # of the range that was read last
         self._window: _Window | None = None
-        self.images = IdxFile(open_member(files.images, access, seek_points), files.images.title)
+        images = open_member(files.images, access, seek_points)
+        self.images = IdxFile(images, files.images.title)
         self.labels: IdxFile | None = None
-        self._files = [self.images]
         with closed_on_error(self):
             if files.labels is not None:
-                self.labels = IdxFile(open_member(files.labels, access), files.labels.title)
-                self._files.append(self.labels)
+                labels = open_member(files.labels, access)
+                self.labels = IdxFile(labels, files.labels.title)
             self._check_headers(files.num_records)
         self.num_records = self.images.header.num_records
         self.batch_size = min(file.header.batch_size for file in self._files)
+
+    @property
+    def _files(self) -> list[IdxFile]:
+        return [self.images] if self.labels is None else [self.images, self.labels]
 
     @property
     def identities(self) -> list[str]:
@@ -76,64 +83,74 @@ class SplitReader:
             file.stream.close()
 
     def batches(
-        self, start: int = 0, stop: int | None = None, first: int | None = None
+        self, start: int = 0, stop: int | None = None, first_size: int | None = None
     ) -> Iterator[Batch]:
-        """Read the records `start` to `stop`, in at least one batch, the first of at most `first`
-        records.
+        """Read the records `start` to `stop`, in at least one batch.
+
+        Args:
+            first_size: most records of the first batch. A small one arrives soon.
         """
-        stop = self.num_records if stop is None else stop
-        # A read that continues the last one probably continues to the end.
-        expected = self.num_records if start == self._reached else stop
-        self._reached = stop
-        for file in self._files:
-            file.stream.expect_end(file.header.offset_of(expected))
-        size = min(self.batch_size, first or self.batch_size)
+        if stop is None:
+            stop = self.num_records
+        self._announce(start, stop)
         record = start
+        size = min(self.batch_size, first_size or self.batch_size)
         while True:
             end = min(record + size, stop)
-            batch = Batch(self.images.read(record, end), self._read_labels(record, end))
+            batch = self._read(record, end)
             if end == stop:  # before the last records are out of reach
                 for file in self._files:
                     file.stream.check_unchanged()
             yield batch
-            record, size = end, self.batch_size
-            if record >= stop:
+            if end == stop:
                 return
+            record = end
+            size = self.batch_size
 
     def selected_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
-        """Read the records with the given numbers, in this order: of these, the places `start` to
-        `stop`.
+        """Read the records with the given numbers, in this order.
+
+        Args:
+            numbers: of all selected records, integers `(count,)`.
+            start, stop: the places of those that are read.
         """
         window_size = max(self.batch_size, WINDOW_BYTES // max(1, self.record_bytes))
         place = start
         while True:
-            window = self._read_window(numbers, place - place % window_size, window_size)
+            window_number = place // window_size
+            window = self._read_window(numbers, window_number * window_size, window_size)
             end = min(place + self.batch_size, stop, window.first + window_size)
-            part = slice(place - window.first, end - window.first)
-            images, labels = window.batch
-            yield Batch(images[part], None if labels is None else labels[part])
+            yield window.batch.take(slice(place - window.first, end - window.first))
             place = end
             if place >= stop:
                 return
 
     def check_selectable(self, count: int) -> None:
-        """Prove that the file is as long as its header announces, before `count` of its records
-        take memory.
-        """
+        """Prove that the file has all its records, before `count` of them take memory."""
         if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
-    def _read_labels(self, start: int, stop: int) -> np.ndarray | None:
+    def _announce(self, start: int, stop: int) -> None:
+        """Tell the streams which records will be read."""
+        # A read that continues the last one probably continues to the end.
+        expected = self.num_records if start == self._last_stop else stop
+        self._last_stop = stop
+        for file in self._files:
+            file.stream.expect_end(file.header.offset_of(expected))
+
+    def _read(self, start: int, stop: int) -> Batch:
+        images = self.images.read(start, stop)
         if self.labels is None:
-            return None
+            return Batch(images)
         labels = self.labels.read(start, stop)
-        is_column = labels.shape[1:] == (1,)
-        return labels[:, 0] if is_column else labels
+        return Batch(images, labels.reshape(len(labels), *self._label_shape(self.labels.header)))
+
+    def _label_shape(self, header: Header) -> tuple[int, ...]:
+        """The shape of a label. One part is a number, not a row of one number."""
+        return () if header.record_shape == (1,) else header.record_shape
 
     def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
-        """Read the places `first` to `first + size` of a selection, or return them as they were
-        read last.
-        """
+        """Read the places `first` to `first + size` of a selection, unless they were read last."""
         window = self._window
         if window is not None and window.first == first and window.numbers is numbers:
             return window
@@ -142,73 +159,65 @@ class SplitReader:
         return self._window
 
     def _gather(self, numbers: np.ndarray) -> Batch:
-        """Read the records with the given numbers in ascending order, and put each at its place."""
-        images = np.empty(
-            (len(numbers), *self.images.header.record_shape), self.images.header.dtype
-        )
-        labels = self._empty_labels(len(numbers))
+        """Read the records with the given numbers in ascending order, each to its place."""
+        gathered = self._empty(len(numbers))
         places = np.argsort(numbers, kind="stable")
         ascending = numbers[places]
-        # Records between two selected ones are read and dropped, unless going to the next one costs
-        # less.
-        max_gap = max(1, self.images.stream.seek_cost // max(1, self.images.header.record_size))
+        # Records between two selected ones are read and dropped, unless going to the next one
+        # costs less.
+        header = self.images.header
+        max_gap = max(1, self.images.stream.seek_cost // max(1, header.record_size))
         breaks = np.flatnonzero(np.diff(ascending) > max_gap) + 1
-        for run in np.split(np.arange(len(ascending)), breaks) if len(ascending) else []:
-            record = int(ascending[run[0]])
-            for batch in self.batches(record, int(ascending[run[-1]]) + 1):
-                low, high = np.searchsorted(ascending, (record, record + len(batch.images)))
-                targets, sources = places[low:high], ascending[low:high] - record
-                images[targets] = batch.images[sources]
-                if labels is not None and batch.labels is not None:
-                    labels[targets] = batch.labels[sources]
-                record += len(batch.images)
-        return Batch(images, labels)
+        for run in np.split(np.arange(len(ascending)), breaks):
+            if len(run) > 0:
+                self._gather_run(gathered, ascending[run], places[run])
+        return gathered
 
-    def _empty_labels(self, count: int) -> np.ndarray | None:
+    def _gather_run(self, gathered: Batch, ascending: np.ndarray, places: np.ndarray) -> None:
+        """Read a range that has all records of `ascending`, and put them at `places`."""
+        record = int(ascending[0])
+        for batch in self.batches(record, int(ascending[-1]) + 1):
+            end = record + len(batch.images)
+            low, high = np.searchsorted(ascending, (record, end))
+            targets = places[low:high]
+            sources = ascending[low:high] - record
+            gathered.images[targets] = batch.images[sources]
+            if gathered.labels is not None and batch.labels is not None:
+                gathered.labels[targets] = batch.labels[sources]
+            record = end
+
+    def _empty(self, count: int) -> Batch:
+        """A batch of `count` records whose content is arbitrary."""
+        header = self.images.header
+        images = np.empty((count, *header.record_shape), header.dtype)
         if self.labels is None:
-            return None
+            return Batch(images)
         header = self.labels.header
-        record_shape = () if header.record_shape == (1,) else header.record_shape
-        return np.empty((count, *record_shape), header.dtype)
+        return Batch(images, np.empty((count, *self._label_shape(header)), header.dtype))
 
-    def _check_headers(self, num_records: int) -> None:
+    def _check_headers(self, num_records: int | None) -> None:
+        """Refuse files that are no images and labels, or do not belong together."""
         shape, title = self.images.header.shape, self.images.title
         if len(shape) < 2:
-            raise IdxError(
-                f"{title}: found the shape {shape}, expected (records, rows, …). Are these the labels?"
-            )
-        if num_records not in (0, shape[0]):
-            raise IdxError(
-                f"{title}: found {shape[0]:,} records, expected {num_records:,} as in the published file."
-            )
-        if self.labels is None:
-            return
-        labels, found = self.labels.header, f"{self.labels.title}: found {self.labels.header.dtype}"
-        if (
-            labels.dtype.kind not in "iu"
-            or len(labels.shape) not in (1, 2)
-            or 0 in labels.record_shape
-        ):
+            expected = "expected (records, rows, …). Are these the labels?"
+            raise IdxError(f"{title}: found the shape {shape}, {expected}")
+        if num_records is not None and num_records != shape[0]:
+            expected = f"expected {num_records:,} as in the published file"
+            raise IdxError(f"{title}: found {shape[0]:,} records, {expected}.")
+        if self.labels is not None:
+            self._check_label_header(self.labels)
+
+    def _check_label_header(self, labels: IdxFile) -> None:
+        header = labels.header
+        found = f"{labels.title}: found {header.dtype} {header.shape}"
+        is_label_shape = len(header.shape) in (1, 2) and 0 not in header.record_shape
+        if header.dtype.kind not in "iu" or not is_label_shape:
             expected = "integers (records,) or (records, parts)"
-            raise IdxError(f"{found} {labels.shape}, expected {expected}. Are these the images?")
-        if labels.num_records != shape[0]:
-            expected = f"a label for each of the {shape[0]:,} records in {title}"
-            raise IdxError(
-                f"{found} {labels.shape}, expected {expected}. The files do not belong together."
-            )
-
-
-def pin(files: SplitFiles, identities: Sequence[str]) -> SplitFiles:
-    """The same files, so that every process finds those with these identities, and no others at
-    their places.
-    """
-    pinned = []
-    for member, identity in zip(files.members, identities, strict=True):
-        is_known = member.version is not None or not identity
-        pinned.append(
-            member if is_known else member._replace(version=Version(identity, has_ranges=True))
-        )
-    return files._replace(images=pinned[0], labels=pinned[1] if files.labels else None)
+            raise IdxError(f"{found}, expected {expected}. Are these the images?")
+        num_records = self.images.header.num_records
+        if header.num_records != num_records:
+            expected = f"a label for each of the {num_records:,} records in {self.images.title}"
+            raise IdxError(f"{found}, expected {expected}. The files do not belong together.")
 
 
 class _Parked:
@@ -216,13 +225,15 @@ class _Parked:
 
     def __init__(self) -> None:
         self.readers: list[SplitReader] = []
-        self.seek_points = {level: SeekPoints() for level in LEVELS}
+        self.seek_points = MemberSeekPoints()
         self.identities: list[str] | None = None  # of the files that were opened first
 
 
+ParkedSplits = dict[tuple[int, SplitFiles], _Parked]  # by process
+
+
 class ReaderPool:
-    """Keeps the readers of splits open between ranges, so that adjacent ranges are read in one
-    pass.
+    """Keeps the readers of splits open between ranges, so that adjacent ranges take one pass.
 
     Readers at different positions of a split share seek points. A pickled pool is an empty pool,
     and a reader stays in the process that opened it: file handles, connections and locks survive
@@ -231,11 +242,11 @@ class ReaderPool:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._splits: dict[tuple[int, SplitFiles], _Parked] = {}
+        self._splits: ParkedSplits = {}
         # `__del__` would not do: its order is undefined in a reference cycle.
         weakref.finalize(self, _close_readers, self._splits)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> "tuple[type[ReaderPool], tuple[Access]]":
         return ReaderPool, (self._access,)
 
     @contextmanager
@@ -247,7 +258,7 @@ class ReaderPool:
         parked = self._splits[key]
         try:
             reader = parked.readers.pop()
-        except IndexError:
+        except IndexError:  # another thread may have taken the last one
             reader = self._open(files, parked)
         with closed_on_error(reader):
             yield reader
@@ -261,13 +272,12 @@ class ReaderPool:
             parked.identities = reader.identities
         if reader.identities != parked.identities:
             reader.close()
-            raise TransferError(
-                f"{files.images.title}: the file has changed since it was first read. Load it again."
-            )
+            found = "the file has changed since it was first read"
+            raise TransferError(f"{files.images.title}: {found}. Load it again.")
         return reader
 
 
-def _close_readers(splits: dict[tuple[int, SplitFiles], _Parked]) -> None:
+def _close_readers(splits: ParkedSplits) -> None:
     for (process, _), parked in splits.items():
         if process == os.getpid():
             for reader in parked.readers:
@@ -275,5 +285,9 @@ def _close_readers(splits: dict[tuple[int, SplitFiles], _Parked]) -> None:
 
 
 def too_large(title: str, count: int) -> IdxError:
-    way_out = "Set num_samples= to fewer, or stream them with streaming=True, without num_samples= and seed=."
-    return IdxError(f"{title}: {count:,} records do not fit into memory. {way_out}")
+    """The error of records that do not fit into memory."""
+    way_out = "Set num_samples= to fewer, or stream them with streaming=True"
+    return IdxError(
+        f"{title}: {count:,} records do not fit into memory. {way_out}, without num_samples= and "
+        "seed=."
+    )

@@ -27,7 +27,8 @@ def register() -> None:
         for name in MODULES:
             _module(name)
     except (AttributeError, TypeError) as error:
-        found = f"datasets {datasets.__version__} resolves names in a way that mnist_idx does not know ({error})"
+        version = f"datasets {datasets.__version__}"
+        found = f"{version} resolves names in a way that mnist_idx does not know ({error})"
         code = (
             "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
         )
@@ -44,8 +45,9 @@ def register() -> None:
         return _module(path) if path in MODULES else resolve(path, *args, **kwargs)
 
     dataset_module_factory.knows_mnist_idx = True  # type: ignore[attr-defined]
-    for module in (datasets.load, datasets.inspect):  # each holds its own reference
-        module.dataset_module_factory = dataset_module_factory
+    # Each holds its own reference.
+    for module in (datasets.load, datasets.inspect):
+        module.dataset_module_factory = dataset_module_factory  # type: ignore[attr-defined]
 
 
 def _module(name: str) -> Any:

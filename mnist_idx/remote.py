@@ -1,34 +1,29 @@
 """Remote files over `fsspec`: byte ranges, checked, with retries."""
 
-import io
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import fsspec
 import fsspec.asyn
-import huggingface_hub
-from datasets import DownloadConfig
-from datasets.utils.file_utils import _prepare_path_and_storage_options
+import huggingface_hub.constants
+import huggingface_hub.errors
 
 from .errors import IdxError, TransferError, is_local_failure, without_secrets
 from .http_ranges import HttpRanges, http_options
-from .idx import Stream
-from .places import is_http
+from .places import RemoteOptions, StorageOptions, is_http
 from .prefetch import pause
-from .ranges import ByteRanges, UnexpectedAnswer, Version, stall_seconds
+from .ranges import LARGEST_REQUEST, ByteRanges, UnexpectedAnswer, Version, stall_seconds
+from .streams import Stream
 
 T = TypeVar("T")
 
-# Too large a request wastes bandwidth, too small a one wastes round trips: start small, then
-# double. In bytes.
-FIRST_REQUEST = 32 << 10
-MAX_REQUEST = 1 << 20
+FIRST_REQUEST = 32 << 10  # bytes; requests double as long as reading is sequential
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
 PASSING_STATUS_CODES = {408, 425, 429}  # and those from 500 on
 # What the file systems of `fsspec` tell of a file that changes when the file does.
-VALIDATORS: tuple[str, ...] = (
+VALIDATORS = (
     "ETag",
     "etag",
     "generation",
@@ -36,8 +31,6 @@ VALIDATORS: tuple[str, ...] = (
     "blob_id",
     "md5Hash",
     "checksum",
-)
-VALIDATORS += (
     "Last-Modified",
     "LastModified",
     "last_modified",
@@ -46,6 +39,15 @@ VALIDATORS += (
     "mtime",
     "created",
     "size",
+)
+# What `fsspec` and its file systems raise for URLs and options that they do not understand.
+CANNOT_BE_OPENED = (
+    ImportError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
 )
 
 # fsspec sends requests from a thread that a forked process lacks. Older versions wait for it
@@ -60,17 +62,20 @@ class RemoteFile(Stream):
     def __init__(
         self,
         path: str,
-        config: DownloadConfig | None,
+        options: RemoteOptions,
         size: int | None = None,
         version: Version | None = None,
-        max_request: int = MAX_REQUEST,
+        largest_request: int = LARGEST_REQUEST,
     ) -> None:
-        self._max_request = max_request
         self._path = path
-        self._request_size = self._position = self._buffer_start = 0
-        self._expected_end = self._furthest_end = 0
+        self._largest_request = largest_request
+        self._request_size = 0
+        self._position = 0
+        self._buffer_start = 0
         self._buffer = b""
-        self._ranges = open_ranges(path, config, size, version)
+        self._expected_end = 0
+        self._furthest_end = 0
+        self._ranges = open_ranges(path, options, size, version)
         self.size = size
         if size is None:
             self._fill()  # The first answer tells the size.
@@ -83,9 +88,7 @@ class RemoteFile(Stream):
     def identity(self) -> str:
         return self._ranges.version.validator
 
-    def read(self, size: int = -1, /) -> bytes:
-        if size < 0:
-            return self.readall()
+    def read_some(self, size: int) -> bytes:
         begin = self._position - self._buffer_start
         if not 0 <= begin < len(self._buffer):
             self._fill()
@@ -94,12 +97,8 @@ class RemoteFile(Stream):
         self._position += len(data)
         return data
 
-    def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
-        if whence == io.SEEK_END and self.size is None:
-            self._find_size()
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size or 0}
-        self._position = max(0, bases[whence] + position)
-        return self._position
+    def go_to(self, position: int) -> None:
+        self._position = position
 
     def tell(self) -> int:
         return self._position
@@ -116,28 +115,23 @@ class RemoteFile(Stream):
         super().close()
 
     def expect_whole(self) -> None:
-        """Hint that the file is read from here to its end: make the largest requests at once."""
-        self._max_request = self._request_size = MAX_REQUEST
-
-    def _find_size(self) -> None:
-        """Read to the end of a file whose server does not tell its size."""
-        self._position = 0
-        while self.read(MAX_REQUEST):
-            pass
-        self.size = self._position
+        """Make the largest requests at once."""
+        self._largest_request = LARGEST_REQUEST
+        self._request_size = LARGEST_REQUEST
 
     def _fill(self) -> None:
         """Fetch the bytes that follow the current position into the buffer."""
-        is_sequential = self._buffer and self._position == self._buffer_start + len(self._buffer)
-        self._request_size = min(
-            2 * self._request_size if is_sequential else FIRST_REQUEST, self._max_request
-        )
-        ends = [end for end in (self._expected_end, self._furthest_end) if end > self._position]
-        stop = min([self._position + self._request_size, *ends])
-        if self.size is not None:
-            stop = min(stop, self.size)
         start = self._position
-        self._buffer_start, self._buffer = start, b""
+        is_sequential = self._buffer and start == self._buffer_start + len(self._buffer)
+        wanted = 2 * self._request_size if is_sequential else FIRST_REQUEST
+        self._request_size = min(wanted, self._largest_request)
+        limits = [start + self._request_size]
+        limits += [end for end in (self._expected_end, self._furthest_end) if end > start]
+        if self.size is not None:
+            limits.append(self.size)
+        stop = min(limits)
+        self._buffer_start = start
+        self._buffer = b""
         if stop > start:
             self._buffer = retry(lambda: self._fetch(start, stop), self._path)
 
@@ -185,91 +179,91 @@ class FsspecRanges:
         if self.size not in (None, size) or self.version.validator not in ("", version.validator):
             raise UnexpectedAnswer("the file has changed since it was found")
         self.size, self.version = size, version
-        self._file = self._fs.open(self._path, "rb", block_size=MAX_REQUEST, cache_type="none")
+        self._file = self._fs.open(self._path, "rb", block_size=LARGEST_REQUEST, cache_type="none")
 
 
-def ask(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int | None, Version]:
-    """What a file system says of a file: its size, and what tells it from another one."""
+class FileInfo(NamedTuple):
+    """What a file system says of a file."""
+
+    size: int | None
+    version: Version
+
+
+def ask(fs: fsspec.AbstractFileSystem, path: str) -> FileInfo:
+    """Ask a file system for the size of a file, and for what tells it from another one."""
     fs.invalidate_cache()  # of listings, which would tell what was there before
     info = fs.info(path)
     facts = [f"{name}={info[name]}" for name in VALIDATORS if info.get(name) is not None]
-    return info.get("size"), Version("\n".join(facts), has_ranges=True)
+    return FileInfo(info.get("size"), Version("\n".join(facts), has_ranges=True))
 
 
 def open_ranges(
-    path: str, config: DownloadConfig | None, size: int | None, version: Version | None
+    path: str, options: RemoteOptions, size: int | None, version: Version | None
 ) -> ByteRanges:
-    fs, fs_path = file_system(path, config)
+    """The byte ranges of a remote file. `size` and `version` are what is known of it."""
+    fs, fs_path = file_system(path, options)
     if is_http(fs_path):
         return HttpRanges(fs, fs_path, size, version)
     return FsspecRanges(fs, fs_path, size, version)
 
 
-def file_system(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The `fsspec` file system of a URL and the path in it, with the token and storage options that
-    belong to it.
+def file_system(path: str, options: RemoteOptions) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The `fsspec` file system of a URL and the path in it, opened with the user's options.
 
     Raises:
         TransferError: the URL cannot be understood, or its file system cannot be reached.
     """
-    if huggingface_hub.constants.HF_HUB_OFFLINE and path.startswith(
-        ("http://", "https://", "hf://")
-    ):
+    is_offline = huggingface_hub.constants.HF_HUB_OFFLINE
+    if is_offline and path.startswith(("http://", "https://", "hf://")):
         raise TransferError(
             f"{path}: not fetched, because HF_HUB_OFFLINE is set. Unset it to fetch the file."
         )
-    return retry(lambda: _connect(path, config), path)
+    return retry(lambda: _connect(path, options), path)
 
 
-def _connect(path: str, config: DownloadConfig | None) -> tuple[fsspec.AbstractFileSystem, str]:
+def _connect(path: str, options: RemoteOptions) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         path.encode()  # A lone surrogate is part of no URL.
-        url, options = _prepare_path_and_storage_options(path, with_http_options(config, path))
+        safe = safe_storage_options(options.storage_options, path)
+        resolve = options.resolve or _resolve
+        url, by_protocol = resolve(path, options._replace(storage_options=safe))
         if is_http(url) and "::" in url:  # an IPv6 address, no chain
             protocol = url.partition("://")[0]
-            return fsspec.filesystem(protocol, **options[protocol]), url
-        fs, fs_path = fsspec.core.url_to_fs(url, **options)
+            return fsspec.filesystem(protocol, **by_protocol[protocol]), url
+        fs, fs_path = fsspec.core.url_to_fs(url, **by_protocol)
         return fs, fs_path
-    except (
-        ImportError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-    ) as error:
+    except CANNOT_BE_OPENED as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": .")
         raise TransferError(f"{path}: cannot be opened: {reason}.") from without_secrets(error)
 
 
-def with_http_options(config: DownloadConfig | None, path: str) -> DownloadConfig:
-    """A copy of `config` whose HTTP sessions neither wait for ever nor tell other hosts what they
-    must not know.
+def _resolve(path: str, options: RemoteOptions) -> tuple[str, StorageOptions]:
+    """The storage options of each protocol in a chain of URLs."""
+    given = options.storage_options
+    by_protocol: dict[str, Any] = {}
+    for link in path.split("::"):
+        protocol = link.partition("://")[0] if "://" in link else "file"
+        by_protocol[protocol] = given.get(protocol, _for_any_protocol(given))
+    return path, by_protocol
+
+
+def _for_any_protocol(storage_options: StorageOptions) -> dict[str, Any]:
+    """The storage options that are not given by protocol."""
+    protocols = fsspec.available_protocols()
+    return {name: value for name, value in storage_options.items() if name not in protocols}
+
+
+def safe_storage_options(storage_options: StorageOptions, url: str = "https://") -> dict[str, Any]:
+    """Storage options whose HTTP sessions do not wait for ever, nor tell secrets to other hosts.
+
+    Args:
+        url: what is opened with them. In a chain, another file system opens a URL of HTTP.
     """
-    config = config.copy() if config else DownloadConfig()
-    given = config.storage_options  # by protocol, or for any
-    for_any = {
-        name: value for name, value in given.items() if name not in fsspec.available_protocols()
-    }
+    given = dict(storage_options)
+    for_any = _for_any_protocol(given)
     for protocol in ("http", "https"):
-        given[protocol] = http_options(given.get(protocol, for_any), in_chain=not is_http(path))
-    return config
-
-
-def safe_options(storage_options: dict[str, Any] | None) -> dict[str, Any]:
-    """Storage options with those of HTTP as `with_http_options` has them."""
-    config = with_http_options(DownloadConfig(storage_options=storage_options or {}), "https://")
-    return dict(config.storage_options)
-
-
-def without_options(config: DownloadConfig) -> DownloadConfig:
-    """A copy of `config` for a source that the user did not name: without token and storage
-    options.
-    """
-    config = config.copy()
-    config.token = None
-    config.storage_options = {}
-    return config
+        given[protocol] = http_options(given.get(protocol, for_any), in_chain=not is_http(url))
+    return given
 
 
 def retry(action: Callable[[], T], title: str) -> T:
@@ -284,86 +278,91 @@ def retry(action: Callable[[], T], title: str) -> T:
         try:
             return action()
         except Exception as error:
-            if (
-                isinstance(error, IdxError)
-                or is_local_failure(error)
-                or not is_transfer_failure(error)
-            ):
+            if isinstance(error, IdxError) or not is_transfer_failure(error):
                 raise
-            reason, may_pass = explain(error)
-            if delay is None or not may_pass:
-                raise TransferError(f"{title}: {reason}.") from without_secrets(error)
+            failure = explain(error)
+            if delay is None or not failure.may_pass:
+                raise TransferError(f"{title}: {failure.reason}.") from without_secrets(error)
         pause(delay)
     raise AssertionError("the last attempt returns or raises")
 
 
-def disk_error(found: str) -> IdxError:
-    """The error of a disk that `datasets` cannot write to."""
-    return IdxError(
-        f"{found} Make room there, or set cache_dir= or the environment variable HF_HOME to another disk.",
-        command_line=f"{found} Make room there, or set the environment variable HF_HOME to another disk.",
-    )
-
-
 def is_transfer_failure(error: BaseException) -> bool:
-    """Whether a transfer has failed, rather than the program.
+    """Whether a transfer has failed, rather than the program or the local disk.
 
     Each file system of `fsspec` raises the errors of its own client. Whatever is no exception of
     Python itself is one.
     """
+    if is_local_failure(error):
+        return False
     if isinstance(error, OSError | EOFError | ValueError | ImportError | NotImplementedError):
         return True
     return type(error).__module__ != "builtins"
 
 
-def explain(error: BaseException) -> tuple[str, bool]:
-    """An error in words that a user can act on, and whether the same request may succeed a moment
-    later.
-    """
+class Failure(NamedTuple):
+    """Why a request has failed, in words that a user can act on."""
+
+    reason: str
+    may_pass: bool  # whether the same request may succeed a moment later
+
+
+# The names of errors of HTTP clients: importing the clients takes long.
+PASSING_ERRORS = {
+    "TimeoutError": "nothing arrived for {seconds:.0f} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the "
+    "limit)",
+    "ClientPayloadError": "the connection ended before all the announced bytes had come",
+}
+LASTING_ERRORS = {
+    "InvalidUrl": "not a URL that can be fetched",
+    "InvalidURL": "not a URL that can be fetched",
+}
+PERMANENT = (FileNotFoundError, PermissionError, ImportError, ValueError, NotImplementedError)
+
+
+def explain(error: BaseException) -> Failure:
+    """Why a request has failed with `error`, or with what that was raised from."""
     chain = _causes(error)
-    cause = chain[-1]
     for one in chain:
         if isinstance(one, UnexpectedAnswer):
-            return str(one), True
+            return Failure(str(one), may_pass=True)
         status = _status(one)
         if status is not None:
             reason = f"the server answered {status} {getattr(one, 'message', '')}".rstrip()
-            return reason, status >= 500 or status in PASSING_STATUS_CODES
-    # By name, since importing aiohttp takes long.
-    names = " ".join(type(one).__name__ for one in chain)
-    if isinstance(cause, TimeoutError) or "TimeoutError" in names:
-        return (
-            f"nothing arrived for {stall_seconds():.0f} seconds (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)",
-            True,
-        )
-    if "ClientPayloadError" in names:
-        return "the connection ended before all the announced bytes had come", True
-    if "InvalidUrl" in names or "InvalidURL" in names:
-        return "not a URL that can be fetched", False
+            return Failure(reason, status >= 500 or status in PASSING_STATUS_CODES)
+    names = " ".join(base.__name__ for one in chain for base in type(one).__mro__)
+    for name, reason in PASSING_ERRORS.items():
+        if name in names:
+            return Failure(reason.format(seconds=stall_seconds()), may_pass=True)
+    for name, reason in LASTING_ERRORS.items():
+        if name in names:
+            return Failure(reason, may_pass=False)
+    cause = chain[-1]
     words = _words_for(cause)
     if words is not None:
-        return words, False
-    is_permanent = isinstance(
-        error, FileNotFoundError | PermissionError | ImportError | ValueError | NotImplementedError
-    )
+        return Failure(words, may_pass=False)
     reason = " ".join(f"{type(cause).__name__}: {cause}".rstrip(": .").split())
-    return reason, not is_permanent and "ClientConnector" not in names
+    is_permanent = isinstance(error, PERMANENT) or "ClientConnector" in names
+    return Failure(reason, not is_permanent)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
     """The error, its cause, the cause of that, …"""
     chain = [error]
-    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+    cause = error.__cause__
+    while cause is not None and cause not in chain:
         chain.append(cause)
+        cause = cause.__cause__
     return chain
 
 
 def _status(error: BaseException) -> int | None:
     """The status code of the HTTP answer that an error is about."""
-    status = getattr(error, "status", None) or getattr(
-        getattr(error, "response", None), "status_code", None
-    )
-    return status if isinstance(status, int) else None
+    response = getattr(error, "response", None)
+    for status in (getattr(error, "status", None), getattr(response, "status_code", None)):
+        if isinstance(status, int):
+            return status
+    return None
 
 
 def _words_for(cause: BaseException) -> str | None:

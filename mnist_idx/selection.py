@@ -62,10 +62,9 @@ class Selection(NamedTuple):
         count = self.count(num_records)
         draws_from_many = self.sampling == "uniform" and count > FEW_RECORDS
         if max(count, num_records if draws_from_many else 0) > MAX_SELECTED:
-            raise IdxError(
-                f"{title}: an order of {max(count, num_records):,} records does not fit into memory, expected at most "
-                f"{MAX_SELECTED:,}. Set num_samples= to fewer, or stream without seed= and shuffle the stream."
-            )
+            found = f"an order of {max(count, num_records):,} records does not fit into memory"
+            way_out = "Set num_samples= to fewer, or stream without seed= and shuffle the stream"
+            raise IdxError(f"{title}: {found}, expected at most {MAX_SELECTED:,}. {way_out}.")
         seed = DEFAULT_SEED if self.seed is None else int(self.seed)
         return _draw(num_records, count, seed, self.sampling)
 
@@ -86,8 +85,7 @@ def _draw(num_records: int, count: int, seed: int, sampling: str) -> np.ndarray:
 
 
 def _sample_many(generator: random.Random, num_records: int, count: int) -> "array[int]":
-    """What `generator.sample(range(num_records), count)` returns, without lists of Python's
-    integers.
+    """What `generator.sample(range(num_records), count)` returns, in much less memory.
 
     As there, a pool is drawn from if it is not much larger than the sample. Otherwise what was
     drawn before is skipped.

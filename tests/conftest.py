@@ -78,11 +78,11 @@ def mnist_tar(pytestconfig: pytest.Config) -> Path:
 def _download_archive(target: Path) -> None:
     """Let the package download and verify the published files, and keep them as a tar."""
     from mnist_idx import IdxError, MnistIdx
-    from mnist_idx.storage import Access, open_stored
+    from mnist_idx.members import Access, open_stored
 
     builder = MnistIdx()
     try:
-        splits = builder.locate_splits(builder.download_manager(streaming=False))
+        splits = builder.locate(builder.make_fetcher(streaming=False)).splits
     except IdxError as error:
         advice = f"no network. Set {ARCHIVE_VARIABLE} to a copy of mnist_database.tar"
         warnings.warn(

@@ -19,8 +19,8 @@ from idx_files import make_tar, random_images, to_idx, write_archive
 from mnist_idx import archive
 from mnist_idx.archive import Place, list_folder, list_members
 from mnist_idx.errors import IdxError, TransferError
-from mnist_idx.idx import read_fully
-from mnist_idx.storage import Access, Member, open_member
+from mnist_idx.members import Access, Member, open_member
+from mnist_idx.streams import read_fully
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 CONTENT = {
@@ -42,6 +42,7 @@ def read_all(file: Path, name: str = "") -> dict[str, bytes]:
     for member in list_members(Place(str(file), url=name), Access()):
         with open_member(member, Access()) as stream:
             contents[member.name] = bytes(read_fully(stream, 1 << 20))
+            stream.finish()
     return contents
 
 

@@ -6,8 +6,13 @@ import datasets
 import numpy as np
 import pytest
 
-from mnist_idx.arrow import check_classes, label_columns, make_features
+from mnist_idx.arrow import label_columns, make_features
 from mnist_idx.errors import IdxError
+from mnist_idx.layout import Layout, check_classes, common_layout
+
+
+def check(shape: tuple[int, ...], dtype: str, as_array: bool) -> Layout:
+    return common_layout({"train": Layout(shape, dtype)}, {"train": "file"}, as_array)
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
@@ -16,12 +21,11 @@ def test_labels_and_their_columns(parts: int) -> None:
     labels = (
         np.stack([classes, classes + 99, classes + 999], axis=1)[:, :parts] if parts else classes
     )
-    feature = datasets.ClassLabel(num_classes=10)
-    check_classes(labels[:2], feature, "file", 0)
+    check_classes(labels[:2], 10, "file", 0)
     for wrong in (2, 3):
         message = f"file: record 1,001 has the label {classes[wrong]}, expected 0 to 9"
         with pytest.raises(IdxError, match=message):
-            check_classes(labels[[0, wrong]], feature, "file", 1000)
+            check_classes(labels[[0, wrong]], 10, "file", 1000)
     columns = {name: column.to_pylist() for name, column in label_columns(labels).items()}
     assert columns == {"label": classes.tolist()} | (
         {"label_details": labels[:, 1:].tolist()} if parts > 1 else {}
@@ -35,7 +39,7 @@ def test_features_of_images() -> None:
         ((0, 28), "uint8", True, datasets.Array2D((0, 28), "uint8")),
         ((784,), "uint8", True, datasets.Sequence(datasets.Value("uint8"), length=784)),
     ):
-        assert make_features("file", shape, dtype, None, 0, as_array) == {"image": feature}
+        assert make_features(check(shape, dtype, as_array), as_array) == {"image": feature}
 
 
 def test_other_images_are_refused() -> None:
@@ -50,11 +54,11 @@ def test_other_images_are_refused() -> None:
             rf"^file: found {dtype} records of shape {re.escape(str(shape))}, expected .*{expected}"
         )
         with pytest.raises(IdxError, match=message):
-            make_features("file", shape, dtype, None, 0, as_array)
+            check(shape, dtype, as_array)
 
 
 def test_records_of_too_many_lists_are_refused() -> None:
     """Arrow would need gigabytes for the places of the lists of a record of 64 MB."""
-    make_features("title", (4096, 4096), "uint8", None, 0, as_array=True)
+    check((4096, 4096), "uint8", as_array=True)
     with pytest.raises(IdxError, match="rows in a record"):
-        make_features("title", (1 << 26, 1, 1, 1, 1), "uint8", None, 0, as_array=True)
+        check((1 << 26, 1, 1, 1, 1), "uint8", as_array=True)

@@ -5,11 +5,12 @@ import pytest
 from conftest import Arrays
 from idx_files import from_idx
 
-import mnist_idx.mnist_idx
+import mnist_idx.mirrors
 from mnist_idx import IdxError, load_arrays
 from mnist_idx.catalog import DATASETS, File, PublishedDataset
-from mnist_idx.mnist_idx import published_mirrors
-from mnist_idx.storage import Access, open_member, verify_member
+from mnist_idx.members import Access, open_member, verify_member
+from mnist_idx.mirrors import published_mirrors
+from mnist_idx.places import InPlace
 from mnist_idx.tools.cli import main
 
 EMNIST = [name for name in DATASETS if name.startswith("emnist")]
@@ -95,9 +96,9 @@ def test_images_have_the_shape_of_the_catalog(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
-    for split, files in published_mirrors("tiny").locate().items():
+    for split, files in published_mirrors("tiny", Access()).locate(InPlace()).splits.items():
         for member, array in zip((files.images, files.labels), mnist_arrays[split], strict=True):
-            verify_member(member._replace(sha256=""), Access())  # the digest of the content
+            verify_member(member._replace(sha256=None), Access())  # the digest of the content
             with open_member(member, Access()) as stream:
                 assert (from_idx(stream.readall()) == array[: files.num_records]).all()
 
@@ -106,14 +107,15 @@ def test_a_script_that_runs_from_a_copy_reads_the_data_of_the_original(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert (
-        published_mirrors("tiny", base_path="/script").sources == published_mirrors("tiny").sources
+        published_mirrors("tiny", Access(), base_path="/script").sources
+        == published_mirrors("tiny", Access()).sources
     )
-    monkeypatch.setattr(mnist_idx.mnist_idx, "__file__", "/copy/mnist_idx.py")
+    monkeypatch.setattr(mnist_idx.mirrors, "__file__", "/copy/mirrors.py")
     for base_path in ("/script", "https://host/script"):
-        assert published_mirrors("tiny", base_path=base_path).sources == [
+        assert published_mirrors("tiny", Access(), base_path=base_path).sources == [
             (f"{base_path}/data/mnist_tiny.tar", "://" in base_path)
         ]
-    assert published_mirrors("tiny").sources == [("/copy/data/mnist_tiny.tar", False)]
+    assert published_mirrors("tiny", Access()).sources == [("/copy/data/mnist_tiny.tar", False)]
 
 
 @pytest.mark.parametrize("source", ["qmnist_nist", "tiny"])

@@ -15,7 +15,7 @@ from mnist_idx.filenames import (
     parse_filename,
     split_files,
 )
-from mnist_idx.storage import Member
+from mnist_idx.members import Member
 
 WORDS = "train t10k test valid images labels image idx3 ubyte idx2 int emnist my extra - . _ / \\ .gz __MACOSX/"
 NAMES = st.text(max_size=30) | st.lists(st.sampled_from([*WORDS.split(), " "]), max_size=12).map(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from idx_files import random_images, to_idx, write_archive
 from loading import MODES, refusal
 
-from mnist_idx import storage
+from mnist_idx import streams
 
 GOOD = {"images-idx3": to_idx(random_images(3, 4, 5)), "labels-idx1": to_idx(random_images(3) % 3)}
 
@@ -24,15 +24,15 @@ def test_bombs_behind_the_last_record_are_not_decompressed(
     role: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decompressed = 0
-    read = storage.DecompressedFile.read
+    read = streams.DecompressedFile.read_some
 
-    def counting(self: Any, size: int = -1, /) -> bytes:
+    def counting(self: Any, size: int) -> bytes:
         nonlocal decompressed
         data = read(self, size)
         decompressed += len(data)
         return data
 
-    monkeypatch.setattr(storage.DecompressedFile, "read", counting)
+    monkeypatch.setattr(streams.DecompressedFile, "read_some", counting)
     files = GOOD | {role: GOOD[role] + bytes(100 << 20)}
     packed = {f"train-{role}-ubyte": gzip.compress(content, 1) for role, content in files.items()}
     path = str(write_archive(tmp_path / "data", packed))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mnist_idx.errors import IdxError
-from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxFile, read_fully
+from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxFile
+from mnist_idx.streams import Stream, read_fully
 
 # From the description of the format, not from the code: the byte for each element type.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -29,8 +30,20 @@ def idx_files(draw: st.DrawFn) -> tuple[bytes, np.ndarray]:
     return header(code, *shape) + array.tobytes(), array
 
 
-class Content(io.BytesIO):
-    size = None
+class Content(Stream):
+    """A stream whose size is not known."""
+
+    def __init__(self, content: bytes) -> None:
+        self._file = io.BytesIO(content)
+
+    def read_some(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def go_to(self, position: int) -> None:
+        self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def read(content: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:

@@ -17,7 +17,8 @@ from idx_files import from_idx, make_tar
 from loading import MODES, Arrays, assert_same, read_all, refusal
 
 from mnist_idx import catalog, remote
-from mnist_idx.mnist_idx import published_mirrors
+from mnist_idx.members import Access
+from mnist_idx.mirrors import published_mirrors
 
 PATH = "/mnist_database.tar"
 TINY_TAR = ROOT / "mnist_idx" / "data" / "mnist_tiny.tar"
@@ -146,12 +147,12 @@ def test_hosts_that_are_not_there(
 
 def test_a_mirror_is_for_mnist_alone(mirror: Mirror, tmp_path: Path) -> None:
     mirror(tmp_path / "nowhere")
-    assert [source.url for source in published_mirrors("fashion_mnist").sources] == list(
+    assert [source.url for source in published_mirrors("fashion_mnist", Access()).sources] == list(
         catalog.FASHION_MNIST.sources
     )
-    assert [source.url for source in published_mirrors("tiny").sources] == [str(TINY_TAR)]
+    assert [source.url for source in published_mirrors("tiny", Access()).sources] == [str(TINY_TAR)]
     for name in ("mnist", "subset"):
-        assert published_mirrors(name).sources[0] == (str(tmp_path / "nowhere"), True)
+        assert published_mirrors(name, Access()).sources[0] == (str(tmp_path / "nowhere"), True)
 
 
 @each_mode

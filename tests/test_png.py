@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from idx_files import random_images
 from PIL import Image
 
-from mnist_idx.arrow import encode_png, store_png
+from mnist_idx.png import encode_png, store_png
 
 SHAPES = st.tuples(
     st.integers(0, 4), st.integers(1, 60), st.integers(1, 60), st.sampled_from([None, 3])

@@ -18,6 +18,7 @@ SCHEME = st.sampled_from(["https", "http", "s3", "ftp", "hf", "zip://a::https"])
 
 @given(SCHEME, SECRET, HOST)
 def test_passwords_are_hidden_whatever_is_in_them(scheme: str, secret: str, host: str) -> None:
+    assume(secret not in f"{scheme}://")  # which is shown
     shown = str(IdxError(f"before {scheme}://user:{secret}@{host}/a.tar: not found."))
     assert secret not in shown
     assert f"***@{host}/a.tar: not found." in shown

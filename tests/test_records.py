@@ -14,8 +14,8 @@ from idx_files import random_images, random_labels, to_idx
 
 from mnist_idx import idx, records
 from mnist_idx.errors import IdxError
+from mnist_idx.members import Access, Member, SplitFiles
 from mnist_idx.records import ReaderPool, SplitReader
-from mnist_idx.storage import Access, Member, SplitFiles
 
 COUNT = 50
 IMAGES, LABELS = random_images(COUNT, 6, 5), random_labels(COUNT)

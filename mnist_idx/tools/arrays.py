@@ -1,14 +1,17 @@
 """The records of a split as NumPy arrays."""
 
+from collections.abc import Iterable
 from typing import Any
 
-import datasets
 import numpy as np
 
-from ..builder import IdxBuilder
 from ..errors import IdxError
-from ..records import too_large
-from ..storage import SplitFiles
+from ..failover import PlacedBatch
+from ..records import Batch, too_large
+from ..slices import Part, parse_parts
+from .opening import Opened, open_dataset
+
+FIRST_RECORDS = 1 << 17  # for which memory is taken at once; more as they arrive
 
 
 def load_arrays(
@@ -28,8 +31,9 @@ def load_arrays(
         name: of the config, for example "tiny".
         split: for example "train", "test[:10%]" or "train+test".
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download
-        is kept and reused. **options: those of `load_dataset_builder`: `num_samples`, `seed`,
-        `data_dir`, `data_files`, `cache_dir`, …
+            is kept and reused.
+        **options: those of `load_dataset_builder`: `num_samples`, `seed`, `data_dir`,
+            `data_files`, `cache_dir`, …
 
     Returns:
         Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`; other types and shapes if the files
@@ -40,54 +44,46 @@ def load_arrays(
     """
     if path not in ("mnist_idx", "idxfolder"):
         raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
-    builder = datasets.load_dataset_builder(path, name, **{"as_array": True, **options})
-    if builder.info.splits is not None:  # wrong arguments are found before the network is touched
-        _ranges(split, {known: found.num_examples for known, found in builder.info.splits.items()})
-    splits = builder.locate_splits(
-        builder.download_manager(streaming, options.get("download_mode"))
-    )
-    sizes = builder.config.selection.counts(
-        {known: files.num_records for known, files in splits.items()}
-    )
-    ranges = _ranges(split, sizes)
-    parts = [_read(builder, known, splits[known], start, stop) for known, start, stop in ranges]
-    if len(parts) == 1:
-        return parts[0]
-    images, labels = zip(*parts, strict=True)
-    return np.concatenate(images), None if labels[0] is None else np.concatenate(labels)
+    opened = open_dataset(path, name, split, streaming, {"as_array": True, **options})
+    arrays = [_read(opened, part) for part in parse_parts(split, opened.sizes)]
+    if len(arrays) == 1:
+        return arrays[0]
+    images = np.concatenate([part.images for part in arrays])
+    labels = [part.labels for part in arrays if part.labels is not None]
+    return images, np.concatenate(labels) if labels else None
 
 
-def _ranges(split: str, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
-    """The splits that are requested, with their first record and the record to stop before."""
+def _read(opened: Opened, part: Part) -> Batch:
+    """A part of a split as one batch."""
+    files = opened.splits[part.split]
+    ranges = [(part.start, part.stop)]
+    batches = opened.source.read(part.split, files, ranges, opened.num_classes)
+    count = part.stop - part.start
     try:
-        parts = datasets.ReadInstruction.from_spec(split).to_absolute(sizes)
-    except (ValueError, AssertionError) as error:
-        raise IdxError(
-            f"split={split!r}: expected one of {', '.join(map(repr, sizes))}, or a part of one."
-        ) from error
-    ranges = [
-        (p.splitname, p.from_ or 0, sizes[p.splitname] if p.to is None else p.to) for p in parts
-    ]
-    return [(known, start, max(start, stop)) for known, start, stop in ranges]
-
-
-def _read(
-    builder: IdxBuilder, split: str, files: SplitFiles, start: int, stop: int
-) -> tuple[Any, Any]:
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        for position, batch in builder.read_batches(split, files, [(start, stop)]):
-            done, count = position - start, stop - start
-            for name, values in batch._asdict().items():
-                if values is None:
-                    continue
-                if name not in arrays:  # A longer array grows as records arrive.
-                    arrays[name] = np.empty((min(count, 1 << 17), *values.shape[1:]), values.dtype)
-                if done + len(values) > len(arrays[name]):
-                    arrays[name].resize(
-                        (min(count, 2 * len(arrays[name])), *values.shape[1:]), refcheck=False
-                    )
-                arrays[name][done : done + len(values)] = values
+        return _join(batches, part.start, count)
     except MemoryError:
-        raise too_large(files.images.title, stop - start) from None
-    return arrays.get("images"), arrays.get("labels")
+        raise too_large(files.images.title, count) from None
+
+
+def _join(batches: Iterable[PlacedBatch], start: int, count: int) -> Batch:
+    """Join batches of `count` records, the first of which has the place `start`."""
+    images: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    for place, batch in batches:
+        done = place - start
+        images = _put(batch.images, images, done, count)
+        if batch.labels is not None:
+            labels = _put(batch.labels, labels, done, count)
+    if images is None:
+        raise AssertionError("there is at least one batch, an empty one")
+    return Batch(images, labels)
+
+
+def _put(values: np.ndarray, target: np.ndarray | None, done: int, count: int) -> np.ndarray:
+    """Put values into an array that has `done` of `count` already. It grows as they arrive."""
+    if target is None:
+        target = np.empty((min(count, FIRST_RECORDS), *values.shape[1:]), values.dtype)
+    if done + len(values) > len(target):
+        target.resize((min(count, 2 * len(target)), *values.shape[1:]), refcheck=False)
+    target[done : done + len(values)] = values
+    return target

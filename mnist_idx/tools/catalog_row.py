@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import IdxError, wrong_option
 from ..filenames import base_name, parse_filename
-from ..idx import CHUNK_BYTES, Header, IdxFile, Stream
-from ..storage import Access, Member, open_member, open_stored
+from ..idx import Header, IdxFile
+from ..members import Access, Member, open_member, open_stored
+from ..streams import CHUNK_BYTES, Stream
 
 DEFAULT_NAME = "my_dataset"
 DEFAULT_SPLIT = "train"  # of files whose names do not tell

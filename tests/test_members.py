@@ -12,20 +12,12 @@ from typing import Any
 import pytest
 
 from mnist_idx.errors import IdxError, TransferError
-from mnist_idx.idx import Stream, read_fully
-from mnist_idx.storage import (
-    Access,
-    HashedFile,
-    LocalFile,
-    Member,
-    open_member,
-    open_stored,
-    verify_member,
-)
+from mnist_idx.members import Access, Member, open_member, open_stored, verify_member
+from mnist_idx.streams import HashedFile, LocalFile, Stream, read_fully
 
 CONTENT = bytes(range(256)) * 400
 PACKED = gzip.compress(CONTENT, 1)
-PACK = {"": bytes, "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+PACK = {None: bytes, "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 each_packing = pytest.mark.parametrize("packing", PACK)
 Make = Callable[..., Member]
 
@@ -44,7 +36,9 @@ def member(tmp_path: Path) -> Make:
 
 def read(stream: Stream) -> bytes:
     with stream:
-        return bytes(read_fully(stream, len(CONTENT)) + stream.read(1))
+        content = bytes(read_fully(stream, len(CONTENT)) + stream.read(1))
+        stream.finish()
+        return content
 
 
 def sha256(data: bytes) -> str:
@@ -115,7 +109,7 @@ KNOWN["stored, whatever the content"] = STORED | {"content_sha256": "0" * 64}
 def test_digests_are_checked_where_all_is_read(
     known: str, member: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnist_idx.compression.CHUNK_BYTES", 100)
+    monkeypatch.setattr("mnist_idx.streams.CHUNK_BYTES", 100)
     good = member(PACKED, **KNOWN[known])
     assert_valid(good)
     field = "content_sha256" if known == "content" else "sha256"
@@ -138,7 +132,7 @@ def test_another_compression_is_told_from_damage(packing: str, member: Make) -> 
 
 
 def test_hashes_cover_what_is_read_without_a_gap(member: Make) -> None:
-    with HashedFile(LocalFile(member(CONTENT).path)) as stream:
+    with HashedFile(LocalFile(member(CONTENT).path), "sha256") as stream:
         for start, hashed in ((0, 100), (50, 150), (200, 150)):  # overlaps, then leaves a gap
             stream.seek(start)
             stream.read(100)

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from clients import traced_memory
 
-from mnist_idx import compression
-from mnist_idx.compression import DecompressedFile, SeekPoints
+from mnist_idx import streams
+from mnist_idx.compressions import COMPRESSIONS, DEFLATE
 from mnist_idx.errors import IdxError
-from mnist_idx.idx import read_fully
-from mnist_idx.storage import LocalFile
+from mnist_idx.streams import DecompressedFile, LocalFile, SeekPoints, read_fully
 
 
 def deflate(data: bytes) -> bytes:
@@ -40,7 +39,9 @@ def opened(tmp_path: Path) -> Opened:
 
     def opened(data: bytes, name: str, seek_points: SeekPoints | None = None) -> DecompressedFile:
         (tmp_path / "file").write_bytes(data)
-        return DecompressedFile(LocalFile(str(tmp_path / "file")), name, "the file", seek_points)
+        compression = DEFLATE if name == "deflate" else COMPRESSIONS[name]
+        file = LocalFile(str(tmp_path / "file"))
+        return DecompressedFile(file, compression, "the file", seek_points)
 
     return opened
 
@@ -52,7 +53,7 @@ def test_any_range_can_be_read_at_any_time(name: str, opened: Opened, monkeypatc
         "CHUNK_BYTES": 500,
         "MAX_SEEK_POINTS": 8,
     }.items():
-        monkeypatch.setattr(compression, constant, value)
+        monkeypatch.setattr(streams, constant, value)
     content, seek_points, places = patterned(50_000), SeekPoints(), random.Random(1)
     with opened(COMPRESS[name](content), name, seek_points) as file:
         for _ in range(200):
@@ -65,13 +66,13 @@ def test_any_range_can_be_read_at_any_time(name: str, opened: Opened, monkeypatc
 
 def test_seek_points_are_shared_and_save_decompressing(opened: Opened, monkeypatch: Patch) -> None:
     monkeypatch.setattr(
-        compression, "SEEK_POINT_BYTES", 1_000_000 // 64
+        streams, "SEEK_POINT_BYTES", 1_000_000 // 64
     )  # the proportions of a file of 64 MiB
-    monkeypatch.setattr(compression, "CHUNK_BYTES", 1_000_000 // 256)
+    monkeypatch.setattr(streams, "CHUNK_BYTES", 1_000_000 // 256)
     sizes: list[int] = []  # of what is read in order to decompress it
     read = LocalFile.read
     monkeypatch.setattr(
-        LocalFile, "read", lambda self, size: [sizes.append(size), read(self, size)][1]
+        LocalFile, "read", lambda self, size=-1: [sizes.append(size), read(self, size)][1]
     )
     content, seek_points, size = patterned(1_000_000), SeekPoints(), 15_625
     data = gzip.compress(content, 1)
@@ -127,7 +128,7 @@ def test_memory_of_xz_is_bounded(opened: Opened) -> None:
 
 def test_the_compressed_end_of_a_range_is_predicted(opened: Opened, monkeypatch: Patch) -> None:
     ends: list[int] = []
-    monkeypatch.setattr(compression, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(streams, "CHUNK_BYTES", 10_000)
     monkeypatch.setattr(LocalFile, "expect_end", lambda self, position: ends.append(position))
     data = gzip.compress(patterned(1_000_000), 1)
     with opened(data, "gzip") as file:
@@ -137,4 +138,4 @@ def test_the_compressed_end_of_a_range_is_predicted(opened: Opened, monkeypatch:
         file.expect_end(500_000)
         read_fully(file, 400_000)
     assert len(ends) > 5
-    assert 0.45 * len(data) < min(ends) <= max(ends) < 0.55 * len(data) + compression.SPARE_BYTES
+    assert 0.45 * len(data) < min(ends) <= max(ends) < 0.55 * len(data) + streams.SPARE_BYTES

@@ -1,0 +1,265 @@
+"""Reading a split from sources that may fail: where one breaks off, the next one goes on.
+
+Whether a streamed file is the published one shows at its end only. If it breaks off before, its
+records have been yielded unverified. The next source must hold the same ones, or the stream ends
+in an error.
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import xxhash
+
+from .errors import IdxError, TransferError
+from .layout import Layout, check_classes, common_layout
+from .members import Access, SplitFiles
+from .places import Fetcher
+from .records import Batch, ReaderPool, SplitReader
+from .selection import Selection
+
+T = TypeVar("T")
+
+# All records of a stream are hashed: SHA-256 would take as long as decompressing them. Nobody who
+# does not know the seed can make other records of the same hash.
+SEED = secrets.randbits(64)
+
+Range = tuple[int, int]  # from the place of a first record to the one to stop before
+
+
+class Located(NamedTuple):
+    """What was found at the sources of a dataset: of each split the files, and their layout."""
+
+    splits: dict[str, SplitFiles]
+    layouts: dict[str, Layout]  # as the files have them, not transposed
+
+    @property
+    def title(self) -> str:
+        """What errors call the dataset: the images of its first split."""
+        return next(iter(self.splits.values())).images.title
+
+    def common_layout(self, transpose: bool, as_array: bool) -> Layout:
+        """The layout of all splits, as they are loaded.
+
+        Raises:
+            IdxError: splits differ, or their images cannot be loaded.
+        """
+        titles = {name: files.images.title for name, files in self.splits.items()}
+        layouts = self.layouts
+        if transpose:
+            layouts = {name: layout.transposed() for name, layout in layouts.items()}
+        return common_layout(layouts, titles, as_array)
+
+
+class Locator(Protocol):
+    """Finds the files of a dataset, in the first of its sources that works. Picklable."""
+
+    def locate(self, fetcher: Fetcher) -> Located:
+        """Find the files of each split. Copies that `fetcher` makes are verified.
+
+        Raises:
+            IdxError: no source can be used.
+        """
+
+    def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
+        """The files of a split in the source after that of `files`, which has failed.
+
+        Raises:
+            IdxError: there is none.
+        """
+
+    def has_next_source(self, files: SplitFiles) -> bool:
+        """Whether what `files` yield is unverified, and there is another source."""
+
+
+class Stretch:
+    """Adjacent records, remembered by their digests."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._images = xxhash.xxh3_128(seed=SEED)
+        self._labels = xxhash.xxh3_128(seed=SEED)
+
+    def add(self, batch: Batch) -> None:
+        self.length += len(batch.images)
+        self._images.update(np.ascontiguousarray(batch.images).data)
+        if batch.labels is not None:
+            self._labels.update(np.ascontiguousarray(batch.labels).data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stretch) and self.digests == other.digests
+
+    __hash__ = None  # type: ignore[assignment]  # It changes.
+
+    @property
+    def digests(self) -> tuple[int, bytes, bytes]:
+        return self.length, self._images.digest(), self._labels.digest()
+
+
+class YieldedRecords:
+    """The records of a split that were yielded, as the stretches in which they were requested."""
+
+    def __init__(self) -> None:
+        self.has_any = False
+        self._stretches: dict[int, Stretch] = {}  # by the place of the first record
+
+    def __reduce__(self) -> "tuple[type[YieldedRecords], tuple[()]]":
+        return YieldedRecords, ()  # Another process has yielded nothing yet.
+
+    def begin(self, start: int) -> Stretch:
+        """Begin a stretch, in place of an earlier one from the same record on."""
+        self._stretches[start] = Stretch()
+        return self._stretches[start]
+
+    def are_in(self, read: Callable[[int, int], Iterator[Batch]]) -> bool:
+        """Whether `read(start, stop)` gives the same records."""
+        for start, stretch in self._stretches.items():
+            found = Stretch()
+            if stretch.length > 0:
+                for batch in read(start, start + stretch.length):
+                    found.add(batch)
+            if found != stretch:
+                return False
+        return True
+
+
+def read_with_failover(
+    attempt: Callable[[SplitFiles], Iterator[T]],
+    files: SplitFiles,
+    next_files: Callable[[SplitFiles, IdxError], SplitFiles],
+) -> Iterator[T]:
+    """Yield what `attempt(files)` yields. Where it fails, go on with the files of another source.
+
+    Args:
+        attempt: goes on where the last attempt has failed.
+        next_files: the files of the next source. It raises the error if there is none.
+    """
+    while True:
+        try:
+            yield from attempt(files)
+            return
+        except IdxError as error:
+            files = next_files(files, error)
+
+
+class PlacedBatch(NamedTuple):
+    """A batch of selected records."""
+
+    place: int  # of its first record in the selection
+    batch: Batch
+
+
+class SplitSource:
+    """The selected records of the splits of a dataset, from the first source that works.
+
+    Picklable: in another process it opens files of its own, and has yielded nothing.
+    """
+
+    def __init__(
+        self, locator: Locator, access: Access, selection: Selection, transpose: bool
+    ) -> None:
+        self._locator = locator
+        self._selection = selection
+        self._transpose = transpose
+        self._pool = ReaderPool(access)
+        self._yielded: dict[str, YieldedRecords] = {}  # by split
+
+    def read(
+        self,
+        split: str,
+        files: SplitFiles,
+        ranges: Iterable[Range],
+        num_classes: int | None,
+        first_size: int | None = None,
+    ) -> Generator[PlacedBatch, None, None]:
+        """Read ranges of the selected records of a split.
+
+        Args:
+            ranges: of places in the selection.
+            num_classes: what labels are compared with; None if they are no classes.
+            first_size: most records of the first batch of each range.
+        """
+        yielded = self._yielded.setdefault(split, YieldedRecords())
+        rest = deque(ranges)
+
+        def attempt(files: SplitFiles) -> Iterator[PlacedBatch]:
+            return self._read_rest(rest, files, yielded, num_classes, first_size)
+
+        def next_files(failed: SplitFiles, error: IdxError) -> SplitFiles:
+            if yielded.has_any and not isinstance(error, TransferError):
+                raise error  # Too late to switch sources: the bad records were already yielded.
+            return self._next_confirmed(split, failed, error)
+
+        yield from read_with_failover(attempt, files, next_files)
+
+    def _read_rest(
+        self,
+        rest: deque[Range],
+        files: SplitFiles,
+        yielded: YieldedRecords,
+        num_classes: int | None,
+        first_size: int | None,
+    ) -> Iterator[PlacedBatch]:
+        """Read ranges from one source. What was yielded is taken out of `rest`."""
+        while rest:
+            place, stop = rest[0]
+            stretch = yielded.begin(place)
+            with self._pool.borrow(files) as reader:
+                for batch in self._read_range(reader, place, stop, first_size):
+                    _check_labels(batch, num_classes, files, place)
+                    if self._locator.has_next_source(files):
+                        stretch.add(batch)
+                    yielded.has_any = True
+                    yield PlacedBatch(place, batch)
+                    place += len(batch.images)
+                    rest[0] = (place, stop)
+            rest.popleft()
+
+    def _next_confirmed(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
+        """The files of the next source that holds the records which were yielded so far."""
+        while True:
+            failed = files
+            files = self._locator.next_source(split, files, error)
+            try:
+                is_same = self._has_yielded_records(split, files)
+            except IdxError as failure:
+                error = failure
+                continue
+            if is_same:
+                return files
+            broken, other = failed.images.title, files.images.title
+            found = f"{broken}: the transfer broke off, and {other} has other records"
+            way_out = "One of the two is damaged. Load without streaming."
+            raise IdxError(f"{found} than those read so far. {way_out}")
+
+    def _has_yielded_records(self, split: str, files: SplitFiles) -> bool:
+        with self._pool.borrow(files) as reader:
+            return self._yielded[split].are_in(
+                lambda start, stop: self._read_range(reader, start, stop)
+            )
+
+    def _read_range(
+        self, reader: SplitReader, start: int, stop: int, first_size: int | None = None
+    ) -> Iterator[Batch]:
+        selection = self._selection
+        if selection.is_everything:
+            batches = reader.batches(start, stop, first_size)
+        else:
+            reader.check_selectable(selection.count(reader.num_records))
+            numbers = selection.numbers(reader.num_records, reader.images.title)
+            batches = reader.selected_batches(numbers, start, stop)
+        for batch in batches:
+            yield self._transposed(batch) if self._transpose else batch
+
+    def _transposed(self, batch: Batch) -> Batch:
+        if batch.images.ndim < 3:
+            return batch
+        return batch._replace(images=batch.images.swapaxes(1, 2))
+
+
+def _check_labels(batch: Batch, num_classes: int | None, files: SplitFiles, place: int) -> None:
+    if batch.labels is not None and num_classes is not None:
+        title = (files.labels or files.images).title
+        check_classes(batch.labels, num_classes, title, place)

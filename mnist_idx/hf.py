@@ -1,0 +1,132 @@
+"""What we rely on of `datasets` that it does not document, in one place.
+
+When a new version of `datasets` breaks something, it is mended here. `registry` has the one other
+reach: how names become builders. It stands apart since it must not import `datasets`.
+"""
+
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from datasets.utils.file_utils import _prepare_path_and_storage_options
+
+from .errors import IdxError
+from .places import RemoteOptions, StorageOptions
+
+# Skip the streaming patches that `datasets` applies to the modules of builders: they import SciPy,
+# and none of the patched functions is called there. Each module with a builder needs this line.
+_patched_for_streaming = True
+
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+GenKwargs = dict[str, Any]
+
+
+def resolve_url(url: str, options: RemoteOptions) -> tuple[str, StorageOptions]:
+    """A URL and the storage options by protocol, as `datasets` opens them.
+
+    It knows the URLs of the Hub, and which token belongs to them.
+    """
+    config = datasets.DownloadConfig(
+        token=options.token, storage_options=dict(options.storage_options)
+    )
+    return _prepare_path_and_storage_options(url, config)
+
+
+def remote_options(
+    token: str | bool | None, storage_options: StorageOptions | None
+) -> RemoteOptions:
+    """The options of a user of `datasets` for remote files."""
+    return RemoteOptions(token, storage_options or {}, resolve_url)
+
+
+def disk_error(found: str, error: OSError) -> IdxError:
+    """The error of a disk that `datasets` cannot write to."""
+    make_room = "Make room there, or set" if error.errno in FULL_DISK else "Set"
+    variable = "the environment variable HF_HOME to another disk"
+    return IdxError(
+        f"{found} {make_room} cache_dir= or {variable}.",
+        command_line=f"{found} {make_room} {variable}.",
+    )
+
+
+class TableBuilder(datasets.GeneratorBasedBuilder):
+    """A `GeneratorBasedBuilder` that makes tables: its examples are a view of them by rows.
+
+    `datasets` calls both `_split_generators` and `_generate_examples` of such a builder. A
+    subclass implements the first, and `generate_tables`, which takes the same `gen_kwargs`. Lists
+    in them are what workers of a stream divide among themselves.
+    """
+
+    _writer_batch_size: int | None  # rows that `datasets` writes at once; None for its own default
+
+    def generate_tables(self, **gen_kwargs: Any) -> Iterator[tuple[Any, pa.Table]]:
+        """Make tables, each with a key that no other one has."""
+        raise NotImplementedError
+
+    def divide(self, gen_kwargs: GenKwargs) -> list[GenKwargs]:
+        """Divide a shard into more of them, for `IterableDataset.reshard`."""
+        return [gen_kwargs]
+
+    def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        number = 0
+        for _, table in self.generate_tables(**gen_kwargs):
+            for row in table.to_pylist():
+                yield number, row
+                number += 1
+
+    def _generate_tables(self, **gen_kwargs: Any) -> Iterator[tuple[Any, pa.Table]]:
+        """What an `ArrowBasedBuilder` has in place of `_generate_examples`."""
+        return self.generate_tables(**gen_kwargs)
+
+    def _generate_more_gen_kwargs(self, **gen_kwargs: Any) -> Iterator[GenKwargs]:
+        yield from self.divide(gen_kwargs)
+
+    def _make_split_generators_kwargs(self, prepare_split_kwargs: GenKwargs) -> GenKwargs:
+        """What `_split_generators` is called with, in addition to the download manager."""
+        return {"num_proc": prepare_split_kwargs.get("num_proc")}
+
+    # One table at a time, not one example. Deriving from `ArrowBasedBuilder`, too, does not work
+    # before `datasets` 5.
+    _get_examples_iterable_for_split = datasets.ArrowBasedBuilder._get_examples_iterable_for_split
+
+    def _prepare_split_single(  # type: ignore[override]  # the arguments of an ArrowBasedBuilder
+        self, *, split_info: Any = None, check_duplicate_keys: Any = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """Write a shard. The two arguments that are dropped serve examples only."""
+        prepare = datasets.ArrowBasedBuilder._prepare_split_single
+        try:
+            yield from prepare(self, **kwargs)  # type: ignore[arg-type]
+            return
+        except datasets.exceptions.DatasetGenerationError as error:
+            failure = error
+        # It only says that something went wrong. Its cause is raised outside of the `except` block:
+        # inside, the chain of causes and contexts would be circular.
+        cause = failure.__cause__
+        if isinstance(cause, IdxError):
+            raise cause
+        if isinstance(cause, OSError):
+            found = f"{self._output_dir}: cannot be written: {cause}."
+            raise disk_error(found, cause) from cause
+        raise failure
+
+    def _as_dataset(
+        self, split: Any = datasets.Split.TRAIN, in_memory: bool = False
+    ) -> datasets.Dataset:
+        """Open a prepared split. `datasets` refuses to open one without records."""
+        splits, features = self.info.splits, self.info.features
+        info = None if splits is None else splits.get(str(split))
+        if info is not None and info.num_examples == 0 and features is not None:
+            nothing: dict[str, list[Any]] = {name: [] for name in features}
+            return datasets.Dataset.from_dict(nothing, features, self.info, split)
+        return super()._as_dataset(split, in_memory)
+
+    def make_download_manager(self, download_mode: Any = None) -> datasets.DownloadManager:
+        """The download manager that `load_dataset` gives to this builder."""
+        config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
+        config.use_etag = False
+        config.cache_dir = self._cache_downloaded_dir
+        forced = ("force_redownload", datasets.DownloadMode.FORCE_REDOWNLOAD)
+        config.force_download = download_mode in forced
+        return datasets.DownloadManager(self.dataset_name, download_config=config)

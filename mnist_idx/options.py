@@ -1,0 +1,152 @@
+"""The options of the builders: each is one field, with its documentation and its check."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from .errors import wrong_option
+from .selection import Selection
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of an option, apart from its name and its default."""
+
+    type: str  # in the words of the README
+    meaning: str
+    expected: str  # in the words of an error
+    is_valid: Callable[[Any], bool]
+
+
+def option(default: Any, about: About) -> Any:
+    """A field of a dataclass that is an option of a builder."""
+    return dataclasses.field(default=default, metadata={"about": about})
+
+
+def options_of(config: Any) -> dict[str, About]:
+    """What is known of each option of a dataclass, by the name of the field."""
+    known = {}
+    for field in dataclasses.fields(config):
+        if "about" in field.metadata:
+            known[field.name] = field.metadata["about"]
+    return known
+
+
+def check_options(config: Any) -> None:
+    """Check the values of all options.
+
+    Raises:
+        IdxError: an option has a value that it cannot have.
+    """
+    for name, about in options_of(config).items():
+        value = getattr(config, name)
+        if not about.is_valid(value):
+            raise wrong_option(name, value, about.expected)
+
+
+def is_integer(value: object, least: float = -math.inf) -> bool:
+    """Whether a value is an integer, of Python or of NumPy, that is not smaller than `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_list_of_strings(value: object) -> bool:
+    if not isinstance(value, list | tuple | np.ndarray):
+        return False
+    return len(value) > 0 and all(isinstance(item, str) for item in value)
+
+
+NUM_SAMPLES = About(
+    type="integer",
+    meaning="most records per split",
+    expected="an integer, at least 1",
+    is_valid=lambda value: value is None or is_integer(value, 1),
+)
+SEED = About(
+    type="integer",
+    meaning="seed for shuffling; without both, records keep the order of the file",
+    expected="an integer",
+    is_valid=lambda value: value is None or is_integer(value),
+)
+SAMPLING = About(
+    type="string",
+    meaning='`"first"`: the first records, shuffled; `"uniform"`: drawn from the whole split',
+    expected='"first" or "uniform"',
+    is_valid=lambda value: isinstance(value, str) and value in ("first", "uniform"),
+)
+AS_ARRAY = About(
+    type="bool",
+    meaning="images as arrays (`Array2D`; RGB: `Array3D`) instead of `Image`",
+    expected="True or False",
+    is_valid=lambda value: isinstance(value, bool),
+)
+NUM_SHARDS = About(
+    type="integer",
+    meaning="ranges of records to divide a split into, for the workers of a stream",
+    expected="an integer, at least 1",
+    is_valid=lambda value: is_integer(value, 1),
+)
+TRANSPOSE = About(
+    type="bool",
+    meaning="exchange rows and columns of the images",
+    expected="True or False",
+    is_valid=lambda value: isinstance(value, bool),
+)
+LABEL_NAMES = About(
+    type="list of strings",
+    meaning="names of the classes",
+    expected='a list of strings, for example ["cat", "dog"], with a name of its own for each class',
+    is_valid=lambda value: (
+        value is None or (is_list_of_strings(value) and len(set(value)) == len(value))
+    ),
+)
+PREFIX = About(
+    type="string",
+    meaning="which of several datasets in one place: the start of its file names",
+    expected="a string",
+    is_valid=lambda value: value is None or isinstance(value, str),
+)
+
+
+@dataclass
+class IdxOptions:
+    """The options of both builders.
+
+    Attributes:
+        num_samples: most records per split; None keeps all.
+        seed: for shuffling. By default 1 with `num_samples`; without both, records keep the order
+            of the file.
+        sampling: "first" takes the first records of a split and shuffles them, "uniform" draws
+            them from all.
+        as_array: the image column holds arrays (`Array2D`, or `Array3D` for RGB), not `Image`.
+        num_shards: ranges into which a split is divided, for the workers of a stream.
+        transpose: exchange rows and columns of the images.
+    """
+
+    num_samples: int | None = option(None, NUM_SAMPLES)
+    seed: int | None = option(None, SEED)
+    sampling: str = option("first", SAMPLING)
+    as_array: bool = option(False, AS_ARRAY)
+    num_shards: int = option(1, NUM_SHARDS)
+    transpose: bool = option(False, TRANSPOSE)
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.num_samples, self.seed, self.sampling)
+
+
+@dataclass
+class IdxFolderOptions(IdxOptions):
+    """The options of `idxfolder`, in addition to those of both builders.
+
+    Attributes:
+        label_names: names of the classes; by default "0", "1", … up to the largest label.
+        prefix: which of several datasets in one place, by the start of their file names.
+    """
+
+    label_names: Sequence[str] | None = option(None, LABEL_NAMES)
+    prefix: str | None = option(None, PREFIX)

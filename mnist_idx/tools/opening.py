@@ -1,0 +1,225 @@
+"""Find the files of a dataset: without `datasets` if they are local, else through a builder.
+
+`datasets` takes more than a second to import, and reading local files needs nothing of it.
+"""
+
+import glob
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..catalog import DATASETS
+from ..failover import Located, Locator, SplitSource
+from ..folder import DataFiles, Folder
+from ..layout import Layout
+from ..members import Access, SplitFiles
+from ..mirrors import published_mirrors
+from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
+from ..places import Fetcher, InPlace, absolute_path, is_downloaded, is_remote
+from ..slices import parse_parts
+
+if TYPE_CHECKING:
+    from ..builder import IdxBuilder
+
+# What else a user may pass for local files. Nothing of them is kept in the cache.
+PLACES = {"data_dir", "data_files", "cache_dir"}
+
+
+class Opened(NamedTuple):
+    """A dataset whose files were found."""
+
+    splits: dict[str, SplitFiles]
+    source: SplitSource
+    sizes: dict[str, int]  # records of each split that are selected
+    num_classes: int | None  # None if labels are no classes
+
+
+def open_dataset(
+    path: str, name: str | None, split: object, streaming: bool, options: Mapping[str, Any]
+) -> Opened:
+    """Find the files of a dataset.
+
+    Args:
+        path: "mnist_idx" or "idxfolder".
+        name: of the config.
+        split: what will be read. It is checked before the network is touched, if it can be.
+        options: those of `load_dataset_builder`.
+
+    Raises:
+        IdxError: the files cannot be found, or an option is wrong.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    local = _find_local(path, name or "mnist", given)
+    if local is None:
+        return _open_with_builder(path, name, split, streaming, given)
+    check_options(local.options)
+    fetcher: Fetcher = InPlace()
+    if not streaming:
+        fetcher = LocalFirst(path, name, given)
+    transpose = local.options.transpose
+    located = local.locator.locate(fetcher)
+    layout = located.common_layout(transpose, local.options.as_array)
+    source = SplitSource(local.locator, local.access, local.options.selection, transpose)
+    sizes = _count_selected(local.options, located)
+    return Opened(located.splits, source, sizes, _num_classes(layout))
+
+
+def _count_selected(options: IdxOptions, located: Located) -> dict[str, int]:
+    sizes = {name: files.num_records or 0 for name, files in located.splits.items()}
+    return options.selection.counts(sizes)
+
+
+def _num_classes(layout: Layout) -> int | None:
+    return None if layout.class_names is None else len(layout.class_names)
+
+
+def _open_with_builder(
+    path: str, name: str | None, split: object, streaming: bool, options: Mapping[str, Any]
+) -> Opened:
+    builder = _make_builder(path, name, options)
+    known = builder.info.splits
+    if known is not None:  # so that wrong arguments are found before the network is touched
+        parse_parts(split, {part: info.num_examples for part, info in known.items()})
+    fetcher = builder.make_fetcher(streaming, options.get("download_mode"))
+    located = builder.locate(fetcher)
+    sizes = builder.count_records(located)
+    return Opened(located.splits, builder.source, sizes, builder.num_classes)
+
+
+def _make_builder(path: str, name: str | None, options: Mapping[str, Any]) -> "IdxBuilder":
+    import datasets
+
+    builder: Any = datasets.load_dataset_builder(path, name, **options)
+    made: IdxBuilder = builder
+    return made
+
+
+class LocalFirst:
+    """A fetcher for local files. If they fail, published files are downloaded after all."""
+
+    keeps_copies = True
+
+    def __init__(self, path: str, name: str | None, options: Mapping[str, Any]) -> None:
+        self._path = path
+        self._name = name
+        self._options = options
+
+    def fetch(
+        self, urls: Mapping[str, str], is_named: bool = True, force: bool = False
+    ) -> dict[str, str]:
+        if not any(map(is_downloaded, urls.values())):
+            return dict(urls)
+        builder = _make_builder(self._path, self._name, self._options)
+        return builder.make_fetcher(streaming=False).fetch(urls, is_named, force)
+
+    def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
+        return self.fetch(urls, force=force)
+
+
+class _Local(NamedTuple):
+    """A dataset of local files."""
+
+    locator: Locator
+    access: Access
+    options: IdxOptions
+
+
+def _find_local(path: str, name: str, given: Mapping[str, Any]) -> _Local | None:
+    """The dataset, if its files are local and all options are our own; else None.
+
+    None as well for what a builder refuses: it has the words for that.
+    """
+    kind = IdxOptions if path == "mnist_idx" else IdxFolderOptions
+    options = {key: value for key, value in given.items() if key in options_of(kind)}
+    if given.keys() - options.keys() - PLACES:
+        return None
+    data_dir = given.get("data_dir")
+    if data_dir is not None:
+        data_dir = absolute_path(data_dir)
+        if is_remote(data_dir):
+            return None
+    if path == "mnist_idx":
+        return _find_local_copy(name, options, data_dir, "data_files" in given)
+    return _find_local_folder(options, data_dir, given.get("data_files"))
+
+
+def _find_local_copy(
+    name: str, given: Mapping[str, Any], data_dir: str | None, has_data_files: bool
+) -> _Local | None:
+    is_refused = has_data_files or (name == "tiny" and data_dir is not None)
+    if name not in DATASETS or is_refused:
+        return None
+    access = Access()
+    mirrors = published_mirrors(name, access, data_dir)
+    if mirrors.is_remote:
+        return None
+    data = DATASETS[name]
+    defaults = {
+        "num_samples": data.num_samples,
+        "seed": data.seed,
+        "transpose": data.transposed,
+    }
+    return _Local(mirrors, access, IdxOptions(**{**defaults, **given}))
+
+
+def _find_local_folder(
+    given: Mapping[str, Any], data_dir: str | None, data_files: object
+) -> _Local | None:
+    found: DataFiles | None = None
+    if data_files is not None:
+        found = find_data_files(data_files, data_dir or os.getcwd())
+    if found is None and (data_files is not None or not data_dir):
+        return None
+    options = IdxFolderOptions(**given)
+    check_options(options)
+    access = Access()
+    folder = Folder(
+        data_dir,
+        found,
+        access,
+        prefix=options.prefix,
+        label_names=options.label_names,
+    )
+    return _Local(folder, access, options)
+
+
+def find_data_files(data_files: object, base: str) -> DataFiles | None:
+    """The local files of each split; None if it takes `datasets` to find them.
+
+    >>> find_data_files({"train": "https://host/images.gz"}, "/data") is None
+    True
+
+    Args:
+        data_files: a path or a pattern, a list of them, or a mapping of either by split. Only the
+            last part of a pattern may have wildcards.
+        base: the folder that paths are relative to.
+    """
+    by_split = data_files if isinstance(data_files, Mapping) else {"train": data_files}
+    found = {}
+    for split, patterns in by_split.items():
+        files = _match_patterns([patterns] if isinstance(patterns, str) else patterns, base)
+        if files is None:
+            return None
+        found[str(split)] = files
+    return found
+
+
+def _match_patterns(patterns: object, base: str) -> list[str] | None:
+    if not isinstance(patterns, list | tuple):
+        return None
+    files = []
+    for pattern in patterns:
+        if not isinstance(pattern, str) or "://" in pattern:
+            return None
+        path = os.path.join(base, pattern)
+        folder, name = os.path.split(path)
+        matched = [path]
+        if glob.has_magic(path):
+            if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
+                return None
+            matched = sorted(glob.glob(path))
+            matched = [file for file in matched if os.path.isfile(file)]
+        if not matched or not all(map(os.path.isfile, matched)):
+            return None
+        files += matched
+    return files
