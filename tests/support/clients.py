@@ -150,14 +150,20 @@ def start_client(
 def resource_limits(
     memory: int | None, file_size: int | None, processor_time: int | None
 ) -> dict[str, int]:
-    """Limits by their names in the module `resource`. Without it, the test is skipped."""
+    """Limits by their names in the module `resource`, which not every system has."""
     named = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": file_size, "RLIMIT_CPU": processor_time}
     limits = {name: value for name, value in named.items() if value is not None}
-    if limits and sys.platform != "linux":
+    if limits:
+        skip_unless_linux("limits a process, and measures its memory")
+    return limits
+
+
+def skip_unless_linux(what: str) -> None:
+    """Skip the test that asks on other systems; `what` is what it does."""
+    if sys.platform != "linux":
         import pytest  # which the interpreters of clients may lack
 
-        pytest.skip("only on Linux a process is limited, and its memory is measured")
-    return limits
+        pytest.skip(f"{what}, on Linux only")
 
 
 def run_client(
