@@ -93,7 +93,7 @@ def special(name: str, kind: str) -> tarfile.TarInfo:
 # In a folder, in place of a file of which others remain.
 UNUSABLE: dict[str, Callable[[Path], Any]] = {
     "broken link": lambda path: path.symlink_to("nowhere"),
-    "pipe": os.mkfifo,
+    "pipe": lambda path: os.mkfifo(path),  # not every system has it
     "device": lambda path: path.symlink_to("/dev/zero"),
     "copy": lambda path: path.with_name(f"{path.name} (1)").touch(),
 }

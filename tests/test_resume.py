@@ -10,8 +10,6 @@ from clients import run_client
 from datasets import IterableDataset, load_dataset
 from idx_files import PACKINGS, number_of, numbered_images, numbers, to_idx, write_archive
 
-import mnist_idx  # noqa: F401
-
 # Several batches in each of few shards, and no multiple of anything.
 COUNT = 3_503
 # The first and the last record, the ends of batches and of the three shards, and places in the

@@ -107,10 +107,6 @@ def start_client(
     installed: bool = False,
 ) -> Client:
     """Start a program of `PROGRAMS`, with `HF_HOME=home`. `args` are those of its `main`."""
-    if not program.isidentifier():  # TRANSITION
-        code = "import atexit, json, os, signal, sys\n"
-        code += f"args = json.loads({json.dumps(args or {})!r})\n{program}"
-        program, args = "run_snippet", {"code": code}
     folder = Path(tempfile.mkdtemp(prefix="client-", dir=Path(home).parent))
     # Short: the paths of sockets have 108 characters at most.
     temporary = tempfile.TemporaryDirectory(prefix="c-")
