@@ -1,5 +1,6 @@
 """Ask for pictures of sizes that no memory holds, and for sane ones."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ def main(seconds: float) -> dict[str, Any]:
     )
     write = partial(mnist_idx.write_idx, pictures, "new")
     sheet = mnist_idx.contact_sheet
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "cell": partial(sheet, ONE, cell=10**6),
         "cell, some": partial(sheet, np.zeros((50, 9, 9)), cell=20_000),
         "cell of int64": partial(sheet, ONE, cell=2**40),

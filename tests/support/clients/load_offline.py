@@ -22,7 +22,7 @@ def stream_arrays() -> None:
 
 def main() -> list[Any]:
     """The fingerprint of MNIST, the counts of the miniature, and the error of each other call."""
-    result = [fingerprint(datasets.load_dataset("mnist_idx"))]
+    result: list[Any] = [fingerprint(datasets.load_dataset("mnist_idx"))]
     result.append(datasets.load_dataset("mnist_idx", "tiny").num_rows)
     for load in (load_subset, stream, stream_arrays):
         try:

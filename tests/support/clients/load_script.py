@@ -1,8 +1,10 @@
 """Load the miniature by a path of the loading script."""
 
+from typing import Any
+
 import datasets
 
-WAYS = ({}, {"num_proc": 2}, {"streaming": True})
+WAYS: tuple[dict[str, Any], ...] = ({}, {"num_proc": 2}, {"streaming": True})
 
 
 def main(path: str, cache: str) -> list[dict[str, int]]:

@@ -1,12 +1,17 @@
 """Read IDX files in all ways, and collect what is left open after each."""
 
 import gc
+from typing import Any
 
 import datasets
 
 import mnist_idx
 
-WAYS = {"prepared": {}, "streamed": {"streaming": True}, "num_proc": {"num_proc": 2}}
+WAYS: dict[str, dict[str, Any]] = {
+    "prepared": {},
+    "streamed": {"streaming": True},
+    "num_proc": {"num_proc": 2},
+}
 
 
 def main(paths: list[str]) -> list[int]:

@@ -3,9 +3,9 @@
 from mnist_idx.tools import cli
 
 
-def main(lines: list[list[str]]) -> list[int]:
+def main(lines: list[list[str]]) -> list[int | str | None]:
     """The exit code of each."""
-    codes = []
+    codes: list[int | str | None] = []
     for line in lines:
         try:
             codes.append(cli.main(line))

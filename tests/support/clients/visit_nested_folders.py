@@ -1,6 +1,8 @@
 """Read from and write to the folder "nested", which has folders deeper than Python recurses."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from timed_calls import load_first, outcome
@@ -16,7 +18,7 @@ def count_arrays() -> int:
 def main(seconds: float) -> dict[str, int | str]:
     """The outcome of each call, by its title."""
     load = partial(load_first, "idxfolder", data_dir="nested")
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "prepared": load,
         "streamed": partial(load, streaming=True),
         "arrays": count_arrays,
