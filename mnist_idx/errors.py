@@ -5,6 +5,7 @@ terminal would obey, and hides what only the owner of a URL may read, so that no
 has to remember it.
 """
 
+import errno
 import re
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ URL = re.compile(rf"{SCHEME}\S*")
 NEXT_LINK = re.compile(rf"::(?={SCHEME})")
 PUNCTUATION = ".,:;)]}'\""  # of a message, behind a URL
 HIDDEN = "***"
+# Reasons of the local disk, or of this process, for which no other source of the data is better.
+LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
 
 
 class IdxError(ValueError):
@@ -24,8 +27,9 @@ class IdxError(ValueError):
     It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data
     file".
 
-    >>> print(IdxError("https://me:secret@host/a.tar?signature=secret: not found.", "Clear:
-    \\x1b[2J")) https://***@host/a.tar?***: not found.
+    >>> url = "https://me:secret@host/a.tar?signature=secret"
+    >>> print(IdxError(f"{url}: not found.", "Clear: \\x1b[2J"))
+    https://***@host/a.tar?***: not found.
     Clear: \\x1b[2J
 
     Args:
@@ -75,6 +79,13 @@ class DamagedError(IdxError):
 
 class TransferError(IdxError):
     """A file cannot be reached, or its transfer broke off and cannot be resumed."""
+
+
+def is_local_failure(error: BaseException) -> bool:
+    """Whether the local disk is the reason: full, read-only, no permission."""
+    if isinstance(error, PermissionError):
+        return error.filename is not None
+    return isinstance(error, OSError) and error.errno in LOCAL_ERRORS
 
 
 def printable(text: str) -> str:

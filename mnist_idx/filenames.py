@@ -83,7 +83,7 @@ def is_same_name(name: str, published: str) -> bool:
     """Whether a member has the name of a published file: `train-images.idx3-ubyte` is
     `train-images-idx3-ubyte`.
     """
-    return _normalized(base_name(name)) == published
+    return _normalized(base_name(name)) == _normalized(published)
 
 
 def parse_filename(name: str) -> ParsedName | None:

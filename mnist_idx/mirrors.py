@@ -126,7 +126,7 @@ class Mirrors:
         files = [
             file for split in self.dataset.splits.values() for file in (split.images, split.labels)
         ]
-        return {file.name: f"{source.url}{file.name}.gz" for file in files}
+        return {file.name: f"{source.url}{file.name}{file.suffix}" for file in files}
 
     def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
         """Find the published files in what was fetched from a source, or is to be streamed from it."""
@@ -148,7 +148,7 @@ class Mirrors:
                 )
             # The size of a remote single file tells another file apart before the first record.
             size = file.size if "" not in paths and is_remote(found[-1].path) else found[-1].size
-            known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256)
+            known = found[-1]._replace(sha256=file.sha256, content_sha256=file.content_sha256 or "")
             return known._replace(size=size, published_size=file.size, is_named=source.is_named)
 
         splits = self.dataset.splits.items()

@@ -89,7 +89,12 @@ class MnistIdx(IdxBuilder):
             homepage=data.homepage,
             license=data.license,
             features=make_features(
-                config.name, (28, 28), "uint8", data.class_names, data.label_parts, config.as_array
+                config.name,
+                data.shape,
+                "uint8",
+                data.class_names,
+                data.label_parts,
+                config.as_array,
             ),
             splits=splits,
         )
@@ -146,7 +151,8 @@ def published_mirrors(
     sources = own_files + [Source(url, False) for url in dataset.sources if is_remote(url)]
     ways_out = ["pass data_dir= with a copy of the files", TINY_WORKS]
     typed_ways_out = [TINY_WORKS]
-    if dataset.sources is DATASETS["mnist"].sources:
+    # The miniature is in the package, and no mirror has it.
+    if dataset.family == "mnist" and not own_files:
         if mirror := os.environ.get(MIRROR_VARIABLE):
             sources.insert(0, Source(absolute_path(mirror), True))
         else:

@@ -1,6 +1,5 @@
 """Remote files over `fsspec`: byte ranges, checked, with retries."""
 
-import errno
 import io
 import os
 import socket
@@ -13,7 +12,7 @@ import huggingface_hub
 from datasets import DownloadConfig
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
-from .errors import IdxError, TransferError, without_secrets
+from .errors import IdxError, TransferError, is_local_failure, without_secrets
 from .http_ranges import HttpRanges, http_options
 from .idx import Stream
 from .places import is_http
@@ -27,7 +26,6 @@ T = TypeVar("T")
 FIRST_REQUEST = 32 << 10
 MAX_REQUEST = 1 << 20
 RETRY_DELAYS: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)  # seconds
-LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
 PASSING_STATUS_CODES = {408, 425, 429}  # and those from 500 on
 # What the file systems of `fsspec` tell of a file that changes when the file does.
 VALIDATORS: tuple[str, ...] = (
@@ -305,13 +303,6 @@ def disk_error(found: str) -> IdxError:
         f"{found} Make room there, or set cache_dir= or the environment variable HF_HOME to another disk.",
         command_line=f"{found} Make room there, or set the environment variable HF_HOME to another disk.",
     )
-
-
-def is_local_failure(error: BaseException) -> bool:
-    """Whether the local disk is the reason: full, read-only, no permission."""
-    if isinstance(error, PermissionError):
-        return error.filename is not None
-    return isinstance(error, OSError) and error.errno in LOCAL_ERRORS
 
 
 def is_transfer_failure(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from clients import ROOT, digest_arrays, run_snippet
 from conftest import Arrays
 
 from mnist_idx import MnistIdx, export
-from mnist_idx.catalog import MNIST
+from mnist_idx.catalog import MNIST, File
 
 CONFIGS = ("mnist", "subset", "tiny")
 _, HEAD, PROSE = (ROOT / "dataset_card.md").read_text(encoding="utf-8").split("---\n", 2)
@@ -84,7 +84,7 @@ def test_digests_of_the_files(mnist_files: dict[str, bytes]) -> None:
     listed = rows(r"`[\w-]+`", COUNT, SHA256, COUNT, SHA256)
     assert [name for name, *_ in listed] == list(files)
     for name, size, sha256, content_size, content_sha256 in listed:
-        assert files[name] == (name, number(size), sha256, content_sha256)
+        assert files[name] == File(name, number(size), sha256, content_sha256)
         stored = mnist_files[f"data/{name}.gz"]
         contents = stored, gzip.decompress(stored)
         assert [*map(len, contents)] == [number(size), number(content_size)]

@@ -138,6 +138,8 @@ def test_a_full_disk_is_named_with_the_ways_out(
 
 STAGED_ERRORS = {  # what fails, its cause, and what is said then
     "writing": (DISK_FULL, None, f"place: .*{NO_SPACE}.*TMPDIR"),
+    "a quota": (OSError(errno.EDQUOT, "Quota"), None, "place: .*Quota.*Make room"),
+    "read-only": (OSError(errno.EROFS, "Read-only"), None, "written: Read-only. Choose another"),
     "preparing": (IdxError("wrong"), DISK_FULL, f"place: .*{NO_SPACE}.*TMPDIR"),
     "the data": (IdxError("wrong"), None, "^wrong$"),
     "the network": (TransferError("wrong"), DISK_FULL, "^wrong$"),

@@ -149,6 +149,7 @@ def test_a_mirror_is_for_mnist_alone(mirror: Mirror, tmp_path: Path) -> None:
     assert [source.url for source in published_mirrors("fashion_mnist").sources] == list(
         catalog.FASHION_MNIST.sources
     )
+    assert [source.url for source in published_mirrors("tiny").sources] == [str(TINY_TAR)]
     for name in ("mnist", "subset"):
         assert published_mirrors(name).sources[0] == (str(tmp_path / "nowhere"), True)
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from mnist_idx import IdxError, contact_sheet
 from mnist_idx.tools.cli import main
-from mnist_idx.tools.preview import CAPTION_HEIGHT, GAP, MARGIN, displayable, summarize, text_sheet
+from mnist_idx.tools.pixels import displayable
+from mnist_idx.tools.preview import CAPTION_HEIGHT, GAP, MARGIN, summarize, text_sheet
 
 BLACK = np.zeros((4, 28, 28), np.uint8)
 

@@ -215,6 +215,7 @@ PICTURES = pictures(*PAIR)
 TWO_CLASSES = PICTURES.add_column("other", [0, 1]).cast_column("other", ClassLabel(num_classes=2))
 GOOD = ImageFeature().encode_example(random_images(30, 30))
 ROWS = {"image": [*[GOOD] * 290, {"bytes": GOOD["bytes"][:200], "path": "cat.png"}]}
+UNEVEN = pictures(random_images(300, 2, 2)).add_column("label", [[1]] * 256 + [[1, 2]] * 44)
 BROKEN = Dataset.from_dict(ROWS, features=Features({"image": ImageFeature()}))
 WIDE = [
     pictures([Image.fromarray(np.full((3, 3), 1000, dtype))])
@@ -252,6 +253,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (pictures(PAIR[0], [0, None]), {}, "record 1 has the label None"),
     (pictures([PAIR[0][0], None], [0, 1]), {}, "record 1 has no image"),
     (pictures(PAIR[0]).add_column("label", [[1], [1, 2]]), {}, "record . has the label"),
+    (UNEVEN, {}, r"labels of the shapes \(1,\), \(2,\)"),
     (BROKEN, {}, r"'train', record 290 \(cat\.png\)"),
     *((data, {"mode": "L"}, "record 0 .*8 bits") for data in WIDE),
     *(

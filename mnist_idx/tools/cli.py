@@ -1,6 +1,8 @@
 """The command line, `mnist-idx`.
 
-Commands import what they need, so that `--help` answers at once.
+A command is a function: its name, its help and the code that runs. What adds its arguments stands
+before it, and `COMMANDS` lists both. Commands import what they need, so that `--help` answers at
+once.
 """
 
 import argparse
@@ -13,69 +15,92 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import __version__
 from ..catalog import DATASETS
 from ..errors import IdxError, printable
+from .dataset_types import is_error_of_datasets
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+
+    Loaded: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
+
+FAILED, INTERRUPTED = 1, 130  # exit codes
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
+NAMES = ", ".join(DATASETS)
+
+# What other programs end this one with. SIGHUP: the terminal is closed. Windows has none.
+ENDING_SIGNALS = [signal.SIGTERM]
+if hasattr(signal, "SIGHUP"):
+    ENDING_SIGNALS.append(signal.SIGHUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code; wrong usage is a `SystemExit` with code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # Names may have characters that the terminal has not.
+            # Names may have characters that the terminal has not.
+            stream.reconfigure(errors="backslashreplace")
+    arguments = sys.argv[1:] if argv is None else argv
     parser = build_parser()
-    if not (sys.argv[1:] if argv is None else argv):
+    if not arguments:
         parser.print_help()
         return 0
-    options = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args(arguments))
     command = options.pop("command")
     if command is not run:
         return call(command, options)
     failed = call(check_program, options)
-    if not failed:
-        run(**options)  # Its errors are those of the program.
-    return failed
+    if failed:
+        return failed
+    run(**options)  # Its errors are those of the program.
+    return 0
 
 
-def call(command: Callable[..., int | None], options: dict[str, Any]) -> int:
+def call(command: Callable[..., int | None], options: Mapping[str, Any]) -> int:
     """Run a command, and say what went wrong. Returns the exit code."""
     try:
-        try:
-            with ending_on_sigterm():
-                return int(command(**options) or 0)
-        finally:
-            sys.stdout.flush()
+        return _run_and_flush(command, options)
     except KeyboardInterrupt:
         print("mnist-idx: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAILED
     except Exception as error:
-        from datasets.exceptions import DatasetsError
-
-        if not isinstance(error, (ValueError, OSError, DatasetsError)):
+        if not isinstance(error, ValueError | OSError) and not is_error_of_datasets(error):
             raise
-        message = error.for_command_line() if isinstance(error, IdxError) else str(error)
-        message = message or type(error).__name__
-        # The lines of our own errors are escaped: a line break in them is ours.
-        print("mnist-idx:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
-        return 1
+        print("mnist-idx:", message_of(error), file=sys.stderr)
+        return FAILED
 
 
-ENDING = (signal.SIGTERM, getattr(signal, "SIGHUP", None))
+def _run_and_flush(command: Callable[..., int | None], options: Mapping[str, Any]) -> int:
+    try:
+        with ending_on_sigterm():
+            return command(**options) or 0
+    finally:
+        sys.stdout.flush()
+
+
+def message_of(error: Exception) -> str:
+    """The message of an error in the words of the command line, fit to print."""
+    message = error.for_command_line() if isinstance(error, IdxError) else str(error)
+    message = message or type(error).__name__
+    # The lines of our own errors are escaped: a line break in them is ours.
+    return "\n".join(printable(line) for line in message.split("\n"))
 
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
     """Clean up when another program ends this one. A forked process ends at once, as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     process = os.getpid()
 
     def end(number: int, frame: object) -> None:
@@ -83,11 +108,7 @@ def ending_on_sigterm() -> Iterator[None]:
             os._exit(128 + number)
         raise SystemExit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # SIGHUP: the terminal is closed.
-    usual = {name: signal.signal(name, end) for name in ENDING if name is not None}
+    usual = {name: signal.signal(name, end) for name in ENDING_SIGNALS}
     try:
         yield
     finally:
@@ -95,39 +116,60 @@ def ending_on_sigterm() -> Iterator[None]:
             signal.signal(name, handler)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command line.
+# The parser
 
-    A command is a function: its name, its help and its options.
-    """
-    about = "MNIST, and anyone's IDX files, as Hugging Face datasets."
-    mirror = "MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST."
-    parser = argparse.ArgumentParser(prog="mnist-idx", description=about, epilog=mirror)
+
+class Command(NamedTuple):
+    function: Callable[..., int | None]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="mnist-idx",
+        description="MNIST, and anyone's IDX files, as Hugging Face datasets.",
+        epilog="MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of "
+        "MNIST.",
+    )
     parser.add_argument("--version", action="version", version=f"mnist-idx {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def start(
-        command: Callable[..., int | None], *parents: argparse.ArgumentParser
-    ) -> Callable[..., Any]:
-        summary, _, details = (inspect.getdoc(command) or "").partition("\n\n")
-        added = commands.add_parser(
-            command.__name__, parents=parents, help=summary, description=summary
+    for function, add_arguments in COMMANDS:
+        summary, _, details = (inspect.getdoc(function) or "").partition("\n\n")
+        command = commands.add_parser(
+            function.__name__.replace("_", "-"),
+            help=summary,
+            description=summary,
+            epilog=f"{details}\n\n{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.epilog = f"{details}\n\nexit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
-        added.formatter_class = argparse.RawDescriptionHelpFormatter
-        added.set_defaults(command=command)
-        return added.add_argument
+        command.set_defaults(command=function)
+        add_arguments(command)
+    return parser
 
-    names = ", ".join(DATASETS)
-    source = argparse.ArgumentParser(add_help=False)
-    add = source.add_argument
-    what = f"a config ({names}), or the path or URL of IDX files (default: mnist)"
-    add("source", nargs="?", default="mnist", metavar="SOURCE", help=what)
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "source",
+        nargs="?",
+        default="mnist",
+        metavar="SOURCE",
+        help=f"a config ({NAMES}), or the path or URL of IDX files (default: mnist)",
+    )
     add("--prefix", help="which of several datasets in one place, by the start of their file names")
-    configs = argparse.ArgumentParser(add_help=False)
-    add = configs.add_argument
-    which = f"{names}; may be repeated (default: mnist and subset)"
-    add("--config", action="append", choices=DATASETS, metavar="CONFIG", help=which)
+
+
+def add_configs(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which datasets to publish; see `chosen_configs`."""
+    add = parser.add_argument
+    add(
+        "--config",
+        action="append",
+        choices=DATASETS,
+        metavar="CONFIG",
+        help=f"{NAMES}; may be repeated (default: mnist and subset)",
+    )
     add(
         "--num-samples",
         type=int,
@@ -143,16 +185,131 @@ def build_parser() -> argparse.ArgumentParser:
         help="of subset: the first records, or any (default: first)",
     )
 
-    add = start(preview, source)
+
+def parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]{0,18})x([1-9][0-9]{0,18})", text.lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected ROWSxCOLS, for example 28x28")
+    return int(match[1]), int(match[2])
+
+
+def check_source(source: str, prefix: str | None) -> None:
+    """Refuse a source that is neither a config nor a place."""
+    if source in DATASETS:
+        if prefix is not None:
+            raise IdxError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
+        return
+    is_url = "://" in source
+    if not is_url and not os.path.exists(os.path.expanduser(source)):
+        raise IdxError(f"{source}: no such file, folder or config. The configs are {NAMES}.")
+
+
+# preview
+
+
+def add_preview_arguments(parser: argparse.ArgumentParser) -> None:
+    add_source(parser)
+    add = parser.add_argument
     add("--split", default="train", help="split to draw (default: train)")
     add("--num", type=int, default=25, metavar="N", help="records to draw (default: 25)")
     add("--output", type=Path, metavar="FILE", help="picture to write (default: SOURCE.png)")
     add("--overwrite", action="store_true", help="replace an existing picture")
-    add("--ascii", action="store_true", help="print the images as text instead")
+    add("--ascii", dest="as_text", action="store_true", help="print the images as text instead")
 
-    start(verify, source)
 
-    add = start(convert)
+def preview(
+    source: str,
+    prefix: str | None,
+    split: str,
+    num: int,
+    output: Path | None,
+    overwrite: bool,
+    as_text: bool,
+) -> None:
+    """Draw the first records as a picture, and summarize the dataset.
+
+    examples:
+      mnist-idx preview tiny                               writes tiny.png
+      mnist-idx preview tiny --split test --num 3 --ascii
+      mnist-idx preview copy --output digits.png           a folder, a tar, a zip, or a URL of one
+    """
+    check_source(source, prefix)
+    if num < 1:
+        raise IdxError(f"--num {num}: expected at least 1.")
+    if source in DATASETS and split not in DATASETS[source].splits:
+        raise IdxError(f"--split {split}: expected {' or '.join(DATASETS[source].splits)}.")
+    if output is None:
+        output = Path(picture_name(source))
+    if output.exists() and not overwrite and not as_text:
+        advice = "Choose another file with --output, or add --overwrite."
+        raise IdxError(f"{output}: exists already. {advice}")
+    builder = "mnist_idx" if source in DATASETS else "idxfolder"
+    splits = load_splits(source, prefix)
+    if split not in splits:
+        raise IdxError(f"--split {split}: expected one of {', '.join(splits)}.")
+    from .preview import contact_sheet, save_picture, summarize, text_sheet
+
+    width = shutil.get_terminal_size().columns
+    print(f"{printable(source)} ({builder}): {summarize(splits, width)}")
+    if as_text:
+        print(f"\n{text_sheet(splits[split], num)}")
+        return
+    save_picture(contact_sheet(splits[split], num=num), output, overwrite)
+    print(f"wrote {printable(str(output))}: the first records of {split}")
+
+
+def load_splits(source: str, prefix: str | None) -> "dict[str, Dataset]":
+    """The splits of a config, or of IDX files."""
+    from datasets import load_dataset
+
+    if source in DATASETS:
+        splits = load_dataset("mnist_idx", source)
+    else:
+        splits = load_dataset("idxfolder", data_dir=source, prefix=prefix, as_array=True)
+    return {str(name): dataset for name, dataset in splits.items()}
+
+
+def picture_name(source: str) -> str:
+    """The name of the picture of a source: that of its file, without the endings of archives.
+
+    >>> picture_name("data/digits.tar.gz"), picture_name("https://host/letters/?token=1")
+    ('digits.png', 'letters.png')
+    """
+    path = source.partition("?")[0] if "://" in source else os.path.abspath(source)
+    name = re.split(r"\.(?:tar|tgz|zip|gz|bz2|xz)\b", os.path.basename(path.rstrip("/")))[0]
+    return (printable(name) or "preview") + ".png"
+
+
+# verify
+
+
+def verify(source: str, prefix: str | None) -> int:
+    """Check that IDX files are complete, undamaged, fit to be loaded, and the published ones.
+
+    examples:
+      mnist-idx verify tiny
+      mnist-idx verify copy                                a folder, a tar, a zip, or a URL of one
+    """
+    check_source(source, prefix)
+    from . import verify as library
+
+    reports = library.verify(source, prefix)
+    print(library.table(reports))
+    problems = [report.problem for report in reports if report.problem]
+    for problem in problems:
+        print("mnist-idx:", problem, file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} of {len(reports)} files invalid")
+        return FAILED
+    print(f"{len(reports)} files, all valid")
+    return 0
+
+
+# convert
+
+
+def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "source",
         metavar="SOURCE",
@@ -175,7 +332,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--label-column", metavar="NAME", help="column of labels (default: the only one of classes)"
     )
     add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or color (RGB)")
-    add("--size", type=size, metavar="ROWSxCOLS", help="resize all images, for example to 28x28")
+    add(
+        "--size",
+        type=parse_size,
+        metavar="ROWSxCOLS",
+        help="resize all images, for example to 28x28",
+    )
     add("--plain", dest="compress", action="store_false", help="do not compress the files")
     add(
         "--overwrite",
@@ -183,7 +345,94 @@ def build_parser() -> argparse.ArgumentParser:
         help="replace a tar, or a folder of nothing but IDX files",
     )
 
-    add = start(push, configs)
+
+def convert(
+    source: str,
+    target: str,
+    name: str | None,
+    data_dir: str | None,
+    data_files: list[str] | None,
+    split: str | None,
+    revision: str | None,
+    streaming: bool,
+    image_column: str | None,
+    label_column: str | None,
+    mode: str | None,
+    size: tuple[int, int] | None,
+    compress: bool,
+    overwrite: bool,
+) -> None:
+    """Write any image dataset as IDX files, named as MNIST's are.
+
+    examples:
+      mnist-idx convert mnist_idx copy --name tiny
+      mnist-idx convert imagefolder letters.tar --data-dir photos --mode L --size 28x28
+      mnist-idx convert parquet digits --data-files train=a.parquet --data-files test=b.parquet
+    """
+    from .write import class_names, write_idx
+
+    dataset = load_any(
+        source,
+        name=name,
+        data_dir=data_dir,
+        data_files=files_by_split(data_files),
+        split=split,
+        revision=revision,
+        streaming=streaming,
+    )
+    headers = write_idx(
+        dataset,
+        target,
+        image_column=image_column,
+        label_column=label_column,
+        mode=mode,
+        size=size,
+        compress=compress,
+        overwrite=overwrite,
+    )
+    for file, header in headers.items():
+        print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")
+    names = class_names(dataset, label_column)
+    more = f", label_names={names}" if names else ""
+    print(printable(f'Load with load_dataset("idxfolder", data_dir="{target}"{more})'))
+
+
+def load_any(source: str, **options: Any) -> "Loaded":
+    """Call `load_dataset`, whose overloads cannot tell what it returns here.
+
+    Raises:
+        IdxError: the source needs a loading script, which `datasets` does not run.
+    """
+    from datasets import load_dataset
+
+    try:
+        loaded: Loaded = load_dataset(source, **options)
+    except RuntimeError as error:
+        raise IdxError(f"{source}: {error}") from error
+    return loaded
+
+
+def files_by_split(data_files: list[str] | None) -> list[str] | dict[str, list[str]] | None:
+    """What `--data-files` means: paths by their split, if each names one.
+
+    >>> files_by_split(["train=a", "train=b", "test=c"]), files_by_split(["a", "b"])
+    ({'train': ['a', 'b'], 'test': ['c']}, ['a', 'b'])
+    """
+    if not data_files or not all(re.match(r"\w+=", file) for file in data_files):
+        return data_files
+    splits: dict[str, list[str]] = {}
+    for file in data_files:
+        split, _, path = file.partition("=")
+        splits.setdefault(split, []).append(path)
+    return splits
+
+
+# push and export
+
+
+def add_push_arguments(parser: argparse.ArgumentParser) -> None:
+    add_configs(parser)
+    add = parser.add_argument
     add(
         "repo_id",
         metavar="REPOSITORY",
@@ -209,167 +458,68 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--dry-run", action="store_true", help="list what would be uploaded; needs no token")
 
-    add = start(export, configs)
-    add("folder", metavar="FOLDER", help="folder to create")
-    add("--overwrite", action="store_true", help="replace an earlier export")
 
-    add = start(run)
-    add("-m", dest="is_module", action="store_true", help="PROGRAM is a module, as for python -m")
-    add("program", metavar="PROGRAM", help="a Python file")
-    add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
-    return parser
-
-
-def size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9][0-9]{0,18})x([1-9][0-9]{0,18})", text.lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected ROWSxCOLS, for example 28x28")
-    return int(match[1]), int(match[2])
-
-
-def check_source(source: str, prefix: str | None) -> None:
-    if source in DATASETS and prefix is not None:
-        raise IdxError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
-    if (
-        source not in DATASETS
-        and "://" not in source
-        and not os.path.exists(os.path.expanduser(source))
-    ):
-        raise IdxError(
-            f"{source}: no such file, folder or config. The configs are {', '.join(DATASETS)}."
-        )
-
-
-def preview(
-    source: str,
-    prefix: str | None,
-    split: str,
-    num: int,
-    output: Path | None,
-    overwrite: bool,
-    ascii: bool,
+def push(
+    repo_id: str,
+    config: list[str] | None,
+    num_samples: int | None,
+    seed: int | None,
+    sampling: str | None,
+    private: bool | None,
+    token: str | None,
+    revision: str | None,
+    commit_message: str | None,
+    commit_description: str | None,
+    create_pr: bool,
+    dry_run: bool,
 ) -> None:
-    """Draw the first records as a picture, and summarize the dataset.
-
-    examples:
-      mnist-idx preview tiny                               writes tiny.png
-      mnist-idx preview tiny --split test --num 3 --ascii
-      mnist-idx preview copy --output digits.png           a folder, a tar, a zip, or a URL of one
-    """
-    check_source(source, prefix)
-    if num < 1:
-        raise IdxError(f"--num {num}: expected at least 1.")
-    if source in DATASETS and split not in DATASETS["mnist"].splits:
-        raise IdxError(f"--split {split}: expected train or test.")
-    output = output or Path(picture_name(source))
-    if output.exists() and not (overwrite or ascii):
-        raise IdxError(
-            f"{output}: exists already. Choose another file with --output, or add --overwrite."
-        )
-    from datasets import load_dataset
-
-    from .preview import contact_sheet, save_picture, summarize, text_sheet
-
-    path = "mnist_idx" if source in DATASETS else "idxfolder"
-    options = (
-        {"name": source}
-        if source in DATASETS
-        else {"data_dir": source, "prefix": prefix, "as_array": True}
-    )
-    splits = load_dataset(path, **options)
-    if split not in splits:
-        raise IdxError(f"--split {split}: expected one of {', '.join(splits)}.")
-    print(f"{printable(source)} ({path}): {summarize(splits, shutil.get_terminal_size().columns)}")
-    if ascii:
-        print(f"\n{text_sheet(splits[split], num)}")
-        return
-    save_picture(contact_sheet(splits[split], num=num), output, overwrite)
-    print(f"wrote {printable(str(output))}: the first records of {split}")
-
-
-def picture_name(source: str) -> str:
-    """The name of the picture of a source: that of the file, without the endings of archives and
-    the query of a URL.
-    """
-    path = source.partition("?")[0] if "://" in source else os.path.abspath(source)
-    name = re.split(r"\.(?:tar|tgz|zip|gz|bz2|xz)\b", os.path.basename(path.rstrip("/")))[0]
-    return (printable(name) or "preview") + ".png"
-
-
-def verify(source: str, prefix: str | None) -> int:
-    """Check that IDX files are complete, undamaged, fit to be loaded, and the published ones.
-
-    examples:
-      mnist-idx verify tiny
-      mnist-idx verify copy                                a folder, a tar, a zip, or a URL of one
-    """
-    check_source(source, prefix)
-    from . import verify as library
-
-    reports = library.verify(source, prefix)
-    print(library.table(reports))
-    problems = [report.problem for report in reports if report.problem]
-    for problem in problems:
-        print("mnist-idx:", problem, file=sys.stderr)
-    print(
-        f"{len(problems)} of {len(reports)} files invalid"
-        if problems
-        else f"{len(reports)} files, all valid"
-    )
-    return 1 if problems else 0
-
-
-def convert(source: str, target: str, data_files: list[str] | None, **options: Any) -> None:
-    """Write any image dataset as IDX files, named as MNIST's are.
-
-    examples:
-      mnist-idx convert mnist_idx copy --name tiny
-      mnist-idx convert imagefolder letters.tar --data-dir photos --mode L --size 28x28
-      mnist-idx convert parquet digits --data-files train=a.parquet --data-files test=b.parquet
-    """
-    from datasets import load_dataset
-
-    from .write import class_names, write_idx
-
-    files: Any = data_files
-    if data_files and all(re.match(r"\w+=", file) for file in data_files):
-        pairs = [file.split("=", 1) for file in data_files]
-        files = {split: [path for name, path in pairs if name == split] for split, _ in pairs}
-    given = {
-        name: options.pop(name) for name in ("name", "data_dir", "split", "revision", "streaming")
-    }
-    try:
-        dataset = load_dataset(source, data_files=files, **given)
-    except RuntimeError as error:  # `datasets` runs no scripts
-        raise IdxError(f"{source}: {error}") from error
-    for file, header in write_idx(dataset, target, **options).items():
-        print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")
-    names = class_names(dataset, options["label_column"])
-    more = f", label_names={names}" if names else ""
-    print(printable(f'Load with load_dataset("idxfolder", data_dir="{target}"{more})'))
-
-
-def push(repo_id: str, **options: Any) -> None:
     """Publish a dataset on the Hugging Face Hub: Parquet files, card and picture, in one commit.
 
     examples:
-      hf auth login                                        once: store an access token that may
-      write mnist-idx push user/mnist_idx --config tiny --dry-run mnist-idx push mnist_idx
-      publish as YOU/mnist_idx mnist-idx push other/mnist_idx --create-pr           propose it where
-      you may not write
+      hf auth login                                     once: store an access token that may write
+      mnist-idx push user/mnist_idx --config tiny --dry-run
+      mnist-idx push mnist_idx                          publish as YOU/mnist_idx
+      mnist-idx push other/mnist_idx --create-pr        propose it where you may not write
     """
     from .publish import push_to_hub
 
-    result = push_to_hub(repo_id, pop_configs(options), **options)
-    for path, size in [*result.files.items(), ("in all", sum(result.files.values()))]:
-        print(f"{printable(path):40} {size:>12,} bytes")
-    verdict = "Published at" if result.changed else "Nothing to change at"
-    print(
-        f"{'Nothing was uploaded. It would go to' if options['dry_run'] else verdict} {result.url}"
+    result = push_to_hub(
+        repo_id,
+        chosen_configs(config, num_samples, seed, sampling),
+        private=private,
+        token=token,
+        revision=revision,
+        commit_message=commit_message,
+        commit_description=commit_description,
+        create_pr=create_pr,
+        dry_run=dry_run,
     )
+    sizes = {**result.files, "in all": sum(result.files.values())}
+    for path, num_bytes in sizes.items():
+        print(f"{printable(path):40} {num_bytes:>12,} bytes")
+    if dry_run:
+        print(f"Nothing was uploaded. It would go to {result.url}")
+    elif result.changed:
+        print(f"Published at {result.url}")
+    else:
+        print(f"Nothing to change at {result.url}")
 
 
-def export(folder: str, **options: Any) -> None:
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    add_configs(parser)
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="folder to create")
+    add("--overwrite", action="store_true", help="replace an earlier export")
+
+
+def export(
+    folder: str,
+    config: list[str] | None,
+    num_samples: int | None,
+    seed: int | None,
+    sampling: str | None,
+    overwrite: bool,
+) -> None:
     """Write a dataset to a folder as Parquet files with card and picture, as `push` publishes it.
 
     examples:
@@ -377,26 +527,58 @@ def export(folder: str, **options: Any) -> None:
     """
     from . import publish
 
-    print(f"Exported to {publish.export(folder, pop_configs(options), **options)}")
+    configs = chosen_configs(config, num_samples, seed, sampling)
+    print(f"Exported to {publish.export(folder, configs, overwrite=overwrite)}")
 
 
-def pop_configs(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Take the configs to publish, and the options of `subset`, out of `options`."""
-    names = options.pop("config") or ["mnist", "subset"]
-    given = {
-        name: value
-        for name in ("num_samples", "seed", "sampling")
-        if (value := options.pop(name)) is not None
-    }
+def chosen_configs(
+    names: list[str] | None, num_samples: int | None, seed: int | None, sampling: str | None
+) -> dict[str, dict[str, object]]:
+    """The configs to publish, each with its options: those of `subset` are the only ones."""
+    names = names or ["mnist", "subset"]
+    options: dict[str, object] = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+    given = {option: value for option, value in options.items() if value is not None}
     if given and "subset" not in names:
-        raise IdxError(
-            f"--{next(iter(given)).replace('_', '-')} is an option of subset: add --config subset."
-        )
-    return {name: given if name == "subset" else {} for name in names}
+        option = next(iter(given)).replace("_", "-")
+        raise IdxError(f"--{option} is an option of subset: add --config subset.")
+    configs: dict[str, dict[str, object]] = {name: {} for name in names}
+    if "subset" in configs:
+        configs["subset"] = given
+    return configs
+
+
+# catalog-row
+
+
+def add_catalog_row_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILES", help="images and labels, as they are published")
+    add("--name", default="my_dataset", help="name of the config (default: my_dataset)")
+
+
+def catalog_row(files: list[str], name: str) -> None:
+    """Print the code that adds IDX files to the catalog of the published datasets.
+
+    examples:
+      mnist-idx catalog-row my_idx/*.gz --name my_digits   to paste into mnist_idx/catalog.py
+    """
+    from . import catalog_row as library
+
+    print(library.catalog_row(files, name))
+
+
+# run
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-m", dest="is_module", action="store_true", help="PROGRAM is a module, as for python -m")
+    add("program", metavar="PROGRAM", help="a Python file")
+    add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 
 
 def check_program(program: str, arguments: list[str], is_module: bool) -> None:
-    if not (is_module or os.path.exists(program)):
+    if not is_module and not os.path.exists(program):
         raise IdxError(f"{program}: no such program. Name a Python file, or a module with -m.")
 
 
@@ -414,3 +596,14 @@ def run(program: str, arguments: list[str], is_module: bool) -> None:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(program, run_name="__main__")
+
+
+COMMANDS = (
+    Command(preview, add_preview_arguments),
+    Command(verify, add_source),
+    Command(convert, add_convert_arguments),
+    Command(push, add_push_arguments),
+    Command(export, add_export_arguments),
+    Command(catalog_row, add_catalog_row_arguments),
+    Command(run, add_run_arguments),
+)

@@ -3,29 +3,35 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-import datasets
 import numpy as np
 
 from ..errors import IdxError, wrong_option
+from .pixels import Pictures, read_pictures
 from .staged import staged
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from datasets import Dataset
+    from numpy.typing import ArrayLike
+    from PIL import Image, ImageFont
+
+    from .input_records import SplitSource
 
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
 MAX_SHEET_PIXELS = 64 << 20
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
+MAX_IMAGES = MAX_SHEET_PIXELS // MIN_TILE**2
 SHADES = " .:-=+*#%@"  # from the background to the middle of a stroke
+SHADE_STEP = 26  # of 256 values, for each of the ten shades
+TERMINAL_COLUMNS = 80
 
 
 def contact_sheet(
-    source: Any,
-    labels: Any = None,
+    source: "SplitSource",
+    labels: "ArrayLike | None" = None,
     names: Sequence[str] | None = None,
     *,
     columns: int | None = None,
@@ -52,47 +58,113 @@ def contact_sheet(
     Raises:
         IdxError: the images cannot be drawn, or there is not one label for each.
     """
-    from PIL import Image, ImageDraw, ImageFont  # takes long to import
+    _check_options(columns, cell, num)
+    pictures = read_pictures(source, labels, names, num)
+    if len(pictures.pixels) == 0:
+        white = np.full((1, 1, 1), 255, np.uint8)
+        pictures = Pictures(white, ["no records"])
+    layout = lay_out(pictures, columns, cell)
+    _check_sheet_size(layout)
+    return _draw(pictures, layout, font_size=min(max(10, cell // 5), 16))
 
+
+def _check_options(columns: int | None, cell: int, num: int | None) -> None:
     for option, value in (("cell", cell), ("columns", columns), ("num", num)):
-        if value is not None and not (isinstance(value, int | np.integer) and value > 0):
+        is_positive = isinstance(value, int | np.integer) and value > 0
+        if value is not None and not is_positive:
             raise IdxError(f"{option}={value!r}: expected an integer, at least 1.")
-    if num is not None and num > MAX_SHEET_PIXELS // MIN_TILE**2:  # before so many are read
-        raise wrong_option("num", num, f"at most {MAX_SHEET_PIXELS // MIN_TILE**2:,}")
-    pixels, captions = _read(source, labels, names, num)
-    if not len(pixels):
-        pixels, captions = np.full((1, 1, 1), 255, np.uint8), ["no records"]
-    longer = max(pixels.shape[1:3])
-    scale = cell // longer if longer <= cell else cell / longer
-    height, width = (max(1, int(side * scale)) for side in pixels.shape[1:3])
-    pitch = max(width, MIN_TILE) + GAP, height + GAP + (CAPTION_HEIGHT if captions else 0)
-    columns = min(
-        columns or math.ceil(math.sqrt(len(pixels) * height / (pitch[0] - GAP))), len(pixels)
+    if num is not None and num > MAX_IMAGES:  # before so many are read
+        raise wrong_option("num", num, f"at most {MAX_IMAGES:,}")
+
+
+class Layout(NamedTuple):
+    """Where the images of a contact sheet are. All lengths are in pixels."""
+
+    columns: int
+    rows: int
+    width: int  # of an image
+    height: int
+    tile_width: int  # room for an image and its caption
+    tile_height: int
+    is_enlarged: bool  # images are drawn larger than they are, or as large
+
+    @property
+    def sheet_size(self) -> tuple[int, int]:
+        """The width and the height of the sheet."""
+        width = 2 * MARGIN - GAP + self.columns * (self.tile_width + GAP)
+        height = 2 * MARGIN - GAP + self.rows * (self.tile_height + GAP)
+        return width, height
+
+    def position(self, index: int) -> tuple[int, int]:
+        """The left and the upper edge of an image."""
+        row, column = divmod(index, self.columns)
+        left = MARGIN + column * (self.tile_width + GAP)
+        top = MARGIN + row * (self.tile_height + GAP)
+        return left + (self.tile_width - self.width) // 2, top
+
+
+def lay_out(pictures: Pictures, columns: int | None, cell: int) -> Layout:
+    """Lay out at least one image; see `contact_sheet`."""
+    count, rows, cols = pictures.pixels.shape[:3]
+    longer = max(rows, cols)
+    is_enlarged = longer <= cell
+    scale = cell // longer if is_enlarged else cell / longer
+    width = max(1, int(cols * scale))
+    height = max(1, int(rows * scale))
+    tile_width = max(width, MIN_TILE)
+    tile_height = height
+    if pictures.captions is not None:
+        tile_height += CAPTION_HEIGHT
+    if columns is None:
+        columns = math.ceil(math.sqrt(count * height / tile_width))
+    columns = min(columns, count)
+    return Layout(
+        columns=columns,
+        rows=math.ceil(count / columns),
+        width=width,
+        height=height,
+        tile_width=tile_width,
+        tile_height=tile_height,
+        is_enlarged=is_enlarged,
     )
-    rows = math.ceil(len(pixels) / columns)
-    size = 2 * MARGIN - GAP + columns * pitch[0], 2 * MARGIN - GAP + rows * pitch[1]
-    if size[0] * size[1] > MAX_SHEET_PIXELS:
-        found = f"A picture of {size[0]:,} x {size[1]:,} pixels, expected at most {MAX_SHEET_PIXELS:,} in all"
-        advice = f"{found}. Draw fewer images with"
+
+
+def _check_sheet_size(layout: Layout) -> None:
+    width, height = layout.sheet_size
+    if width * height > MAX_SHEET_PIXELS:
+        found = f"A picture of {width:,} x {height:,} pixels"
+        advice = f"{found}, expected at most {MAX_SHEET_PIXELS:,} in all. Draw fewer images with"
         raise IdxError(
             f"{advice} num=, or smaller ones with cell=.", command_line=f"{advice} --num."
         )
-    sheet = Image.new("RGB", size, PAPER)
+
+
+def _draw(pictures: Pictures, layout: Layout, font_size: int) -> "Image.Image":
+    from PIL import Image, ImageDraw, ImageFont  # takes long to import
+
+    sheet = Image.new("RGB", layout.sheet_size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(min(max(10, cell // 5), 16))
-    for index, image in enumerate(pixels):
-        left = MARGIN + index % columns * pitch[0] + (pitch[0] - GAP - width) // 2
-        top = MARGIN + index // columns * pitch[1]
+    font = ImageFont.load_default(font_size)
+    width, height = layout.width, layout.height
+    resampling = Image.Resampling.NEAREST if layout.is_enlarged else Image.Resampling.BOX
+    for index, image in enumerate(pictures.pixels):
+        left, top = layout.position(index)
         # The frame shows where a white image ends.
         draw.rectangle((left - 1, top - 1, left + width, top + height), outline=FRAME)
-        resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
         sheet.paste(Image.fromarray(image).resize((width, height), resampling), (left, top))
-        if captions:
-            text, room = captions[index], pitch[0] - 4
-            while font.getlength(text) > room:
-                text = text[:-2] + "…"
-            draw.text((left + width / 2, top + height + 5), text, fill=INK, font=font, anchor="ma")
+        if pictures.captions is not None:
+            room = layout.tile_width + GAP - 4
+            text = _shorten(pictures.captions[index], font, room)
+            middle = left + width / 2
+            draw.text((middle, top + height + 5), text, fill=INK, font=font, anchor="ma")
     return sheet
+
+
+def _shorten(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", room: int) -> str:
+    """A text that is at most `room` pixels wide."""
+    while font.getlength(text) > room:
+        text = text[:-2] + "…"
+    return text
 
 
 def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
@@ -102,138 +174,65 @@ def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
     """
     from PIL import Image
 
-    kind = Image.registered_extensions().get(target.suffix.lower(), "")
+    kind = Image.registered_extensions().get(target.suffix.lower())
     if kind not in Image.SAVE:
-        raise IdxError(
-            f"{target}: a picture of unknown format. Choose a name that ends in .png with --output."
-        )
+        advice = "Choose a name that ends in .png with --output."
+        raise IdxError(f"{target}: a picture of unknown format. {advice}")
     if not target.absolute().parent.is_dir():
         raise IdxError(f"{target.absolute()}: there is no such folder. Choose another --output.")
     with staged(target, overwrite, is_folder=False) as path:
         try:
             picture.save(path, kind)
         except (OSError, ValueError) as error:
-            raise IdxError(
-                f"{target}: cannot be written: {error}. Choose another --output."
-            ) from error
+            found = f"{target}: cannot be written: {error}"
+            raise IdxError(f"{found}. Choose another --output.") from error
 
 
-def text_sheet(source: Any, num: int) -> str:
+def text_sheet(source: "SplitSource", num: int) -> str:
     """The first `num` images of a source of `contact_sheet` as text, each below its label."""
-    pixels, captions = _read(source, None, None, num)
+    pixels, captions = read_pictures(source, num=num)
+    if len(pixels) == 0:
+        return "no records"
     if pixels.ndim == 4:
         pixels = pixels.mean(axis=3).astype(np.uint8)
-    step = math.ceil(pixels.shape[2] / 80)  # columns of a terminal
-    drawn = []
-    for image, caption in zip(
-        pixels[:, ::step, ::step].tolist(), captions or [""] * len(pixels), strict=True
-    ):
-        lines = ["".join(SHADES[pixel // 26] for pixel in row).rstrip() for row in image]
-        drawn.append("\n".join([caption, *filter(None, lines)]))
-    return "\n\n".join(drawn) or "no records"
+    step = math.ceil(pixels.shape[2] / TERMINAL_COLUMNS)
+    drawn: list[str] = []
+    for index, image in enumerate(pixels[:, ::step, ::step]):
+        caption = "" if captions is None else captions[index]
+        drawn.append("\n".join([caption, *_text_lines(image)]))
+    return "\n\n".join(drawn)
 
 
-def summarize(splits: Mapping[str, datasets.Dataset], width: int) -> str:
+def _text_lines(image: np.ndarray) -> list[str]:
+    """The rows of a gray image as text, without those that are empty."""
+    lines: list[str] = []
+    for row in image.tolist():
+        line = "".join(SHADES[pixel // SHADE_STEP] for pixel in row).rstrip()
+        if line:
+            lines.append(line)
+    return lines
+
+
+def summarize(splits: "Mapping[str, Dataset]", width: int) -> str:
     """The description of a dataset, and of each split its size and its classes, in lines of at most
     `width`.
     """
     lines = [next(iter(splits.values())).info.description]
     for split, dataset in splits.items():
-        shape = "x".join(map(str, np.shape(dataset[0]["image"]))) if len(dataset) else "nothing"
+        shape = "nothing"
+        if len(dataset) > 0:
+            shape = "x".join(map(str, np.shape(dataset[0]["image"])))
         lines.append(f"{split}: {len(dataset):,} records of {shape}")
-        if "label" in dataset.features:
-            counts = np.bincount(dataset.data.column("label").to_numpy())
-            names = dataset.features["label"].int2str(range(len(counts)))
-            classes = ", ".join(
-                f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count
-            )
-            lines += textwrap.wrap(classes, width, initial_indent="  ", subsequent_indent="  ")
+        classes = _count_classes(dataset)
+        lines += textwrap.wrap(classes, width, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
 
-def displayable(images: np.ndarray) -> np.ndarray:
-    """Images of any element type as `uint8` of shape (N, rows, cols) or (N, rows, cols, 3)."""
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
-        raise IdxError(
-            f"Expected images of shape (N, rows, cols) or (N, rows, cols, 3), found {images.shape}."
-        )
-    if images.dtype.kind not in "biuf" or (len(images) and not images.size):
-        raise IdxError(
-            f"Expected images with pixels that are numbers, found {images.dtype} {images.shape}."
-        )
-    if images.dtype == np.uint8:
-        return images
-    values = images.astype(np.float64)
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if images.dtype.kind in "bf" and 0 <= low and high <= 1:
-        low, high = 0.0, 1.0  # the usual range of floats
-    # Halved: the difference of two numbers can overflow. A single value is black.
-    scaled = np.interp(
-        values / 2, (low / 2, max(high / 2, np.nextafter(low / 2, np.inf))), (0, 255)
-    )
-    return np.nan_to_num(scaled).round().astype(np.uint8)
-
-
-def _read(
-    source: Any, labels: Any, names: Sequence[str] | None, num: int | None
-) -> tuple[np.ndarray, list[str]]:
-    """Pixels as uint8, and a caption for each image; no captions without labels."""
-    if isinstance(source, Mapping):
-        raise IdxError(
-            f'Expected one split, found {", ".join(source)}. Pick one: dataset["{next(iter(source), "")}"].'
-        )
-    if isinstance(source, datasets.Dataset | datasets.IterableDataset):
-        features = source.features or {}
-        column = next(
-            (name for name, kind in features.items() if isinstance(kind, datasets.Image)), "image"
-        )
-        classes = next(
-            (name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)),
-            "label",
-        )
-        names = getattr(features.get(classes), "names", None) if names is None else names
-        rows = list(islice(source.with_format(None), 25 if num is None else num))
-        if labels is None and rows and classes in rows[0]:
-            labels = [row[classes] for row in rows]
-        images = [row.get(column) for row in rows]
-        dtype = getattr(features.get(column), "dtype", None)
-        if images and hasattr(images[0], "convert"):
-            # Gray, floats ("F") and integers ("I", "I;16") are drawn as they are.
-            images = [
-                image if image.mode in "LF" or "I" in image.mode else image.convert("RGB")
-                for image in images
-            ]
-            dtype = None
-        try:
-            source = (
-                np.stack([np.asarray(image, dtype) for image in images])
-                if images
-                else np.zeros((0, 1, 1))
-            )
-        except ValueError as error:
-            raise IdxError("The images differ in size or mode. Convert them first.") from error
-    elif isinstance(source, tuple) and len(source) == 2 and labels is None:
-        source, labels = source
-    pixels = displayable(np.atleast_1d(np.asarray(source))[:num])
-    captions = (
-        [] if labels is None else [_caption(label, names) for label in np.asarray(labels)[:num]]
-    )
-    if labels is not None and len(captions) != len(pixels):
-        raise IdxError(
-            f"Expected a label for each image, found {len(pixels)} images and {len(captions)} labels."
-        )
-    return pixels, captions
-
-
-def _caption(label: Any, names: Sequence[str] | None) -> str:
-    number = np.ravel(label)[0] if np.size(label) else ""
-    if names is not None and isinstance(number, np.integer) and 0 <= number < len(names):
-        name = " ".join(str(names[int(number)]).split())
-        if (
-            name and name.isascii() and name.isprintable()
-        ):  # the font of Pillow has few other letters
-            return name
-    return str(number)
+def _count_classes(dataset: "Dataset") -> str:
+    """How many records each class has, as text; "" without classes."""
+    if "label" not in dataset.features:
+        return ""
+    counts = np.bincount(dataset.data.column("label").to_numpy())
+    names = dataset.features["label"].int2str(range(len(counts)))
+    described = [f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count]
+    return ", ".join(described)

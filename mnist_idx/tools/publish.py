@@ -2,23 +2,28 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    DatasetCard,
+    DatasetCardData,
+    HfApi,
+)
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-
-# type: ignore[attr-defined]  # re-exported, but not by __all__
 from huggingface_hub.utils import validate_repo_id
 
-from ..catalog import DATASETS, MNIST
+from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, without_secrets
 from ..mnist_idx import MnistIdx
 from ..places import clean_token
@@ -28,21 +33,33 @@ from .staged import staged
 
 README, PREVIEW = "README.md", "preview.png"
 # Row groups of this size: the first records of a stream arrive soon, and all of them take few
-# requests. No image occurs twice: a dictionary of them would save nothing.
-PARQUET_OPTIONS = {"row_group_size": 1000, "use_dictionary": ["label"], "write_page_index": True}
+# requests.
+ROW_GROUP_SIZE = 1000
 # The Parquet files of this package, whichever push they are from.
-OWN_FILE = rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet"
+PARQUET_PATH = rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet"
 CARD_START, PNG_START, PARQUET_START = b"---\n", b"\x89PNG", b"PAR1"
+REPO_TYPE = "dataset"
+
 # The bases of the client's own error include that of its HTTP library, which differs between
 # versions.
-CLIENT_ERRORS: tuple[Any, ...] = (OSError, RuntimeError, ValueError, *HfHubHTTPError.__bases__)
-NO_RIGHT = "Name a repository that you may write to, check what the token may do, or propose it with create_pr=True."
+CLIENT_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    *HfHubHTTPError.__bases__,
+)
+NO_RIGHT = (
+    "Name a repository that you may write to, check what the token may do, "
+    "or propose it with create_pr=True."
+)
 TYPED_NO_RIGHT = NO_RIGHT.replace("create_pr=True", "--create-pr")
 OVERTAKEN = "The repository has changed meanwhile. Push again."
 NO_TOKEN = "Make a token in the settings there, then run `hf auth login` or set HF_TOKEN."
+TRY_AGAIN = "The repository is as it was, or complete. Try again."
 WAYS_OUT = {401: NO_TOKEN, 403: NO_RIGHT, 404: NO_RIGHT, 409: OVERTAKEN, 412: OVERTAKEN}
 
-Configs = Iterable[str] | Mapping[str, Mapping[str, Any]]
+# Names of configs, or a mapping of them to their options.
+Configs = Iterable[str] | Mapping[str, Mapping[str, object]]
 
 
 class PushResult(NamedTuple):
@@ -81,15 +98,15 @@ def export(
 def is_exported(folder: Path, name: str) -> bool:
     """Whether a file in a folder is from an earlier export: by its name, and by how it starts."""
     if name == README:
-        starts = CARD_START
+        start = CARD_START
     elif name == PREVIEW:
-        starts = PNG_START
-    elif re.fullmatch(OWN_FILE, name):
-        starts = PARQUET_START
+        start = PNG_START
+    elif re.fullmatch(PARQUET_PATH, name):
+        start = PARQUET_START
     else:
         return False
     with open(folder / name, "rb") as file:
-        return file.read(len(starts)) == starts
+        return file.read(len(start)) == start
 
 
 def push_to_hub(
@@ -104,8 +121,7 @@ def push_to_hub(
     create_pr: bool = False,
     dry_run: bool = False,
 ) -> PushResult:
-    """Publish a dataset on the Hugging Face Hub, from where `load_dataset(repo_id)` loads it
-    without this package.
+    """Publish a dataset on the Hugging Face Hub: `load_dataset(repo_id)` needs no package then.
 
     Data, card and picture arrive in one commit: a push that fails leaves the repository as it was.
     Parquet files of earlier pushes that are not part of this one are deleted, nothing else. Without
@@ -130,56 +146,40 @@ def push_to_hub(
         TransferError: the Hub cannot be reached, or fails.
     """
     if create_pr and revision not in (None, "main"):
-        raise IdxError(
-            f"revision={revision!r}: a pull request goes to main. Leave out revision=… or create_pr=True.",
-            command_line=f"--revision {revision}: a pull request goes to main. Leave out --revision or --create-pr.",
-        )
+        raise _pull_request_of_a_branch(revision)
     api = HfApi(token=None if token is None else clean_token(token), library_name="mnist_idx")
     with (
         TemporaryDirectory(prefix="mnist_idx-") as temporary,
-        staged(f"{temporary}/content", False) as folder,
+        staged(f"{temporary}/content", overwrite=False) as folder,
     ):
         builders = _create_builders(configs, folder)
         with translate_errors(repo_id, api):
             validate_repo_id(repo_id)
             if not dry_run:
-                user = api.whoami()["name"]  # fails early without a valid token
-                repo_id = repo_id if "/" in repo_id else f"{user}/{repo_id}"
+                repo_id = _full_name(api, repo_id)
         files = _build(folder, builders)
         url = f"{api.endpoint}/datasets/{repo_id}"
         if dry_run:
             return PushResult(url, None, True, files)
         with translate_errors(repo_id, api):
-            api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-            if private is not None and api.dataset_info(repo_id).private is not private:
-                found = f"exists and is {'public' if private else 'private'}"
-                advice = f"{repo_id}: {found}. Change that at {url}/settings, or leave out"
-                typed = "--private" if private else "--no-private"
-                raise IdxError(f"{advice} private={private}.", command_line=f"{advice} {typed}.")
-            if revision is not None and not revision.startswith("refs/"):
-                api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
+            _prepare_repository(api, repo_id, private, revision)
             head = api.dataset_info(repo_id, revision=revision).sha
-            present = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
-            stale = [path for path in present if re.fullmatch(OWN_FILE, path) and path not in files]
-            place: dict[str, Any] = {
-                "repo_type": "dataset",
-                "revision": revision,
-                "create_pr": create_pr,
-            }
-            changes: list[Any] = [CommitOperationAdd(path, str(folder / path)) for path in files]
-            for (
-                addition
-            ) in changes:  # One by one: several are uploaded in threads, which Ctrl-C waits for.
-                api.preupload_lfs_files(repo_id, [addition], free_memory=False, **place)
-            changes += [CommitOperationDelete(path, is_folder=False) for path in stale]
-            place |= {
-                "commit_message": commit_message or f"Publish {', '.join(builders)}",
-                "parent_commit": head,
-            }
-            commit = api.create_commit(
-                repo_id, changes, commit_description=commit_description, **place
-            )
+            destination = _Destination(repo_id, revision, create_pr, head)
+            message = commit_message or f"Publish {', '.join(builders)}"
+            changes = _upload(api, destination, folder, files)
+            commit = _commit(api, destination, changes, message, commit_description)
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
+
+
+def _pull_request_of_a_branch(revision: str | None) -> IdxError:
+    found = "a pull request goes to main. Leave out"
+    return IdxError(
+        f"revision={revision!r}: {found} revision=… or create_pr=True.",
+        command_line=f"--revision {revision}: {found} --revision or --create-pr.",
+    )
+
+
+# What is published
 
 
 def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
@@ -187,70 +187,199 @@ def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
     names = [configs] if isinstance(configs, str) else list(configs)
     if not names or not set(names) <= set(DATASETS):
         expected = f"expected one or more of {', '.join(DATASETS)}"
-        raise IdxError(
-            f'configs={names}: {expected}. For others: load_dataset("idxfolder", …).push_to_hub(…).'
-        )
-    if len({DATASETS[name].homepage for name in names}) > 1:
-        raise IdxError(
-            f"{', '.join(names)}: different datasets, with licenses of their own. Publish them one by one."
-        )
+        way_out = 'For others: load_dataset("idxfolder", …).push_to_hub(…).'
+        raise IdxError(f"configs={names}: {expected}. {way_out}")
+    families = {DATASETS[name].family for name in names}
+    if len(families) > 1:
+        found = f"{', '.join(names)}: different datasets, with licenses of their own"
+        raise IdxError(f"{found}. Publish them one by one.")
     options = configs if isinstance(configs, Mapping) else {}
     cache = str(folder.with_name("cache"))  # A new one: all data is verified now.
-    return {
-        n: MnistIdx(config_name=n, cache_dir=cache, **options.get(n, {}))
-        for n in DATASETS
-        if n in names
-    }
+    builders: dict[str, MnistIdx] = {}
+    for name in DATASETS:
+        if name in names:
+            given = options.get(name, {})
+            builders[name] = MnistIdx(config_name=name, cache_dir=cache, **given)
+    return builders
 
 
 def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
     """Write all that is published to a new folder. Returns the size of each file by its path."""
-    infos, layout = DatasetInfosDict(), MetadataConfigs()
-    prepared: dict[str, DatasetDict] = {}
+    prepared: dict[str, dict[str, Dataset]] = {}
     for name, builder in builders.items():
-        builder.download_and_prepare()
-        prepared[name] = builder.as_dataset()
-        (folder / name).mkdir(parents=True)
-        for split, dataset in prepared[name].items():
-            table = dataset.with_format("arrow")[:].cast(dataset.features.arrow_schema)
-            pq.write_table(
-                table, folder / name / f"{split}-00000-of-00001.parquet", **PARQUET_OPTIONS
-            )
-        layout[name] = {
-            "data_files": [
-                {"split": split, "path": f"{name}/{split}-*"} for split in prepared[name]
-            ]
-        }
-        builder.info.download_size = sum(path.stat().st_size for path in (folder / name).iterdir())
-        infos[name] = builder.info
-    first = next(iter(builders))
-    layout[first]["default"] = True
-    contact_sheet(prepared[first]["train"], columns=12, cell=56, num=48).save(
-        folder / PREVIEW, optimize=True
-    )
-    card = DatasetCard(_card(prepared))
-    layout.to_dataset_card_data(card.data)
-    infos.to_dataset_card_data(card.data)
-    (folder / README).write_text(str(card), encoding="utf-8", newline="\n")
+        prepared[name] = _prepare(builder)
+        _write_parquet(folder / name, prepared[name])
+        builder.info.download_size = _folder_size(folder / name)
+    default = next(iter(prepared))
+    picture = contact_sheet(prepared[default]["train"], columns=12, cell=56, num=48)
+    picture.save(folder / PREVIEW, optimize=True)
+    card = _describe(builders, prepared)
+    (folder / README).write_text(card, encoding="utf-8", newline="\n")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def _card(prepared: Mapping[str, DatasetDict]) -> str:
-    first, info = next((name, splits["train"].info) for name, splits in prepared.items())
-    if info.homepage == MNIST.homepage:
-        package = Path(__file__).resolve().parents[1]
-        # The card is in the package once that is installed, beside it in a checkout.
-        paths = [folder / "dataset_card.md" for folder in (package, package.parent)]
-        card = (paths[0] if paths[0].is_file() else paths[1]).read_text(encoding="utf-8")
-        return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
+def _prepare(builder: MnistIdx) -> dict[str, Dataset]:
+    """Download and prepare a config. Returns its splits."""
+    builder.download_and_prepare()
+    splits = builder.as_dataset()
+    assert isinstance(splits, DatasetDict)
+    return {str(split): dataset for split, dataset in splits.items()}
+
+
+def _write_parquet(folder: Path, splits: Mapping[str, Dataset]) -> None:
+    folder.mkdir(parents=True)
+    for split, dataset in splits.items():
+        table = dataset.with_format("arrow")[:].cast(dataset.features.arrow_schema)
+        pq.write_table(
+            table,
+            folder / f"{split}-00000-of-00001.parquet",
+            row_group_size=ROW_GROUP_SIZE,
+            # No image occurs twice: a dictionary of them would save nothing.
+            use_dictionary=["label"],
+            write_page_index=True,
+        )
+
+
+def _folder_size(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _describe(
+    builders: Mapping[str, MnistIdx], prepared: Mapping[str, Mapping[str, Dataset]]
+) -> str:
+    """The card, with metadata that tells `load_dataset` where the files of each config are."""
+    infos, layout = DatasetInfosDict(), MetadataConfigs()
+    for name, splits in prepared.items():
+        infos[name] = builders[name].info
+        data_files = [{"split": split, "path": f"{name}/{split}-*"} for split in splits]
+        layout[name] = {"data_files": data_files}
+    default = next(iter(prepared))
+    layout[default]["default"] = True
+    card = DatasetCard(_card_text(prepared))
+    assert isinstance(card.data, DatasetCardData)
+    layout.to_dataset_card_data(card.data)
+    infos.to_dataset_card_data(card.data)
+    return str(card)
+
+
+def _card_text(prepared: Mapping[str, Mapping[str, Dataset]]) -> str:
+    """The card, without the metadata that depends on the files."""
+    default = next(iter(prepared))
+    published = DATASETS[default]
+    if published.family == DATASETS["mnist"].family:
+        return _card_of_mnist()
+    summaries: list[str] = []
+    for name, splits in prepared.items():
+        summaries.append(f"## {name}\n\n```text\n{summarize(splits, 100)}\n```\n\n")
     template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
-    summaries = [
-        f"## {name}\n\n```text\n{summarize(splits, 100)}\n```\n\n"
-        for name, splits in prepared.items()
-    ]
-    title = info.description.partition(":")[0]
-    return template.format(**vars(info), title=title, first=first, summaries="".join(summaries))
+    return template.format(
+        title=published.title,
+        license=published.license,
+        homepage=published.homepage,
+        citation=published.citation,
+        first=default,
+        summaries="".join(summaries),
+    )
+
+
+def _card_of_mnist() -> str:
+    package = Path(__file__).resolve().parents[1]
+    # The card is in the package once that is installed, beside it in a checkout.
+    path = package / "dataset_card.md"
+    if not path.is_file():
+        path = package.parent / "dataset_card.md"
+    card = path.read_text(encoding="utf-8")
+    return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
+
+
+# The Hub
+
+
+class _Destination(NamedTuple):
+    """Where a commit goes."""
+
+    repo_id: str
+    revision: str | None  # branch; None for `main`
+    create_pr: bool
+    head: str | None  # the commit to build on
+
+
+def _full_name(api: HfApi, repo_id: str) -> str:
+    """The name of a repository with its owner, by default the user. Fails without a valid token."""
+    user = api.whoami()["name"]
+    return repo_id if "/" in repo_id else f"{user}/{repo_id}"
+
+
+def _prepare_repository(
+    api: HfApi, repo_id: str, private: bool | None, revision: str | None
+) -> None:
+    """Create the repository and its branch, as far as they do not exist."""
+    api.create_repo(repo_id, repo_type=REPO_TYPE, private=private, exist_ok=True)
+    if private is not None:
+        _check_visibility(api, repo_id, private)
+    if revision is not None and not revision.startswith("refs/"):
+        api.create_branch(repo_id, repo_type=REPO_TYPE, branch=revision, exist_ok=True)
+
+
+def _check_visibility(api: HfApi, repo_id: str, private: bool) -> None:
+    """Refuse a repository that existed already, and is private or public unlike what is asked."""
+    if api.dataset_info(repo_id).private is private:
+        return
+    found = f"{repo_id}: exists and is {'public' if private else 'private'}"
+    settings = f"{api.endpoint}/datasets/{repo_id}/settings"
+    advice = f"{found}. Change that at {settings}, or leave out"
+    typed = "--private" if private else "--no-private"
+    raise IdxError(f"{advice} private={private}.", command_line=f"{advice} {typed}.")
+
+
+def _upload(
+    api: HfApi, destination: _Destination, folder: Path, files: Collection[str]
+) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """Upload the content of files. Returns what a commit has to add and to delete."""
+    changes: list[CommitOperationAdd | CommitOperationDelete] = []
+    repo_id, head = destination.repo_id, destination.head
+    present = api.list_repo_files(repo_id, repo_type=REPO_TYPE, revision=head)
+    for path in files:
+        addition = CommitOperationAdd(path, str(folder / path))
+        # One by one: several are uploaded in threads, which Ctrl-C waits for.
+        api.preupload_lfs_files(
+            repo_id,
+            [addition],
+            repo_type=REPO_TYPE,
+            revision=destination.revision,
+            create_pr=destination.create_pr,
+            free_memory=False,
+        )
+        changes.append(addition)
+    for path in present:
+        if re.fullmatch(PARQUET_PATH, path) and path not in files:
+            changes.append(CommitOperationDelete(path, is_folder=False))
+    return changes
+
+
+def _commit(
+    api: HfApi,
+    destination: _Destination,
+    changes: Iterable[CommitOperationAdd | CommitOperationDelete],
+    message: str,
+    description: str | None,
+) -> CommitInfo:
+    """Make one commit of all changes, unless somebody has made another one meanwhile."""
+    return api.create_commit(
+        destination.repo_id,
+        changes,
+        commit_message=message,
+        commit_description=description,
+        repo_type=REPO_TYPE,
+        revision=destination.revision,
+        create_pr=destination.create_pr,
+        parent_commit=destination.head,
+    )
+
+
+# Errors of the Hub
 
 
 @contextmanager
@@ -261,20 +390,31 @@ def translate_errors(repo_id: str, api: HfApi) -> Iterator[None]:
     except IdxError:
         raise
     except CLIENT_ERRORS as error:
-        reason, may_pass = explain(error)
-        refusal = (
-            error if getattr(error, "response", None) is not None else error.__cause__
-        )  # that of an upload
-        way_out = WAYS_OUT.get(getattr(getattr(refusal, "response", None), "status_code", 0), "")
-        if said := getattr(refusal, "server_message", None):
-            reason += f": {said}"
-        if isinstance(error, LocalTokenNotFoundError | HFValidationError):
-            reason, may_pass = str(error), False
-        if may_pass:
-            way_out = "The repository is as it was, or complete. Try again."
-        found = f"{repo_id}: {api.endpoint}: {reason.rstrip('.')}."
-        typed = TYPED_NO_RIGHT if way_out == NO_RIGHT else way_out
-        kind = TransferError if may_pass else IdxError
-        raise kind(
-            f"{found} {way_out}".rstrip(), command_line=f"{found} {typed}".rstrip()
-        ) from without_secrets(error)
+        title = f"{repo_id}: {api.endpoint}"
+        raise _in_our_words(error, title) from without_secrets(error)
+
+
+def _in_our_words(error: BaseException, title: str) -> IdxError:
+    """The error of the client as one that says what to do."""
+    if isinstance(error, LocalTokenNotFoundError | HFValidationError):
+        return IdxError(f"{title}: {str(error).rstrip('.')}.")
+    reason, may_pass = explain(error)
+    refusal = _refusal(error)
+    said = getattr(refusal, "server_message", None)
+    if said:
+        reason += f": {said}"
+    found = f"{title}: {reason.rstrip('.')}."
+    if may_pass:
+        return TransferError(f"{found} {TRY_AGAIN}")
+    response = getattr(refusal, "response", None)
+    if response is None or response.status_code not in WAYS_OUT:
+        return IdxError(found)
+    way_out = WAYS_OUT[response.status_code]
+    typed = TYPED_NO_RIGHT if way_out == NO_RIGHT else way_out
+    return IdxError(f"{found} {way_out}", command_line=f"{found} {typed}")
+
+
+def _refusal(error: BaseException) -> BaseException | None:
+    """The error that has the answer of the Hub: of an upload, it is the cause."""
+    has_answer = getattr(error, "response", None) is not None
+    return error if has_answer else error.__cause__

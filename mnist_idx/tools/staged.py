@@ -10,20 +10,30 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import IdxError, TransferError
-from ..remote import is_local_failure
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+# What only happens where something is written.
+WRITE_ERRORS = {*FULL_DISK, errno.EROFS, errno.EFBIG}
 # What is written stands in a folder of this name first: beside the target, or in it if it is a
 # folder already. Until it is locked it is called `.….new`.
 STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.(partial|new)")
 
+# In a staging folder: what is written, and what it replaces.
+NEW = "new"
+REPLACED = "replaced"
+# A process that finds the exchange of another can tell its state. Before and after it, there is no
+# folder `OLD`. In between, what is in `OLD` goes back, and what is listed in `NAMES`, but no more
+# in `NEW`, is withdrawn.
+OLD = "old"
+NAMES = "names"
 
 # Whether a file in a folder was written by the same function earlier: from the folder and the path
 # in it.
@@ -50,47 +60,36 @@ def staged(
     Raises:
         IdxError: there is something at `target`, or it cannot be written.
     """
-    target = resolve_target(target)
-    try:
-        _check_target(target, overwrite, is_own, is_folder)
-        place = target if target.is_dir() else target.parent
+    wanted = _Target(resolve_target(target), overwrite, is_own, is_folder)
+    with _named_errors(wanted.path):
+        wanted.check()
+        place = wanted.path if wanted.path.is_dir() else wanted.path.parent
         place.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(place)
         staging, lock = _create_staging(place)
-    except OSError as error:
-        raise _not_written(target, error) from error
-    new = staging / "new"
     try:
-        yield new
         try:
-            _put(new, target, staging, overwrite, is_own, is_folder)
-        except OSError as error:
-            raise _not_written(target, error) from error
-    except (OSError, IdxError) as error:
-        cause = (
-            error if isinstance(error, OSError) else error.__cause__
-        )  # a builder wraps errors of the disk
-        is_disk = (
-            cause is not None
-            and is_local_failure(cause)
-            and getattr(cause, "errno", None) in FULL_DISK
-        )
-        if not is_disk or isinstance(error, TransferError):
-            raise
-        raise IdxError(
-            f"{target}: writing failed: {cause}. Make room there and in TMPDIR, or use others."
-        ) from error
+            yield staging / NEW
+        except (OSError, IdxError) as error:
+            failure = _write_failure(error)
+            if failure is None:
+                raise
+            raise _not_written(wanted.path, failure) from error
+        with _named_errors(wanted.path):
+            _put(staging, wanted)
     finally:
-        if not (
-            staging / OLD
-        ).exists():  # else the files of somebody are in it: the next run puts them back
+        # If there is an `OLD`, somebody's files are in it: the next run puts them back.
+        if not (staging / OLD).exists():
             shutil.rmtree(staging, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        _unlock(lock)
 
 
 def resolve_target(target: str | os.PathLike[str]) -> Path:
-    """The absolute path of a target, without symbolic links."""
+    """The absolute path of a target, without symbolic links.
+
+    Raises:
+        IdxError: it cannot be the path of a local file.
+    """
     if not isinstance(target, str | os.PathLike):
         raise IdxError(f"{target!r}: expected a path to write to.")
     text = os.fspath(target)
@@ -102,33 +101,74 @@ def resolve_target(target: str | os.PathLike[str]) -> Path:
         raise IdxError(f"{text}: cannot be a path: {error}. Choose another target.") from error
 
 
+# Errors
+
+
+@contextmanager
+def _named_errors(target: Path) -> Iterator[None]:
+    """Turn an error of the disk into one that names the target."""
+    try:
+        yield
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
+def _write_failure(error: OSError | IdxError) -> OSError | None:
+    """The failure to write that an error is, or is caused by: builders wrap errors of the disk.
+
+    None if the error is about anything else, such as the data or the network.
+    """
+    if isinstance(error, TransferError):
+        return None
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in WRITE_ERRORS:
+        return cause
+    return None
+
+
 def _not_written(target: Path, error: OSError) -> IdxError:
-    return IdxError(
-        f"{target}: cannot be written: {error.strerror or error}. Choose another target."
-    )
-
-
-def _check_target(target: Path, overwrite: bool, is_own: IsOwn, is_folder: bool) -> None:
-    """Refuse a target that exists, unless it may be replaced."""
-    if not os.path.lexists(target) or (is_folder and target.is_dir() and not _entries(target)):
-        return
-    if not overwrite:
-        raise already_there(target)
-    if target.is_dir() != is_folder:
-        kind = "file" if is_folder else "folder"
-        raise IdxError(f"{target}: not replaced, since it is a {kind}. Choose another target.")
-    if is_folder:
-        for leaf in _leaves(target):
-            name = leaf.relative_to(target).as_posix()
-            if not is_own(target, name):
-                raise IdxError(
-                    f"{target}: not replaced, since it holds {name}. Choose another target."
-                )
+    if error.errno in FULL_DISK:
+        way_out = "Make room there and in TMPDIR, or use others."
+        return IdxError(f"{target}: writing failed: {error}. {way_out}")
+    reason = error.strerror or error
+    return IdxError(f"{target}: cannot be written: {reason}. Choose another target.")
 
 
 def already_there(target: Path) -> IdxError:
     advice = f"{target}: exists already. Choose another target, or replace it with"
     return IdxError(f"{advice} overwrite=True.", command_line=f"{advice} --overwrite.")
+
+
+# The target, and what is in it
+
+
+class _Target(NamedTuple):
+    """What is to be created, and what it may replace."""
+
+    path: Path
+    overwrite: bool
+    is_own: IsOwn
+    is_folder: bool
+
+    def check(self) -> None:
+        """Refuse a path at which there is something, unless it may be replaced or filled."""
+        if not os.path.lexists(self.path):
+            return
+        is_dir = self.path.is_dir()
+        if self.is_folder and is_dir and not _entries(self.path):
+            return
+        if not self.overwrite:
+            raise already_there(self.path)
+        if self.is_folder != is_dir:
+            raise self.not_replaced(f"it is a {'folder' if is_dir else 'file'}")
+        if self.is_folder:
+            for leaf in _leaves(self.path):
+                name = leaf.relative_to(self.path).as_posix()
+                if not self.is_own(self.path, name):
+                    raise self.not_replaced(f"it holds {name}")
+
+    def not_replaced(self, reason: str) -> IdxError:
+        return IdxError(f"{self.path}: not replaced, since {reason}. Choose another target.")
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -141,10 +181,15 @@ def _leaves(folder: Path) -> Iterator[Path]:
     waiting = _entries(folder)
     while waiting:
         path = waiting.pop()
-        inside = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else []
+        inside: list[Path] = []
+        if path.is_dir() and not path.is_symlink():
+            inside = list(path.iterdir())
         waiting += inside
         if not inside:
             yield path
+
+
+# Staging folders, each locked by the process that writes there
 
 
 def _create_staging(place: Path) -> tuple[Path, int | None]:
@@ -159,8 +204,7 @@ def _create_staging(place: Path) -> tuple[Path, int | None]:
             try:
                 return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
             except FileNotFoundError:
-                if lock is not None:
-                    os.close(lock)
+                _unlock(lock)
 
 
 def _remove_leftovers(place: Path) -> None:
@@ -171,18 +215,18 @@ def _remove_leftovers(place: Path) -> None:
     for staging in list(place.iterdir()):
         if not STAGING.fullmatch(staging.name) or not staging.is_dir():
             continue
-        with contextlib.suppress(
-            BlockingIOError, FileNotFoundError
-        ):  # Somebody is writing, or has just finished.
+        # Suppressed: somebody is writing there, or has just finished.
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
             lock = _lock(staging, wait=False)
-            if lock is not None:
-                _undo_exchange(staging, place)
-                shutil.rmtree(staging, ignore_errors=True)
-                os.close(lock)
+            if lock is None:  # Nobody can tell whether somebody is writing there.
+                continue
+            _undo_exchange(staging, place)
+            shutil.rmtree(staging, ignore_errors=True)
+            _unlock(lock)
 
 
 def _lock(folder: Path, wait: bool) -> int | None:
-    """Lock a folder for this process, until the descriptor is closed.
+    """Lock a folder for this process, until `_unlock` is called with what this returns.
 
     None if this system has no such locks.
 
@@ -204,88 +248,86 @@ def _lock(folder: Path, wait: bool) -> int | None:
     return descriptor
 
 
-def _put(
-    new: Path, target: Path, staging: Path, overwrite: bool, is_own: IsOwn, is_folder: bool
-) -> None:
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+# Putting what was written at its place
+
+
+def _put(staging: Path, target: _Target) -> None:
     """Put what was written at its place."""
-    if not is_folder:
-        _check_target(target, overwrite, is_own, is_folder)
-        _put_file(new, target, overwrite)
+    new = staging / NEW
+    if not target.is_folder:
+        target.check()
+        _put_file(new, target)
         return
-    if not target.is_dir():
-        _check_target(target, overwrite, is_own, is_folder)
+    if not target.path.is_dir():
+        target.check()
         with contextlib.suppress(OSError):  # Somebody else may have been faster.
-            os.rename(new, target)
+            os.rename(new, target.path)
             return
-    lock = _lock(target, wait=True)
+    lock = _lock(target.path, wait=True)
     try:
-        replaced = _entries(target)
-        _check_target(target, overwrite, is_own, is_folder)
-        _exchange(staging, target, replaced, is_own)
+        replaced = _entries(target.path)
+        target.check()
+        _exchange(staging, target, replaced)
     finally:
-        if lock is not None:
-            os.close(lock)
+        _unlock(lock)
 
 
-def _put_file(new: Path, target: Path, overwrite: bool) -> None:
-    if not overwrite:
+def _put_file(new: Path, target: _Target) -> None:
+    if not target.overwrite:
         with contextlib.suppress(OSError):  # a file system without hard links
             # Unlike a rename, it fails if somebody else has made a file of this name meanwhile.
-            os.link(new, target)
+            os.link(new, target.path)
             return
-        if os.path.lexists(target):
-            raise already_there(target)
-    os.replace(new, target)
+        if os.path.lexists(target.path):
+            raise already_there(target.path)
+    os.replace(new, target.path)
 
 
-# A process that finds the exchange of another can tell its state. Before and after it, there is no
-# folder `OLD`. In between, what is in `OLD` goes back, and what is listed in `NAMES`, but no more
-# in "new", is withdrawn.
-OLD = "old"
-NAMES = "names"
+def _exchange(staging: Path, target: _Target, replaced: Sequence[Path]) -> None:
+    """Put what is in `NEW` into the folder, in place of `replaced`.
 
-
-def _exchange(staging: Path, target: Path, replaced: Sequence[Path], is_own: IsOwn) -> None:
-    """Put what is in "new" into a folder, in place of `replaced`.
-
-    If that fails, it has its old content again.
+    If that fails, the folder has its old content again.
     """
-    new, old = staging / "new", staging / OLD
-    names = sorted(path.name for path in new.iterdir())
+    names = sorted(path.name for path in (staging / NEW).iterdir())
     (staging / NAMES).write_text(json.dumps(names), encoding="utf-8")
+    old = staging / OLD
     old.mkdir()
     try:
         for path in replaced:
             path.rename(old / path.name)
         for leaf in _leaves(old):
-            if not is_own(old, leaf.relative_to(old).as_posix()):
-                raise IdxError(
-                    f"{target}: not replaced, since {leaf.name} was put there meanwhile. Try again."
-                )
+            if not target.is_own(old, leaf.relative_to(old).as_posix()):
+                raise _put_there_meanwhile(target.path, "replaced", leaf.name)
         for name in names:
-            if os.path.lexists(target / name):
-                raise IdxError(
-                    f"{target}: not written, since {name} was put there meanwhile. Try again."
-                )
-            (new / name).rename(target / name)
-        old.rename(staging / "replaced")
+            if os.path.lexists(target.path / name):
+                raise _put_there_meanwhile(target.path, "written", name)
+            (staging / NEW / name).rename(target.path / name)
+        old.rename(staging / REPLACED)
     except BaseException:
-        _undo_exchange(staging, target)
+        _undo_exchange(staging, target.path)
         raise
+
+
+def _put_there_meanwhile(target: Path, verb: str, name: str) -> IdxError:
+    return IdxError(f"{target}: not {verb}, since {name} was put there meanwhile. Try again.")
 
 
 def _undo_exchange(staging: Path, target: Path) -> None:
     """Give a folder its old content again, where an exchange was not finished."""
-    new, old = staging / "new", staging / OLD
+    new, old = staging / NEW, staging / OLD
     if not old.is_dir():
         return
     for name in json.loads((staging / NAMES).read_text(encoding="utf-8")):
         if not os.path.lexists(new / name) and os.path.lexists(target / name):
             (target / name).rename(new / name)
     for path in list(old.iterdir()):
-        if not os.path.lexists(
-            target / path.name
-        ):  # else somebody has put another file there: both are kept
+        # If somebody has put another file there, both are kept.
+        if not os.path.lexists(target / path.name):
             path.rename(target / path.name)
     with contextlib.suppress(OSError):
         old.rmdir()
