@@ -13,19 +13,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from clients import ROOT, datasets_version, digest_arrays, digest_table, fingerprint
+from http_server import Server
+from hypothesis import HealthCheck, settings
+from idx_files import make_tar
 
-# Before anything imports `datasets`: tests never touch the user's cache.
+# What is imported above does not import `datasets`, which reads this: tests never touch the user's
+# cache.
 _HOME = tempfile.TemporaryDirectory(prefix="mnist-idx-tests-")
 os.environ["HF_HOME"] = _HOME.name
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
-
-import numpy as np  # noqa: E402
-from clients import ROOT, datasets_version, digest_arrays, digest_table, fingerprint  # noqa: E402
-from http_server import Server  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
-from idx_files import make_tar  # noqa: E402
 
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (images, labels)
 
@@ -57,19 +57,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def retry_without_waiting() -> Iterator[None]:
+    """Import the package for all tests, which registers its names, and let it be impatient."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mnist_idx.remote.RETRY_DELAYS", (0.0,) * 4)
         yield
 
 
 @pytest.fixture(scope="session")
-def mnist_tar(pytestconfig: pytest.Config) -> Path:
+def mnist_tar(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real archive, which is not part of the repository."""
     archive = Path(
         os.environ.get(ARCHIVE_VARIABLE, ROOT.parent / "shared" / "data" / "mnist_database.tar")
     )
     if not archive.exists():
-        archive = pytestconfig.cache.mkdir("mnist_idx") / "mnist_database.tar"
+        if pytestconfig.pluginmanager.has_plugin("cacheprovider"):
+            folder = pytestconfig.cache.mkdir("mnist_idx")  # is kept for the next run
+        else:
+            folder = tmp_path_factory.mktemp("archive")
+        archive = folder / "mnist_database.tar"
         if not archive.exists():
             _download_archive(archive)
     return archive
@@ -127,8 +132,6 @@ def prepared(
 ) -> dict[str, Any]:
     """The fingerprint of the prepared dataset, once it has been compared with the archive."""
     import datasets
-
-    import mnist_idx  # noqa: F401  (registers the name)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_IDX_MIRROR", str(mnist_tar))

@@ -41,31 +41,6 @@ def subset(
     return digest_arrays(*(part[indices] for part in arrays[split]))
 
 
-INSPECT = """
-from pathlib import Path
-import datasets
-known = set(sys.modules)
-import mnist_idx
-imported = sorted({name.partition(".")[0] for name in set(sys.modules) - known} & {"aiohttp", "torch"})
-found = []
-for folder in args["folders"]:
-    os.chdir(folder)
-    before = sorted(Path().iterdir())
-    found.append([
-        datasets.get_dataset_config_names("mnist_idx") == list(datasets.get_dataset_infos("mnist_idx")),
-        datasets.get_dataset_default_config_name("mnist_idx"),
-        sorted(datasets.get_dataset_split_names("mnist_idx")),
-        type(datasets.load_dataset_builder("mnist_idx")).__name__,
-        type(datasets.load_dataset_builder("idxfolder", data_dir=".")).__name__,
-        datasets.get_dataset_config_names("idxfolder"),
-        datasets.load_dataset("mnist_idx", "tiny").num_rows,
-        sorted(Path().iterdir()) == before,
-    ])
-info = datasets.get_dataset_config_info("mnist_idx", config_name="mnist")
-result = [imported, found, {name: split.num_examples for name, split in info.splits.items()}, str(info.features)]
-"""
-
-
 @pytest.mark.compat
 def test_the_names_resolve_from_any_folder(python: str, tmp_path: Path, hf_home: Path) -> None:
     for table in ("csv/a.csv", "namesake/mnist_idx/b.csv", "namesake/idxfolder/c.csv"):
@@ -73,7 +48,7 @@ def test_the_names_resolve_from_any_folder(python: str, tmp_path: Path, hf_home:
         (tmp_path / table).write_text("a,b\n1,2\n")
     args = {"folders": [str(tmp_path / "csv"), str(tmp_path / "namesake"), str(ROOT)]}
     imported, found, counts, features = run_client(
-        INSPECT, home=hf_home, python=python, args=args
+        "resolve_our_names", home=hf_home, python=python, args=args
     ).result
     assert (
         found
@@ -85,26 +60,10 @@ def test_the_names_resolve_from_any_folder(python: str, tmp_path: Path, hf_home:
     assert "ClassLabel(names=['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']" in features
 
 
-OTHERS = """
-import datasets
-os.makedirs("mnist")
-open("mnist/table.csv", "w").write("a,b\\n1,2\\n")
-def outcomes():
-    for path, options in (("csv", {"data_files": "mnist/table.csv"}), ("mnist", {}), ("someone/mnist_idx", {})):
-        try:
-            yield repr(datasets.load_dataset(path, split="train", **options)[0])
-        except Exception as error:
-            yield f"{type(error).__name__}: {error}"
-result = [list(outcomes())]
-import mnist_idx
-result.append(list(outcomes()))
-"""
-
-
 @pytest.mark.compat
 def test_other_names_resolve_as_before(python: str, hf_home: Path) -> None:
     without, registered = run_client(
-        OTHERS, home=hf_home, python=python, env={"HF_HUB_OFFLINE": "1"}
+        "resolve_other_names", home=hf_home, python=python, env={"HF_HUB_OFFLINE": "1"}
     ).result
     assert without == registered
     assert without[0] == "{'a': 1, 'b': 2}"
@@ -126,36 +85,9 @@ def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-OTHER_SEAM = """
-import datasets, warnings
-del datasets.load.{name}  # as a future version may
-with warnings.catch_warnings(record=True) as caught:
-    import mnist_idx
-code = str(caught[0].message).split("`")[1].replace("MnistIdx()", "MnistIdx(config_name='tiny')")
-exec(code.replace("; builder.as", "; result = builder.as") + ".num_rows")
-"""
-
-
 @pytest.mark.parametrize("name", ["dataset_module_factory", "DatasetModule"])
 def test_the_way_out_where_names_resolve_in_another_way(name: str, hf_home: Path) -> None:
-    assert run_client(OTHER_SEAM.format(name=name), home=hf_home).result == {
-        "train": 1000,
-        "test": 200,
-    }
-
-
-EVERYTHING = """
-import datasets, mnist_idx
-from clients import digest, digest_arrays, digest_table
-data = datasets.load_dataset("mnist_idx")
-result = [
-    digest_table(data["train"]),
-    digest_table(data["test"]),
-    digest_table(datasets.load_dataset("mnist_idx", split="test", num_proc=2, cache_dir=os.environ["TMPDIR"])),
-    digest(datasets.load_dataset("mnist_idx", split="test", streaming=True)),
-    digest_arrays(*mnist_idx.load_arrays("mnist_idx", split="test")),
-]
-"""
+    assert run_client("load_as_advised", home=hf_home, args={"missing": name}).result == TINY
 
 
 @pytest.mark.slow
@@ -163,7 +95,7 @@ result = [
 def test_every_record(python: str, server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
     train, test = (digest_arrays(*mnist_arrays[split]) for split in COUNTS)
-    assert run_client(EVERYTHING, home=hf_home, python=python, env=env).result == [
+    assert run_client("digest_every_way", home=hf_home, python=python, env=env).result == [
         train,
         *[test] * 4,
     ]
@@ -278,21 +210,10 @@ def test_streaming_fetches_what_is_asked_for(
     assert (server.sent() <= 150_000, server.count() <= 14) == (True, True)
 
 
-NOTHING_WRITTEN = """
-import datasets, mnist_idx
-from clients import tree
-data = datasets.load_dataset("mnist_idx", streaming=True)
-counts = {name: sum(map(len, split.with_format("arrow").iter(1000))) for name, split in data.items()}
-mnist_idx.load_arrays("mnist_idx", split="test", streaming=True)
-left = {name: size for name, size in tree(os.environ["HF_HOME"]).items() if size or not name.endswith(".lock")}
-result = [counts, left, tree(os.environ["TMPDIR"])]
-"""
-
-
 @pytest.mark.compat
 def test_streaming_writes_nothing(python: str, server: Server, hf_home: Path) -> None:
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
-    assert run_client(NOTHING_WRITTEN, home=hf_home, python=python, env=env).result == [
+    assert run_client("stream_and_list_files", home=hf_home, python=python, env=env).result == [
         COUNTS,
         {},
         {},

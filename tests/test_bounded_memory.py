@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clients import run_client
+from clients import run_client, run_snippet
 from idx_files import numbered_images, random_images, random_labels, to_idx, write_archive
 from loading import MODES, assert_same, read_all
 from memory import RECORD_BYTES, write_large_images
@@ -39,28 +39,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> int:
     """The memory of a client that only imports."""
     home = tmp_path_factory.mktemp("imported") / "hf_home"
     home.mkdir()
-    return run_client("import datasets, mnist_idx, PIL.Image", home=home).peak
+    return run_snippet("import datasets, mnist_idx, PIL.Image", home=home).peak
 
 
 def shuffled(seed: int, count: int) -> list[int]:
     order = list(range(count))
     random.Random(seed).shuffle(order)
     return order
-
-
-READ_LABELS = """
-import datasets, mnist_idx
-try:
-    if args["mode"] == "arrays":
-        labels = mnist_idx.load_arrays("idxfolder", data_dir=args["place"])[1]
-        result = 0 if labels.any() else len(labels)
-    else:
-        options = {"data_dir": args["place"], "split": "train"}
-        data = datasets.load_dataset("idxfolder", streaming=args["mode"] == "streamed", **options)
-        result = sum(1 for _ in data.with_format("arrow").iter(1))
-except mnist_idx.IdxError as error:
-    result = str(error)
-"""
 
 
 @pytest.mark.parametrize(
@@ -88,7 +73,7 @@ def test_labels_that_are_larger_than_images(
     files["train-labels"] = pack(header) + count * zeros
     place = write_archive(scratch / form, files)
     args = {"mode": mode, "place": str(place)}
-    found = run_client(READ_LABELS, home=scratch / "hf_home", args=args, memory=LIMIT)
+    found = run_client("count_labels", home=scratch / "hf_home", args=args, memory=LIMIT)
     # All labels are asked for at once only as arrays.
     asked = count * parts if mode == "arrays" and found.result == count else 0
     assert found.result == count or "train-labels" in found.result
@@ -105,22 +90,6 @@ def announced(scratch: Path) -> Path:
     return scratch / "x"
 
 
-ASK_FOR_ALL = """
-import datasets, mnist_idx
-options = {"data_dir": args["place"], **args["options"]}
-try:
-    if args["mode"] == "arrays":
-        mnist_idx.load_arrays("idxfolder", **options)
-    else:
-        streaming = args["mode"] == "streamed"
-        options |= {"split": "train", "streaming": streaming}
-        next(iter(datasets.load_dataset("idxfolder", **options)))
-    result = "loaded"
-except mnist_idx.IdxError as error:
-    result = str(error)
-"""
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "options",
@@ -135,19 +104,11 @@ def test_an_order_of_four_billion_records_is_refused(
     mode: str,
     announced: Path,
 ) -> None:
-    args = {"mode": mode, "place": str(announced), "options": options}
+    args = {"mode": mode, "options": {"data_dir": str(announced), **options}}
     home = announced.parent / "hf_home"
-    found = run_client(ASK_FOR_ALL, home=home, args=args, memory=LIMIT, timeout=30)
+    found = run_client("load_or_refuse", home=home, args=args, memory=LIMIT, timeout=30)
     assert "train-images" in found.result
     assert found.peak < 1 << 30
-
-
-ASK_FOR_FEW = """
-from loading import read_all
-options = {"data_dir": args["place"], "splits": ["train"], **args["options"]}
-found = [read_all(mode, "idxfolder", **options)["train"][0] for mode in args["modes"]]
-result = [images.reshape(-1).tolist() for images in found]
-"""
 
 
 @pytest.mark.parametrize(
@@ -171,9 +132,9 @@ def test_a_few_of_four_billion_records(
         for value, number in enumerate(order):
             file.seek(16 + number)
             file.write(bytes([value]))
-    args = {"modes": MODES, "place": str(announced), "options": options}
+    args = {"modes": MODES, "options": {"data_dir": str(announced), **options}}
     home = announced.parent / "hf_home"
-    found = run_client(ASK_FOR_FEW, home=home, args=args, memory=LIMIT, timeout=30)
+    found = run_client("read_pixels", home=home, args=args, memory=LIMIT, timeout=30)
     assert found.result == [list(range(100))] * 3
     assert found.peak < 1 << 30
 
@@ -210,23 +171,6 @@ def test_selections_have_the_order_of_the_standard_library(
     assert_same(found, {"train": (images[order], labels[order])})
 
 
-# What is read after that is mapped into memory, and counts as its own.
-LOAD_LARGE = """
-import datasets, mnist_idx
-from memory import number_of_large, peak_memory
-mode, options = args["mode"], {"data_dir": args["place"], "split": "train", **args["options"]}
-if mode == "arrays":
-    images = mnist_idx.load_arrays("idxfolder", **options)[0]
-    peak = peak_memory()
-    numbers = [number_of_large(image) for image in images]
-else:
-    data = datasets.load_dataset("idxfolder", streaming=mode == "streamed", **options)
-    peak = peak_memory()
-    numbers = [number_of_large(row["image"]) for row in data.with_format(args["format"])]
-    if mode == "streamed":
-        peak = peak_memory()
-result = {"peak": peak, "numbers": numbers}
-"""
 ARRAY = {"as_array": True}
 
 
@@ -252,8 +196,10 @@ def test_large_images_are_not_kept_in_memory(
 ) -> None:
     place = str(write_large_images(scratch / "x" / "train-images", count))
     form = "numpy" if "as_array" in options else None
-    args = {"mode": mode, "place": place, "options": options, "format": form}
-    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=LIMIT).result
+    args = {"mode": mode, "options": {"data_dir": place, **options}, "row_format": form}
+    found = run_client(
+        "load_large_images", home=scratch / "hf_home", args=args, memory=LIMIT
+    ).result
     expected = shuffled(1, count) if "seed" in options else list(range(count))
     assert found["numbers"] == expected
     assert found["peak"] < imported + 300 * MB
@@ -263,8 +209,10 @@ def test_large_images_are_not_kept_in_memory(
 def test_pictures_that_do_not_compress_are_not_kept_in_memory(scratch: Path, imported: int) -> None:
     noise = np.random.default_rng(0).bytes(RECORD_BYTES + 200)
     place = str(write_large_images(scratch / "x" / "train-images", 110, noise))
-    args = {"mode": "prepared", "place": place, "options": {}, "format": None}
-    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=LIMIT).result
+    args = {"mode": "prepared", "options": {"data_dir": place}, "row_format": None}
+    found = run_client(
+        "load_large_images", home=scratch / "hf_home", args=args, memory=LIMIT
+    ).result
     assert found["numbers"] == list(range(110))
     assert found["peak"] < imported + 300 * MB
 
@@ -274,8 +222,10 @@ def test_pictures_that_do_not_compress_are_not_kept_in_memory(scratch: Path, imp
 def test_arrays_are_in_memory_once(options: dict[str, Any], scratch: Path, imported: int) -> None:
     count = 150
     place = str(write_large_images(scratch / "x" / "train-images", count))
-    args = {"mode": "arrays", "place": place, "options": options}
-    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=LIMIT).result
+    args = {"mode": "arrays", "options": {"data_dir": place, **options}, "row_format": None}
+    found = run_client(
+        "load_large_images", home=scratch / "hf_home", args=args, memory=LIMIT
+    ).result
     assert found["numbers"] == (shuffled(1, count) if "seed" in options else list(range(count)))
     assert found["peak"] < imported + count * RECORD_BYTES + 300 * MB
 
@@ -286,6 +236,6 @@ def test_more_arrays_than_fit_into_a_batch_of_arrow(scratch: Path) -> None:
     if shutil.disk_usage(scratch).free < 6 << 30:
         pytest.skip("needs 6 GB of disk space")
     place = str(write_large_images(scratch / "x" / "train-images", 600))
-    args = {"mode": "prepared", "place": place, "options": ARRAY, "format": "numpy"}
-    found = run_client(LOAD_LARGE, home=scratch / "hf_home", args=args, memory=10 << 30)
+    args = {"mode": "prepared", "options": {"data_dir": place, **ARRAY}, "row_format": "numpy"}
+    found = run_client("load_large_images", home=scratch / "hf_home", args=args, memory=10 << 30)
     assert found.result["numbers"] == list(range(600))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from clients import ROOT, digest_arrays, run_client
+from clients import ROOT, digest_arrays, run_snippet
 from conftest import Arrays
 
 from mnist_idx import MnistIdx, export
@@ -136,7 +136,7 @@ def test_its_code_runs(
     assert len(programs) >= 3
     code = "\n".join(programs).replace("user/mnist_idx", str(folder))
     code += "\nresult = [str(digits['train'][0]), subset.to_dict() == small['train'].to_dict()]"
-    outcome = run_client(code, home=hf_home, installed=True)
+    outcome = run_snippet(code, home=hf_home, installed=True)
     first, same_subset = outcome.result
     assert same_subset and re.sub(r" at 0x[0-9A-F]+", "", first) in PROSE
     assert f"| `test` | `{outcome.stdout.split()[-1]}` |" in PROSE

@@ -4,6 +4,7 @@ import doctest
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from datasets.exceptions import DatasetGenerationError
 from hub_client import log_in
 from hub_server import HubServer
 from idx_files import random_images, write_archive
+from pictures import pictures
 from PIL import Image
-from test_write import contents, pictures, read
+from written import contents, read
 
 import mnist_idx
 from mnist_idx import catalog
@@ -29,6 +31,7 @@ from mnist_idx.tools import cli
 from mnist_idx.tools.cli import main
 
 Capsys, Patch = pytest.CaptureFixture[str], pytest.MonkeyPatch
+USER_PROGRAMS = ROOT / "tests" / "support" / "user_programs"
 COMMANDS = ("preview", "verify", "convert", "push", "export", "run")
 
 
@@ -118,12 +121,6 @@ def test_examples_of_the_help_run(
         assert sum(commits.values()) == (not {"--create-pr", "--dry-run"} & set(example))
 
 
-STARTUP = """
-sys.argv[0] = "/usr/bin/mnist-idx"
-from mnist_idx.tools.cli import build_parser
-build_parser().format_help()
-result = sorted({name.partition(".")[0] for name in sys.modules} & {"datasets", "numpy", "pyarrow", "huggingface_hub"})
-"""
 USAGE = ["nosuch", "preview --num many", "convert mnist_idx", "convert mnist_idx out --size 28"]
 USAGE += [
     "convert mnist_idx out --size 0x4",
@@ -143,7 +140,7 @@ def test_help_and_version(hf_home: Path, capsys: Capsys) -> None:
     assert re.findall(r"^    (\w+) +\S", text, re.MULTILINE) == list(COMMANDS)
     assert "MNIST_IDX_MIRROR" in text
     assert stopped("--version", 0, capsys) == f"mnist-idx {mnist_idx.__version__}\n"
-    assert run_client(STARTUP, home=hf_home).result == [], "answers at once"
+    assert run_client("modules_of_the_help", home=hf_home).result == [], "answers at once"
 
 
 def test_examples_in_the_code() -> None:
@@ -254,17 +251,10 @@ def test_options_of_convert(workplace: Path) -> None:
 
 # run
 
-PROGRAM = """
-import sys
-from datasets import load_dataset
-if __name__ == "__main__":
-    print(load_dataset("mnist_idx", "tiny", num_proc=2)["train"].num_rows, sys.argv[1:])
-    sys.exit(3)
-"""
-
 
 def run_program(folder: Path, *argv: str) -> Any:
-    main = "import sys; sys.argv[0] = 'mnist-idx'; from mnist_idx.tools.cli import main; sys.exit(main())"
+    main = "import sys; sys.argv[0] = 'mnist-idx'; "
+    main += "from mnist_idx.tools.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", main, "run", *argv]
     env = {**os.environ, "HF_HOME": str(folder / "hf_home"), "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
@@ -272,15 +262,17 @@ def run_program(folder: Path, *argv: str) -> Any:
 
 @pytest.mark.parametrize("form", [["scripts/program.py"], ["-m", "scripts.program"]], ids=" ".join)
 def test_run_a_program_that_never_imports_the_package(form: list[str], tmp_path: Path) -> None:
-    write_archive(tmp_path, {"scripts/program.py": PROGRAM.encode()})
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(USER_PROGRAMS / "count_records.py", tmp_path / "scripts" / "program.py")
     done = run_program(tmp_path, *form, "--epochs", "3", "-m")
     assert done.stdout == "1000 ['--epochs', '3', '-m']\n", done.stderr
     assert done.returncode == 3
 
 
 def test_a_program_finds_all_public_names(tmp_path: Path) -> None:
-    program = b"import mnist_idx\nfrom mnist_idx import *\nprint(mnist_idx.write_idx is write_idx, IdxFolder.__name__)"
-    write_archive(tmp_path, {"program.py": program})
+    program = "import mnist_idx\nfrom mnist_idx import *\n"
+    program += "print(mnist_idx.write_idx is write_idx, IdxFolder.__name__)"
+    (tmp_path / "program.py").write_text(program)
     assert run_program(tmp_path, "program.py").stdout == "True IdxFolder\n"
 
 
@@ -312,20 +304,10 @@ def test_the_package_is_the_command_line(tmp_path: Path) -> None:
         assert ("4 files, all valid" in done.stdout) == (arguments != ["--version"])
 
 
-SPAWNING = """
-from datasets import load_dataset
-from torch.utils.data import DataLoader
-if __name__ == "__main__":
-    stream = load_dataset("mnist_idx", "tiny", split="test", streaming=True, num_shards=2, as_array=True)
-    loader = DataLoader(stream.with_format("torch"), batch_size=50, num_workers=2, multiprocessing_context="spawn")
-    print(sorted(int(label) for batch in loader for label in batch["label"]))
-"""
-
-
 @pytest.mark.beyond
 def test_run_a_program_whose_workers_are_spawned(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs PyTorch: pip install 'mnist-idx[beyond]'")
-    (tmp_path / "program.py").write_text(SPAWNING)
+    shutil.copy(USER_PROGRAMS / "spawn_workers.py", tmp_path / "program.py")
     done = run_program(tmp_path, "program.py")
     _, labels = mnist_idx.load_arrays("mnist_idx", "tiny", split="test")
     assert done.stdout == f"{sorted(labels.tolist())}\n", done.stderr  # type: ignore[union-attr]

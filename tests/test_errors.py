@@ -14,20 +14,33 @@ from typing import Any
 
 import datasets
 import pytest
-from clients import run_client
+from clients import run_client, run_snippet
 from conftest import ARCHIVE
 from http_server import Server
-from idx_files import make_tar, random_images, to_idx, write_archive
+from idx_files import (
+    four_files,
+    make_tar,
+    random_images,
+    random_labels,
+    to_idx,
+    write_archive,
+)
 from loading import MODES, assert_same, read_all, refusal
-from test_integrity import BOTH, FILES, TEST, TRAIN, each_mode, each_way
-from test_write import pictures
+from pictures import pictures
 
 import mnist_idx
 from mnist_idx import catalog
 from mnist_idx.tools import cli
 
+TRAIN = random_images(7, 5, 4), random_labels(7)
+TEST = random_images(6, 5, 4, seed=1), random_labels(6, seed=1)
+BOTH = {"train": TRAIN, "test": TEST}
+FILES = four_files(TRAIN, TEST)
 IMAGES, LABELS, *_ = NAMES = list(FILES)
 DAMAGED = FILES | {IMAGES: gzip.compress(FILES[IMAGES])[:-4]}  # which shows at the end of the file
+
+each_mode = pytest.mark.parametrize("mode", MODES)
+each_way = pytest.mark.parametrize("way", [*MODES, "verify"])
 # How Python spells options, which the command line spells otherwise.
 PYTHON_OPTION = re.compile(
     r"\b(overwrite|image_column|label_column|data_files|data_dir|prefix|data_set|as_array)="
@@ -159,7 +172,7 @@ def test_load_arrays_where_hf_home_cannot_be_created(server: Server, tmp_path: P
     (tmp_path / "file").touch()
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE), "HF_HOME": str(tmp_path / "file" / "home")}
     code = "import mnist_idx\nmnist_idx.load_arrays('mnist_idx')"
-    error = run_client(code, home=tmp_path / "other", env=env, check=False).error
+    error = run_snippet(code, home=tmp_path / "other", env=env, check=False).error
     assert re.search(rf"IdxError: .*{env['HF_HOME']}.*HF_HOME", error)
 
 
@@ -215,19 +228,6 @@ def test_only_changed_files_are_loaded_anew(
     assert_same(read_all(mode, "idxfolder", **options), {"train": TEST, "test": TRAIN})
 
 
-READ = """
-import gc, datasets, mnist_idx
-for path in args["paths"]:
-    for way, options in {"prepared": {}, "streamed": {"streaming": True}, "num_proc": {"num_proc": 2}}.items():
-        data = datasets.load_dataset("idxfolder", data_dir=path, cache_dir=f"{path}-{way}", **options)
-        result = [len(list(data[split])) for split in data]
-        del data
-        gc.collect()
-    mnist_idx.load_arrays("idxfolder", data_dir=path)
-    gc.collect()
-"""
-
-
 @pytest.mark.compat
 def test_no_file_is_left_open(python: str, tmp_path: Path, hf_home: Path) -> None:
     args = {
@@ -237,6 +237,6 @@ def test_no_file_is_left_open(python: str, tmp_path: Path, hf_home: Path) -> Non
         ]
     }
     env = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
-    outcome = run_client(READ, home=hf_home, args=args, env=env, python=python)
+    outcome = run_client("read_and_collect", home=hf_home, args=args, env=env, python=python)
     assert outcome.result == [7, 6]
     assert "ResourceWarning" not in outcome.stderr

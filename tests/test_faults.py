@@ -32,18 +32,16 @@ from mnist_idx.tools.staged import staged
 CRASHES = int(os.environ.get("MNIST_IDX_CRASHES", "8"))
 EPOCHS = int(os.environ.get("MNIST_IDX_EPOCHS", "50"))
 
-LOAD = """
-import datasets, mnist_idx
-from clients import fingerprint
-result = fingerprint(datasets.load_dataset("mnist_idx"))
-"""
-
 
 def start(
-    home: Path, source: Any, code: str = LOAD, env: dict[str, str] | None = None, **options: Any
+    home: Path,
+    source: Any,
+    program: str = "load_fingerprint",
+    env: dict[str, str] | None = None,
+    **options: Any,
 ) -> Client:
     return start_client(
-        code, home=home, env={"MNIST_IDX_MIRROR": str(source), **(env or {})}, **options
+        program, home=home, env={"MNIST_IDX_MIRROR": str(source), **(env or {})}, **options
     )
 
 
@@ -199,18 +197,15 @@ def test_disk_full(
         assert_recovered(home, server, prepared)
 
 
-COMMANDS = """
-from mnist_idx.tools.cli import main
-result = [main(["export", args["folder"]]), main(["push", "user/digits", "--dry-run"])]
-"""
-
-
 @pytest.mark.slow
 def test_disk_full_during_export_and_push(mnist_tar: Path, tmp_path: Path, hf_home: Path) -> None:
     place = tmp_path / "place"
     with small_disk(place, "1m"):
-        args = {"folder": str(place / "digits")}
-        outcome = start(hf_home, mnist_tar, COMMANDS, {"TMPDIR": str(place)}, args=args).wait()
+        export, push = ["export", str(place / "digits")], ["push", "user/digits", "--dry-run"]
+        args = {"lines": [export, push]}
+        outcome = start(
+            hf_home, mnist_tar, "run_commands", {"TMPDIR": str(place)}, args=args
+        ).wait()
         assert outcome.result == [1, 1]
         assert outcome.stderr.count("TMPDIR") == outcome.stderr.count(f"{place}") == 2
         assert list(place.iterdir()) == []
@@ -219,11 +214,12 @@ def test_disk_full_during_export_and_push(mnist_tar: Path, tmp_path: Path, hf_ho
 @pytest.mark.slow
 def test_read_only_home(server: Server, tmp_path: Path, prepared: Any) -> None:
     """`datasets` takes a lock there even to read and to stream."""
-    home, stream = tmp_path / "home", LOAD.replace('"mnist_idx")', '"mnist_idx", streaming=True)')
+    home = tmp_path / "home"
     with small_disk(home, "200m") as remount:
         remount("ro")
-        for code in (LOAD, stream):
-            failed = start(home, server.url(ARCHIVE), code).wait(check=False)
+        for streaming in (False, True):
+            args = {"streaming": streaming}
+            failed = start(home, server.url(ARCHIVE), args=args).wait(check=False)
             assert "Read-only file system" in failed.error
             assert str(home) in failed.error
         remount("rw")
@@ -231,20 +227,6 @@ def test_read_only_home(server: Server, tmp_path: Path, prepared: Any) -> None:
 
 
 TINY = {"train": 1000, "test": 200}
-OFFLINE = """
-import datasets, mnist_idx
-from clients import fingerprint
-result = [fingerprint(datasets.load_dataset("mnist_idx")), datasets.load_dataset("mnist_idx", "tiny").num_rows]
-for load in (
-    lambda: datasets.load_dataset("mnist_idx", "subset"),
-    lambda: next(iter(datasets.load_dataset("mnist_idx", split="test", streaming=True))),
-    lambda: mnist_idx.load_arrays("mnist_idx", streaming=True),
-):
-    try:
-        load()
-    except mnist_idx.IdxError as error:
-        result.append(str(error))
-"""
 
 
 def test_offline(
@@ -256,7 +238,7 @@ def test_offline(
         download.unlink()
     server.forget()
     found, tiny, *messages = (
-        start(hf_home, server.url(ARCHIVE), OFFLINE, {"HF_HUB_OFFLINE": "1"}).wait().result
+        start(hf_home, server.url(ARCHIVE), "load_offline", {"HF_HUB_OFFLINE": "1"}).wait().result
     )
     assert (found, tiny, len(messages)) == (prepared, TINY, 3)
     for message in messages:
@@ -298,8 +280,7 @@ def test_a_clock_that_jumps(
         "DONT_FAKE_MONOTONIC": "1",
     }
     server.behave(bandwidth=15e6)
-    timed = f"import time\nbegan = time.time()\n{LOAD}\nresult = [result, time.time() - began]"
-    client = start(hf_home, server.url(ARCHIVE), timed, env)
+    client = start(hf_home, server.url(ARCHIVE), "load_by_the_clock", env)
     for jump in ("+10y", "-20y", "+1d"):
         time.sleep(1)
         clock.with_suffix(".new").write_text(jump)
@@ -323,30 +304,11 @@ def test_cache_entries_that_lack_a_file(tmp_path: Path) -> None:
     assert load_tiny(download_mode="force_redownload").num_rows == TINY
 
 
-SOAK = """
-import gc, datasets, mnist_idx
-from clients import digest
-mnist_idx.remote.RETRY_DELAYS = (0.01,) * 4
-stream = datasets.load_dataset("mnist_idx", split="test", streaming=True).with_format("arrow")
-epochs = []
-for epoch in range(args["epochs"]):
-    rows = [row for table in stream.iter(batch_size=1000) for row in table.to_pylist()]
-    if not epoch:
-        first = digest(rows)  # which decodes the images: later epochs have to have the same bytes
-    hashed = digest(rows, lambda image: image["bytes"])
-    del rows
-    gc.collect()
-    with open("/proc/self/statm") as file:
-        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    epochs.append([hashed, resident, len(os.listdir("/proc/self/fd"))])
-result = [first, *zip(*epochs)]
-"""
-
-
 @pytest.mark.slow
 def test_soak(server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
     server.faults = faults = RandomFaults(seed=5, one_in=20)
-    outcome = start(hf_home, server.url(ARCHIVE), SOAK, args={"epochs": EPOCHS}).wait(timeout=3600)
+    client = start(hf_home, server.url(ARCHIVE), "stream_epochs", args={"epochs": EPOCHS})
+    outcome = client.wait(timeout=3600)
     first, hashes, memory, files = outcome.result
     assert first == digest_arrays(*mnist_arrays["test"])
     assert hashes == hashes[:1] * EPOCHS

@@ -17,10 +17,10 @@ from mnist_idx.filenames import (
 )
 from mnist_idx.members import Member
 
-WORDS = "train t10k test valid images labels image idx3 ubyte idx2 int emnist my extra - . _ / \\ .gz __MACOSX/"
-NAMES = st.text(max_size=30) | st.lists(st.sampled_from([*WORDS.split(), " "]), max_size=12).map(
-    "".join
-)
+WORDS = ["train", "t10k", "test", "valid", "images", "labels", "image"]
+WORDS += ["idx3", "ubyte", "idx2", "int", "emnist", "my", "extra"]
+WORDS += ["-", ".", "_", "/", "\\", ".gz", "__MACOSX/", " "]
+NAMES = st.text(max_size=30) | st.lists(st.sampled_from(WORDS), max_size=12).map("".join)
 FOUR = [
     f"{split}-{role}-ubyte"
     for split in ("train", "t10k")

@@ -20,7 +20,7 @@ import patterns
 import pytest
 from bounded import Result, as_lists, read_bounded
 from checks import check
-from clients import run_client
+from clients import run_client, run_snippet
 from http_server import Server
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,44 +158,11 @@ def test_long_names_in_a_folder_take_no_time(tmp_path: Path, hf_home: Path) -> N
     assert_read_or_refused(dict(zip(WORDS, results, strict=False)))
 
 
-# Hypothesis draws in the client, so that the time of all names together is bounded.
-DRAWN_NAMES = """
-import mnist_idx, numpy as np
-from hypothesis import HealthCheck, given, settings, strategies as st
-from idx_files import make_tar, to_idx
-words = [*args["words"], "/", ".", " ", "train", "test", "images", "1"]
-runs = st.tuples(st.lists(st.sampled_from(words), min_size=1, max_size=4), st.integers(1, 3000))
-names = st.lists(runs, min_size=1, max_size=3).map(
-    lambda runs: "".join("".join(words) * count for words, count in runs)[:args["length"]]
-)
-good = {}
-for name in args["names"]:
-    good[name] = to_idx(np.ones((1, 1, 1) if "images" in name else 1, np.uint8))
-seen = 0
-
-@settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(names=st.lists(names, min_size=1, max_size=5), tail=st.sampled_from(["", "!", "x", chr(10)]))
-def read(names, tail):
-    global seen
-    seen += 1
-    with open("set.tar", "wb") as file:
-        file.write(make_tar({**{name + tail: b"" for name in names}, **good}))
-    try:
-        images, labels = mnist_idx.load_arrays("idxfolder", data_dir="set.tar")
-        assert images.tolist() == [[[1]]] and labels.tolist() == [1]
-    except mnist_idx.IdxError:
-        pass
-
-resource.setrlimit(resource.RLIMIT_CPU, (args["seconds"], args["seconds"] + 1))
-read()
-result = seen
-"""
-
-
 @pytest.mark.slow
 def test_drawn_names_take_no_time(hf_home: Path) -> None:
-    args = {"words": WORDS, "names": list(FILES), "length": 65_000, "seconds": 30}
-    assert run_client(DRAWN_NAMES, home=hf_home, args=args).result >= 100
+    args = {"words": WORDS, "names": list(FILES), "length": 65_000}
+    outcome = run_client("read_drawn_names", home=hf_home, args=args, processor_time=30)
+    assert outcome.result >= 100
 
 
 def test_no_pattern_of_the_package_is_ambiguous() -> None:
@@ -231,7 +198,7 @@ def test_ambiguous_patterns_are_found(pattern: str, method: str, is_ambiguous: b
 @pytest.mark.slow
 def test_no_pattern_of_the_package_takes_a_second(hf_home: Path) -> None:
     code = "import patterns; result = patterns.measure('mnist_idx')"
-    slow = [found for found in run_client(code, home=hf_home).result if found[1] >= 1]
+    slow = [found for found in run_snippet(code, home=hf_home).result if found[1] >= 1]
     assert not slow, str(slow)
 
 
@@ -494,31 +461,6 @@ def test_an_archive_of_many_datasets_is_verified_soon(
 # A compressed tar is read once, or little more
 
 SHAPES = {"train-images-idx3-ubyte": (30, 1000, 1000), "t10k-images-idx3-ubyte": (10, 1000, 1000)}
-# What the loading takes, as a multiple of the time that the standard library needs for the file.
-MEASURE = """
-import bz2, contextlib, io, lzma, time
-import datasets, mnist_idx, numpy as np
-from mnist_idx.tools import cli, verify
-path = args["path"]
-start = time.process_time()
-with open(path, "rb") as file:
-    {".xz": lzma, ".bz2": bz2}[path[path.rindex("."):]].decompress(file.read())
-once = time.process_time() - start
-start = time.process_time()
-if args["way"] == "verify":
-    with contextlib.redirect_stdout(io.StringIO()):
-        assert cli.main(["verify", path]) == 0
-elif args["way"] == "arrays":
-    for split in ("train", "test"):
-        images, _ = mnist_idx.load_arrays("idxfolder", data_dir=path, split=split)
-        assert images.shape[1:] == (1000, 1000)
-else:
-    streaming = args["way"] == "streamed"
-    data = datasets.load_dataset("idxfolder", data_dir=path, as_array=True, streaming=streaming)
-    if streaming:
-        assert sum(1 for split in data.values() for _ in split) == 40
-result = once, time.process_time() - start
-"""
 
 
 @pytest.fixture(scope="module", params=["set.tar.xz", "set.tar.bz2"])
@@ -543,7 +485,9 @@ def test_a_compressed_tar_is_decompressed_a_few_times_at_most(
     hf_home: Path,
 ) -> None:
     args = {"path": str(large), "way": way}
-    once, took = run_client(MEASURE, home=hf_home, args=args, timeout=600).result
+    once, took = run_client(
+        "compare_with_decompression", home=hf_home, args=args, timeout=600
+    ).result
     # `load_arrays` is called twice.
     assert took < (8 if way == "arrays" else 6) * once
 
@@ -555,13 +499,8 @@ def test_a_streamed_compressed_tar_is_fetched_a_few_times_at_most(
     serve: Serve,
 ) -> None:
     server = serve({f"/{large.name}": large})
-    code = """
-import datasets, mnist_idx
-data = datasets.load_dataset("idxfolder", data_dir=args["url"], as_array=True, streaming=True)
-result = sum(1 for split in data.values() for _ in split)
-"""
     args = {"url": server.url(f"/{large.name}")}
-    assert run_client(code, home=hf_home, args=args, timeout=600).result == 40
+    assert run_client("count_streamed", home=hf_home, args=args, timeout=600).result == 40
     server.settle()
     assert server.sent() < 3 * large.stat().st_size
 

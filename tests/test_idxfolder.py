@@ -15,7 +15,15 @@ from clients import run_client
 from datasets import Features, Image, Value, load_dataset
 from http_server import Server
 from hub_server import HubServer
-from idx_files import ARCHIVES, PACKINGS, random_images, random_labels, to_idx, write_archive
+from idx_files import (
+    ARCHIVES,
+    PACKINGS,
+    four_files,
+    random_images,
+    random_labels,
+    to_idx,
+    write_archive,
+)
 from loading import MODES, assert_same, read_all, refusal
 from selections import selected
 
@@ -25,11 +33,8 @@ from mnist_idx.tools import cli
 TRAIN = random_images(70, 9, 7), random_labels(70)
 TEST = random_images(30, 9, 7, seed=1), random_labels(30, seed=1)
 BOTH = {"train": TRAIN, "test": TEST}
-IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-FOUR = dict(
-    zip((IMAGES, LABELS, TEST_IMAGES, TEST_LABELS), map(to_idx, (*TRAIN, *TEST)), strict=True)
-)
+FOUR = four_files(TRAIN, TEST)
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FOUR
 PAIRS = [list(FOUR)[:2], list(FOUR)[2:]]
 # Both splits with `num_samples=70`. The test split has fewer.
 SHUFFLED = {
@@ -219,17 +224,6 @@ def test_remote_folders_and_files(mode: str, tmp_path: Path, serve: Callable[...
     assert_same(read_all(mode, "idxfolder", data_files=dict(zip(BOTH, urls, strict=True))), BOTH)
 
 
-ON_THE_HUB = """
-import huggingface_hub
-from loading import MODES, read_all
-huggingface_hub.create_repo("alice/idx", repo_type="dataset")
-huggingface_hub.upload_folder(repo_id="alice/idx", folder_path="repo", repo_type="dataset")
-places = [f"hf://datasets/alice/idx/{name}" for name in ("files", "set.tar")]
-found = [read_all(mode, "idxfolder", data_dir=place) for place in places for mode in MODES]
-result = [[labels.tolist() for _, labels in arrays.values()] for arrays in found]
-"""
-
-
 @each_mode
 def test_an_invalid_file_is_fetched_again(
     mode: str, tmp_path: Path, serve: Callable[..., Server]
@@ -250,7 +244,7 @@ def test_the_hub(tmp_path: Path, hf_home: Path) -> None:
         write_archive(tmp_path / "repo" / form, FOUR)
     with HubServer() as hub:
         found = run_client(
-            ON_THE_HUB, home=hf_home, cwd=tmp_path, env=hub.environment("writer")
+            "load_from_hub", home=hf_home, cwd=tmp_path, env=hub.environment("writer")
         ).result
     assert found == [[TRAIN[1].tolist(), TEST[1].tolist()]] * 6
 
@@ -330,24 +324,6 @@ def test_transpose(shape: tuple[int, ...], mode: str, folder: str) -> None:
         assert_same(found, {"train": (images[[*order]], labels[[*order]])})
 
 
-EVERYWHERE = """
-import os
-from datasets import load_dataset
-from loading import read_all
-def load(name):
-    return [[*load_dataset("idxfolder", data_dir=name, split="train", streaming=s)] for s in (False, True)]
-result = {"empty": load("empty"), "loaded": []}
-result["parts"] = [[[row["label"], *row["label_details"]] for row in rows] for rows in load("parts")]
-# fsspec's thread is not in a forked process: older versions wait for it forever.
-result["forked"] = load_dataset("idxfolder", num_proc=2, data_files=args["urls"], cache_dir="forked").num_rows
-for name, options in args["cases"].items():
-    os.chdir(name)
-    for mode in ("prepared", "streamed"):
-        splits = read_all(mode, "idxfolder", **options)
-        lists = {split: [a if a is None else a.tolist() for a in arrays] for split, arrays in splits.items()}
-        result["loaded"].append([name, lists])
-    os.chdir("..")
-"""
 ELSEWHERE = [*ARCHIVES[1:], "globs", "files", "archive twice", "color", "pixel", "row"]
 
 
@@ -369,7 +345,7 @@ def test_every_version_of_datasets(
         "urls": dict(zip(BOTH, urls, strict=True)),
         "cases": {name: CASES[name][2] for name in ELSEWHERE},
     }
-    result = run_client(EVERYWHERE, home=hf_home, args=args, python=python, cwd=".").result
+    result = run_client("load_folders", home=hf_home, args=args, python=python, cwd=".").result
     assert (result["empty"], result["parts"]) == ([[], []], [parts.tolist()] * 2)
     assert result["forked"] == {"train": 70, "test": 30}
     assert len(result["loaded"]) == 2 * len(ELSEWHERE)

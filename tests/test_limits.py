@@ -25,61 +25,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 GOOD = {IMAGES: to_idx(random_images(6, 3, 3)), LABELS: to_idx(np.arange(6, dtype=np.uint8))}
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
-# Each call has some seconds; its outcome is an exit code, or the name of the error that it raises.
-CALLS = """
-import socket
-import numpy as np
-import datasets, mnist_idx
-from mnist_idx.tools.cli import main
-def load(path, streaming=False, **options):
-    for rows in datasets.load_dataset(path, streaming=streaming, **options).values():
-        for row in rows:
-            break
-class Endless(BaseException):
-    pass
-def stop(*args):
-    raise Endless
-signal.signal(signal.SIGALRM, stop)
-def outcome(call):
-    signal.setitimer(signal.ITIMER_REAL, args.get("seconds", 8))
-    try:
-        done = call()
-        return done if isinstance(done, int) else str(type(done))
-    except mnist_idx.IdxError:
-        return "IdxError"
-    except BaseException as error:
-        return repr(error)[:300]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-"""
-
-# What never ends
-
-WAIT = """
-place = args["place"]
-os.mkfifo(pipe := f"{place}/train-images-idx3-ubyte")
-os.mkfifo(archive := f"{place}/set.tar")
-listening = socket.socket(socket.AF_UNIX)
-os.chdir(place)
-listening.bind("socket")
-result = {}
-for path in (pipe, "set.tar", "socket", "/dev/zero", "/dev/random"):
-    calls = {
-        "data_dir": lambda: load("idxfolder", data_dir=path),
-        "data_dir, streamed": lambda: load("idxfolder", data_dir=path, streaming=True),
-        "data_dir of a copy": lambda: load("mnist_idx", data_dir=path),
-        "data_files": lambda: load("idxfolder", data_files={"train": [path]}),
-        "arrays": lambda: mnist_idx.load_arrays("idxfolder", data_dir=path),
-        "verify": lambda: main(["verify", path]),
-        "preview": lambda: main(["preview", path, "--output", "out.png"]),
-    }
-    for title, call in calls.items():
-        result[f"{title}={path}"] = outcome(call)
-    os.environ["MNIST_IDX_MIRROR"] = path
-    for streaming in (False, True):
-        result[f"mirror={path}, {streaming}"] = outcome(lambda: load("mnist_idx", streaming=streaming))
-    result[f"verify mirror={path}"] = outcome(lambda: main(["verify", "mnist"]))
-"""
+# What never ends: each call has some seconds, see `timed_calls.outcome`
 
 
 @linux_only
@@ -87,7 +33,9 @@ def test_pipes_and_devices_are_refused_at_once(hf_home: Path, tmp_path: Path) ->
     (tmp_path / "p").mkdir()
     args = {"place": str(tmp_path / "p"), "seconds": 2}
     env = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # of the mirrors, no other answers
-    found = run_client(CALLS + WAIT, home=hf_home, args=args, env=env, memory=8 << 30).result
+    found = run_client(
+        "read_pipes_and_devices", home=hf_home, args=args, env=env, memory=8 << 30
+    ).result
     refused = {
         title: 1 if title.startswith(("verify", "preview")) else "IdxError" for title in found
     }
@@ -104,27 +52,6 @@ def test_pipes_and_devices_are_refused_at_once(hf_home: Path, tmp_path: Path) ->
     } == {}
 
 
-FORK = """
-rows = iter(datasets.load_dataset(**args["options"], split="train", streaming=True))
-def rest():
-    found = []
-    try:
-        for row in rows:
-            found.append(row["label"])
-    except mnist_idx.IdxError:
-        return "IdxError"
-    return found
-begun = [next(rows)["label"] for _ in range(args["count"])]
-if (child := os.fork()) == 0:
-    signal.alarm(8)
-    with open(args["answer"], "w") as file:
-        json.dump(rest(), file)
-    os._exit(0)
-_, status = os.waitpid(child, 0)
-result = [begun, rest(), json.load(open(args["answer"])) if status == 0 else f"ended with {status}"]
-"""
-
-
 @linux_only
 @pytest.mark.parametrize("place", ["local", "remote"])
 def test_a_stream_begun_before_a_fork_goes_on_or_is_refused(
@@ -138,35 +65,13 @@ def test_a_stream_begun_before_a_fork_goes_on_or_is_refused(
     options = {"path": "idxfolder", "data_dir": path, "label_names": [str(n) for n in range(5000)]}
     args = {"options": options, "count": 150, "answer": str(tmp_path / "answer")}
     begun, in_parent, in_child = run_client(
-        CALLS + FORK, home=hf_home, args=args, timeout=60
+        "fork_a_stream", home=hf_home, args=args, timeout=60
     ).result
     assert begun == labels[:150].tolist()
     assert in_parent == labels[150:].tolist()
     assert in_child in ("IdxError", labels[150:].tolist())
 
 
-OUTLIVE = """
-import time
-rows = iter(datasets.load_dataset(**args["options"], split="train", streaming=True))
-result = [next(rows)["label"] for _ in range(101)]
-time.sleep(0.5)
-"""
-# A stream in a cycle, half read: whichever thread allocates next removes it, the one that reads
-# ahead included.
-COLLECT = """
-import gc, time
-stream = datasets.load_dataset(**args["options"], split="train", streaming=True)
-for _ in range(args["times"]):
-    gc.disable()
-    rows = iter(stream)
-    result = [next(rows)["label"] for _ in range(101)]
-    kept = [rows]
-    kept.append(kept)
-    del rows, kept
-    gc.set_threshold(1, 1, 1)
-    gc.enable()
-    time.sleep(0.1)
-"""
 LONG = {IMAGES: to_idx(random_images(9000, 20, 20)), LABELS: to_idx(np.zeros(9000, np.uint8))}
 
 
@@ -187,7 +92,7 @@ def test_a_program_may_end_before_its_stream(
         options = {"path": "idxfolder", "data_files": {"train": urls}}
     env = {"HF_HUB_DOWNLOAD_TIMEOUT": "2"}
     args = {"options": options}
-    outcome = run_client(CALLS + OUTLIVE, home=hf_home, args=args, env=env, timeout=60)
+    outcome = run_client("leave_a_stream_unread", home=hf_home, args=args, env=env, timeout=60)
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert len(outcome.result) == 101
     if kind == "stalled server":
@@ -207,23 +112,8 @@ def test_a_stream_may_be_collected_by_any_thread(
         "options": {"path": "idxfolder", "as_array": True, **options},
         "times": 15 if place == "local" else 3,
     }
-    outcome = run_client(CALLS + COLLECT, home=hf_home, args=args, timeout=30)
+    outcome = run_client("collect_streams", home=hf_home, args=args, timeout=30)
     assert (outcome.returncode, outcome.stderr) == (0, "")
-
-
-NESTED = """
-result = {}
-for mode in ("prepared", "streamed"):
-    call = lambda: load("idxfolder", data_dir="nested", streaming=mode == "streamed")
-    result[mode] = outcome(call)
-result["arrays"] = outcome(lambda: len(mnist_idx.load_arrays("idxfolder", data_dir="nested")[0]))
-result["verify"] = outcome(lambda: main(["verify", "nested"]))
-result["preview"] = outcome(lambda: main(["preview", "nested", "--ascii"]))
-for overwrite in (False, True):
-    pair = np.zeros((2, 3, 3), np.uint8), [0, 1]
-    result[f"write, {overwrite}"] = outcome(lambda: mnist_idx.write_idx(pair, "nested", overwrite=overwrite))
-    result[f"export, {overwrite}"] = outcome(lambda: mnist_idx.export("nested", ["tiny"], overwrite=overwrite))
-"""
 
 
 def test_nested_folders_are_read_or_refused(hf_home: Path, tmp_path: Path) -> None:
@@ -233,7 +123,7 @@ def test_nested_folders_are_read_or_refused(hf_home: Path, tmp_path: Path) -> No
         (tmp_path / deep / name).write_bytes(content)
     try:
         args = {"seconds": 5}
-        found = run_client(CALLS + NESTED, home=hf_home, cwd=tmp_path, args=args).result
+        found = run_client("visit_nested_folders", home=hf_home, cwd=tmp_path, args=args).result
         assert sorted(os.listdir(tmp_path / deep)) == sorted(GOOD)
     finally:
         subprocess.run(
@@ -247,45 +137,10 @@ def test_nested_folders_are_read_or_refused(hf_home: Path, tmp_path: Path) -> No
 
 # Sizes
 
-SIZES = """
-from PIL import Image
-images = np.zeros((200_000, 1, 1), np.uint8)
-one = np.zeros((1, 28, 28), np.uint8), [3]
-pictures = datasets.Dataset.from_dict(
-    {"image": [Image.new("L", (5, 5))] * 3, "label": [0, 1, 2]},
-    features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("int32")}),
-)
-Image.new("L", (5, 5)).save("picture.png")
-def write(**options):
-    mnist_idx.write_idx(pictures, "new", **options)
-def convert(size):
-    return main(["convert", "imagefolder", "new", "--data-dir", ".", "--mode", "L", "--size", size])
-calls = {
-    "cell": lambda: mnist_idx.contact_sheet(one, cell=10**6),
-    "cell, some": lambda: mnist_idx.contact_sheet(np.zeros((50, 9, 9)), cell=20_000),
-    "cell of int64": lambda: mnist_idx.contact_sheet(one, cell=2**40),
-    "columns": lambda: mnist_idx.contact_sheet(images, columns=10**6),
-    "columns and num": lambda: mnist_idx.contact_sheet(images, columns=10**6, num=10**6),
-    "one column": lambda: mnist_idx.contact_sheet(images, columns=1),
-    "no limit": lambda: mnist_idx.contact_sheet(np.zeros((200_000, 28, 28), np.uint8)),
-    "write": lambda: write(size=(10**6, 10**6)),
-    "write, some": lambda: write(size=(10**5, 10**5)),
-    "write, long": lambda: write(size=(1, 10**9)),
-    "write, int64": lambda: write(size=(2**40, 2**40)),
-    "convert": lambda: convert("1000000x1000000"),
-    "convert, int64": lambda: convert("1x99999999999999"),
-}
-result = {name: outcome(call) for name, call in calls.items()}
-sheet = mnist_idx.contact_sheet(one, cell=2000)
-write(size=(2000, 2000))
-result["sane"] = [sheet.size[0] // 1000, mnist_idx.contact_sheet(images[:2000], columns=100).size[0] // 1000]
-result["sane"].append(mnist_idx.load_arrays("idxfolder", data_dir="new")[0].shape)
-"""
-
 
 @linux_only
 def test_sizes_that_no_memory_holds_are_refused_at_once(hf_home: Path) -> None:
-    outcome = run_client(CALLS + SIZES, home=hf_home, memory=6 << 30, args={"seconds": 10})
+    outcome = run_client("ask_for_sizes", home=hf_home, memory=6 << 30, args={"seconds": 10})
     assert outcome.result.pop("sane") == [2, 12, [3, 2000, 2000]]
     refused = {name: 1 if name.startswith("convert") else "IdxError" for name in outcome.result}
     assert {name: found for name, found in outcome.result.items() if found != refused[name]} == {}

@@ -57,26 +57,10 @@ def test_shard_ranges() -> None:
     assert shard_ranges(7, 7, 3) == [(7, 7)]
 
 
-EVERYWHERE = """
-import datasets, mnist_idx
-from idx_files import numbers
-options = {"data_dir": args["folder"], "split": "train"}
-result = []
-data = datasets.load_dataset("idxfolder", num_proc=3, as_array=True, **options)
-result.append([numbers(data), [len(datasets.Dataset.from_file(entry["filename"])) for entry in data.cache_files]])
-subset = dict(options, num_samples=3000, seed=3, sampling="uniform", as_array=True)
-parts = [datasets.load_dataset("idxfolder", num_proc=n, cache_dir=f"cache{n}", **subset) for n in (1, 3)]
-assert len(set(numbers(parts[0]))) == 3000
-assert numbers(parts[0]) == numbers(parts[1])
-data = datasets.load_dataset("idxfolder", streaming=True, num_shards=7, as_array=True, **options)
-result.append([numbers(data), [len(numbers(data.shard(num_shards=7, index=i))) for i in range(7)]])
-"""
-
-
 @pytest.mark.compat
 def test_every_version_of_datasets(python: str, tmp_path: Path, hf_home: Path) -> None:
     args = {"folder": str(write_archive(tmp_path / "files", packed(NUMBERED, "gzip")))}
-    found = run_client(EVERYWHERE, python=python, home=hf_home, args=args).result
+    found = run_client("load_in_parts", python=python, home=hf_home, args=args).result
     lengths = [[1667, 1668, 1668], [714, 715, 715, 714, 715, 715, 715]]
     assert found == [[list(range(COUNT)), length] for length in lengths]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from datasets import Array2D, Dataset, Features, Value
 from idx_files import random_images, random_labels, to_idx, write_archive
+from pictures import pictures
 from PIL import Image
-from test_write import pictures
 
 from mnist_idx import IdxError, contact_sheet
 from mnist_idx.tools.cli import main

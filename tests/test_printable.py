@@ -1,4 +1,4 @@
-"""Texts of strangers in messages: what a terminal obeys is escaped, and secrets of URLs are hidden."""
+"""Texts of strangers in messages: what a terminal obeys is escaped, secrets of URLs are hidden."""
 
 import doctest
 import pickle

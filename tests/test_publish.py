@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from clients import ROOT, digest_arrays, run_client, start_client, tree
+from clients import ROOT, digest_arrays, run_client, run_snippet, start_snippet, tree
 from hub_client import log_in
 from hub_server import HubServer, Repo
 from idx_files import write_archive
@@ -96,19 +96,6 @@ def published(repo: Repo, revision: str = "main") -> set[str]:
     return set(repo.files(revision)) - {OF_THE_HUB}
 
 
-LOAD = """
-from clients import digest, digest_table
-from datasets import get_dataset_config_names, load_dataset
-default = load_dataset("alice/digits")
-result = [get_dataset_config_names("alice/digits"), default.num_rows, str(default["train"].features), {}]
-for config in args["configs"]:
-    for split, table in load_dataset("alice/digits", config).items():
-        stream = load_dataset("alice/digits", config, split=split, streaming=True)
-        result[3][f"{config}/{split}"] = [digest_table(table), digest(stream)]
-assert not any(name.partition(".")[0] == "mnist_idx" for name in sys.modules)
-"""
-
-
 @pytest.mark.compat
 @pytest.mark.parametrize("configs", [("subset", "tiny"), EVERY], ids=str)
 def test_what_is_pushed_loads_without_the_package(
@@ -117,7 +104,7 @@ def test_what_is_pushed_loads_without_the_package(
     push_to_hub("digits", configs)
     options = {"home": hf_home, "env": hub.environment(), "python": python, "installed": True}
     found, default, features, digests = run_client(
-        LOAD, args={"configs": configs}, **options
+        "load_pushed", args={"configs": configs}, **options
     ).result
     assert found == list(configs)
     assert default == (
@@ -142,7 +129,7 @@ def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path, hf_hom
     assert result.files == {path: len(content) for path, content in files.items()}
     # The folder has the name that loads the package where that is imported.
     code = "from datasets import load_dataset\nresult = load_dataset('mnist_idx').num_rows"
-    assert run_client(code, home=hf_home, cwd=folder.parent, installed=True).result == {
+    assert run_snippet(code, home=hf_home, cwd=folder.parent, installed=True).result == {
         "train": 100,
         "test": 100,
     }
@@ -177,9 +164,9 @@ def test_a_second_push_changes_nothing(hub: HubServer, hf_home: Path, mnist_tar:
     assert [commit.title for commit in history] == ["Publish subset, tiny", "initial commit"]
     # Another process with another hash seed and another cache: the files must be the same to the
     # byte.
-    code = "from mnist_idx.tools.cli import main\nresult = main(['push', 'digits', '--config=subset', '--config=tiny'])"
+    lines = [["push", "digits", "--config=subset", "--config=tiny"]]
     env = {**hub.environment("writer"), "PYTHONHASHSEED": "7", "MNIST_IDX_MIRROR": str(mnist_tar)}
-    printed = run_client(code, home=hf_home, env=env).stdout
+    printed = run_client("run_commands", home=hf_home, env=env, args={"lines": lines}).stdout
     assert f"Nothing to change at {hub.url}/datasets/alice/digits\n" in printed
     assert hub.repos["alice/digits"].history() == history
 
@@ -415,9 +402,10 @@ def test_push_by_xet(hub: HubServer, tmp_path: Path, monkeypatch: Patch) -> None
 )
 def test_an_interrupted_push(step: str, hub: HubServer, hf_home: Path, tmp_path: Path) -> None:
     held = hub.fault(*step.split(), "hold")
-    code = "from mnist_idx.tools.cli import main\nraise SystemExit(main(['push', 'digits', '--config=tiny']))"
+    code = "from mnist_idx.tools.cli import main\n"
+    code += "raise SystemExit(main(['push', 'digits', '--config=tiny']))"
     env = hub.environment("writer", xet="xorbs" in step) | {"TMPDIR": str(tmp_path)}
-    client = start_client(code, home=hf_home, env=env)
+    client = start_snippet(code, home=hf_home, env=env)
     assert held.reached.wait(60)
     client.process.send_signal(signal.SIGINT)
     outcome = client.wait(timeout=10, check=False)

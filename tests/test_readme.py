@@ -10,7 +10,7 @@ from typing import Any
 
 import datasets
 import pytest
-from clients import ROOT, run_client
+from clients import ROOT, run_snippet
 from hub_client import log_in
 from hub_server import HubServer
 from idx_files import random_images
@@ -55,7 +55,9 @@ def run_code(code: str, home: Path, mirror: Path) -> str:
     """Run a program that publishes as alice. Returns what it prints."""
     with HubServer() as hub:
         env = {"MNIST_IDX_MIRROR": str(mirror), **hub.environment("writer")}
-        return run_client(code.replace('"user/', '"alice/'), home=home, env=env, timeout=300).stdout
+        return run_snippet(
+            code.replace('"user/', '"alice/'), home=home, env=env, timeout=300
+        ).stdout
 
 
 def test_the_code_runs(hf_home: Path, mnist_tar: Path) -> None:

@@ -10,8 +10,6 @@ from clients import run_client
 from datasets import IterableDataset, load_dataset
 from idx_files import PACKINGS, number_of, numbered_images, numbers, to_idx, write_archive
 
-import mnist_idx  # noqa: F401
-
 # Several batches in each of few shards, and no multiple of anything.
 COUNT = 3_503
 # The first and the last record, the ends of batches and of the three shards, and places in the
@@ -37,35 +35,10 @@ def stream(folder: Path, **options: Any) -> IterableDataset:
     )
 
 
-WRITE_STATES = """
-import itertools
-import datasets, mnist_idx
-from idx_files import number_of
-def load(num_shards):
-    options = {"split": "train", "streaming": True, "num_shards": num_shards}
-    return datasets.load_dataset("idxfolder", data_dir=args["folder"], **options)
-states, wrong = {1: {}, 3: {}}, []
-for num_shards in states:
-    data = load(num_shards)
-    for done, row in enumerate(data, 1):
-        if number_of(row) != done - 1:
-            wrong.append([num_shards, done])
-        if done in args["places"]:
-            states[num_shards][done] = json.loads(json.dumps(data.state_dict()))
-    for place, state in states[num_shards].items():
-        rest = load(num_shards)
-        rest.load_state_dict(state)
-        found = [number_of(row) for row in itertools.islice(rest, 150)]
-        if found != list(range(place, min(place + 150, args["count"]))):
-            wrong.append([num_shards, place, len(found), found[:3]])
-result = [wrong, states]
-"""
-
-
 @pytest.mark.compat
 def test_any_record_and_another_process(python: str, folder: Path, hf_home: Path) -> None:
     args = {"folder": str(folder), "places": PLACES, "count": COUNT}
-    wrong, states = run_client(WRITE_STATES, python=python, home=hf_home, args=args).result
+    wrong, states = run_client("write_states", python=python, home=hf_home, args=args).result
     assert wrong == []
     for num_shards in (1, 3):
         assert sorted(map(int, states[str(num_shards)])) == sorted(PLACES)

@@ -62,33 +62,7 @@ def test_a_token_that_cannot_be_one_is_not_shown(token: str, hub: HubServer, cap
     assert not hub.repos
 
 
-# Everything that a user may call, each with the error that it ends in. Its whole output is
-# examined.
-LOAD = """
-import sys, traceback
-import datasets, mnist_idx
-from mnist_idx.tools.cli import main
-def load(mode, path="idxfolder", **options):
-    if mode == "arrays":
-        mnist_idx.load_arrays(path, **options)
-    else:
-        for split in datasets.load_dataset(path, streaming=mode == "streamed", **options).values():
-            list(split)
-result = []
-for title, mode, options in args["calls"]:
-    print("#", title, mode, file=sys.stderr)
-    try:
-        if mode in ("verify", "preview"):
-            result.append(main([mode, options["data_dir"]]))
-        else:
-            load(mode, **options)
-            result.append(0)
-    except Exception as error:
-        traceback.print_exc()
-        result.append(1 if isinstance(error, mnist_idx.IdxError) else repr(error))
-if args["escape"]:
-    load("prepared", **options)
-"""
+# The program makes calls, each with the error that it ends in. Its whole output is examined.
 
 
 def assert_nothing_shown(
@@ -119,7 +93,7 @@ def test_a_token_for_loading_from_the_hub(
     options = {"data_dir": "hf://datasets/alice/idx/set.tar", "token": token}
     calls = [("token", mode, options) for mode in ("prepared", "streamed", "arrays")]
     args = {"calls": calls, "escape": not works}
-    outcome = run_client(LOAD, home=hf_home, args=args, env=hub.environment(), check=False)
+    outcome = run_client("make_calls", home=hf_home, args=args, env=hub.environment(), check=False)
     assert outcome.result == [0 if works else 1] * 3
     assert_nothing_shown(outcome, hf_home, secrets=("hf_writer", "s3cr"))
 
@@ -172,7 +146,7 @@ def test_no_error_shows_a_password_or_a_signature(
         ("chain", mode, {"data_dir": f"zip://a.tar::{faulty[name]}"}) for name in ("other", "404")
     ]
     args = {"calls": calls, "escape": mode == "prepared"}
-    outcome = run_client(LOAD, home=hf_home, cwd=place, args=args, check=False)
+    outcome = run_client("make_calls", home=hf_home, cwd=place, args=args, check=False)
     assert outcome.result == [1] * len(calls)
     assert_nothing_shown(outcome, hf_home, place)
 
@@ -193,7 +167,9 @@ def test_nothing_that_works_shows_a_password_or_a_signature(
     calls += [("chain", mode, {"data_dir": inside}) for mode in modes[:4]]
     images = with_password(server.url("/train-images-idx3-ubyte"))
     calls += [("files", mode, {"data_files": {"train": [images]}}) for mode in modes[:3]]
-    outcome = run_client(LOAD, home=hf_home, cwd=place, args={"calls": calls, "escape": False})
+    outcome = run_client(
+        "make_calls", home=hf_home, cwd=place, args={"calls": calls, "escape": False}
+    )
     assert outcome.result == [0] * len(calls)
     assert [path.name for path in place.iterdir()] == ["digits.png"]
     assert_nothing_shown(outcome, hf_home, place)
@@ -206,7 +182,7 @@ def test_no_warning_of_a_mirror_shows_a_password_or_a_signature(
     calls = [(name, mode, {"path": "mnist_idx"}) for mode in ("prepared", "streamed", "arrays")]
     env = {"MNIST_IDX_MIRROR": faulty[name], "HTTPS_PROXY": "http://user:passw0rd@127.0.0.1:9"}
     args = {"calls": calls, "escape": True}
-    outcome = run_client(LOAD, home=hf_home, args=args, env=env, check=False)
+    outcome = run_client("make_calls", home=hf_home, args=args, env=env, check=False)
     assert outcome.result == [1] * 3
     assert "Trying" in outcome.stderr
     assert_nothing_shown(outcome, hf_home)

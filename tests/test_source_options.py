@@ -132,19 +132,6 @@ def test_options_follow_a_redirect_on_the_same_host(
     assert named.count("/elsewhere.tar", "GET") > 0
 
 
-LOAD = """
-import datasets, mnist_idx
-result = []
-for options in args["options"]:
-    for streaming in (True, False):
-        try:
-            data = datasets.load_dataset("mnist_idx", args["config"], streaming=streaming, storage_options=options)
-            next(iter(data["train"]))
-        except mnist_idx.IdxError as error:
-            result.append(str(error))
-"""
-
-
 def assert_all_failed(messages: list[str]) -> None:
     assert len(messages) == 2 * len(OPTIONS)
     for message in messages:
@@ -158,8 +145,10 @@ def test_options_do_not_reach_the_built_in_sources(
 ) -> None:
     proxy = serve()  # it has none of their files
     env = {"HTTP_PROXY": proxy.url(), "HTTPS_PROXY": proxy.url()}
-    args = {"config": config, "options": list(OPTIONS.values())}
-    assert_all_failed(run_client(LOAD, home=hf_home, args=args, env=env).result)
+    args = {"config": config, "storage_options": list(OPTIONS.values())}
+    assert_all_failed(
+        run_client("load_with_storage_options", home=hf_home, args=args, env=env).result
+    )
     asked = [request for request in proxy.requests if request.method != "CONNECT"]
     assert len({request.target.split("/")[2] for request in asked}) == 1, (
         "the source over http was asked"
@@ -206,8 +195,10 @@ def test_options_for_a_mirror_do_not_reach_the_sources_after_it(
         "HTTPS_PROXY": proxy.url(),
         "SSL_CERT_FILE": str(certificate),
     }
-    args = {"config": "mnist", "options": list(OPTIONS.values())}
-    assert_all_failed(run_client(LOAD, home=hf_home, args=args, env=env).result)
+    args = {"config": "mnist", "storage_options": list(OPTIONS.values())}
+    assert_all_failed(
+        run_client("load_with_storage_options", home=hf_home, args=args, env=env).result
+    )
     assert secrets(mirror) and all(secrets(mirror))
     asked = [request for request in proxy.requests if request.method != "CONNECT"]
     assert {request.headers["host"] for request in asked} == HOSTS

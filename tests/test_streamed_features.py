@@ -142,16 +142,9 @@ def test_streams_of_own_files_as_parquet(
     assert_same_rows(back, prepared)
 
 
-PUSH = """
-import datasets, mnist_idx
-stream = datasets.load_dataset("mnist_idx", "tiny", split="train", streaming=True, num_shards=2)
-stream.push_to_hub("alice/digits", split="train")
-"""
-
-
 def test_a_stream_on_the_hub(tmp_path: Path, hf_home: Path) -> None:
     with HubServer() as hub:
-        run_client(PUSH, home=hf_home, env=hub.environment("writer"))
+        run_client("push_a_stream", home=hf_home, env=hub.environment("writer"))
         files = hub.repos["alice/digits"].files()
     shards = [files[name] for name in sorted(files) if name.endswith(".parquet")]
     assert len(shards) == 2

@@ -162,21 +162,6 @@ def rude_server() -> Iterator[str]:
         server.shutdown()
 
 
-WARN = """
-import datasets, mnist_idx
-from mnist_idx.tools.cli import main
-result = []
-for mirror in args["mirrors"]:
-    os.environ["MNIST_IDX_MIRROR"] = mirror
-    for streaming in (False, True):
-        try:
-            datasets.load_dataset("mnist_idx", streaming=streaming)
-        except mnist_idx.IdxError as error:
-            print(error)
-    result.append(main(["verify", "mnist"]))
-"""
-
-
 def test_reasons_of_servers_and_warnings_are_escaped(
     rude_server: str, hf_home: Path, tmp_path: Path
 ) -> None:
@@ -185,7 +170,7 @@ def test_reasons_of_servers_and_warnings_are_escaped(
     for number, name in enumerate(names):
         mirrors.append(str(write_archive(tmp_path / f"{number}.tar", {f"{name}-images": IMAGES})))
     env = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # no other source answers
-    outcome = run_client(WARN, home=hf_home, args={"mirrors": mirrors}, env=env)
+    outcome = run_client("load_from_mirrors", home=hf_home, args={"mirrors": mirrors}, env=env)
     assert outcome.result == [1] * len(mirrors)
     assert "Trying" in outcome.stderr
     assert_harmless(outcome.stdout + outcome.stderr)
@@ -208,15 +193,6 @@ ASCII = [
     pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, id="locale"),
     pytest.param({"PYTHONIOENCODING": "utf-8"}, id="UTF-8"),
 ]
-PRINT = """
-from mnist_idx.tools.cli import main
-result = []
-for line in args["lines"]:
-    try:
-        result.append(main(line))
-    except SystemExit as error:
-        result.append(error.code)
-"""
 
 
 @pytest.mark.parametrize("env", ASCII)
@@ -233,7 +209,7 @@ def test_any_encoding_of_the_terminal_will_do(
             write_archive(tmp_path / "set.tar", files).rename(tmp_path / f"{len(lines)}.tar")
         )
         lines += [["verify", path], ["preview", path]]
-    outcome = run_client(PRINT, home=hf_home, args={"lines": lines}, env=env)
+    outcome = run_client("run_commands", home=hf_home, args={"lines": lines}, env=env)
     assert outcome.result[:-1] == [0] * (len(lines) - 1)
     assert outcome.result[-1] in (0, 1), "what has no name in any encoding may be refused"
     assert "codec" not in outcome.stdout + outcome.stderr

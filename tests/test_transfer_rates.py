@@ -28,10 +28,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start clients with homes of their own. Those that still run after a failure are killed."""
     clients: list[Client] = []
 
-    def start_one(code: str, args: Any, **env: str) -> Client:
+    def start_one(program: str, args: Any, **env: str) -> Client:
         home = tmp_path / f"home_{len(clients)}"
         home.mkdir()
-        clients.append(start_client(code, home=home, args=args, env=env))
+        clients.append(start_client(program, home=home, args=args, env=env))
         return clients[-1]
 
     yield start_one
@@ -41,18 +41,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         client.temporary.cleanup()
 
 
-LOAD = """
-import time
-import datasets, mnist_idx
-streaming = args["way"] == "streamed"
-began = time.monotonic()
-try:
-    data = datasets.load_dataset(args["name"], streaming=streaming, split="train", **args["options"])
-    result = ["loaded", sum(1 for row in data)]
-except mnist_idx.IdxError as error:
-    result = ["refused", str(error)]
-result.append(time.monotonic() - began)
-"""
 SLOW = {
     "body": {"trickle": 1.0},
     "body in bits": {"trickle": 0.1},
@@ -79,8 +67,10 @@ def test_servers_that_trickle_are_given_up(
         server = serve()
         options = publish(server, "tar", make_set())
         server.behave(**slowness, methods=methods)
-        args = {"name": "idxfolder", "way": way, "options": options}
-        waiting.append((start(LOAD, args, HF_HUB_DOWNLOAD_TIMEOUT="1"), options["data_dir"]))
+        args = {"name": "idxfolder", "streaming": way == "streamed", "options": options}
+        waiting.append(
+            (start("load_in_time", args, HF_HUB_DOWNLOAD_TIMEOUT="1"), options["data_dir"])
+        )
     until = time.monotonic() + 60
     for client, url in waiting:
         assert_given_up(client, url, 0, until)
@@ -90,8 +80,8 @@ def test_a_trickle_after_the_first_records_is_given_up(serve: Serve, start: Star
     server = serve()
     options = publish(server, "files", LONG)
     server.behave(trickle=0.2, part=LATER)
-    args = {"name": "idxfolder", "way": "streamed", "options": options}
-    client = start(LOAD, args, HF_HUB_DOWNLOAD_TIMEOUT="1")
+    args = {"name": "idxfolder", "streaming": True, "options": options}
+    client = start("load_in_time", args, HF_HUB_DOWNLOAD_TIMEOUT="1")
     assert_given_up(client, server.url(IMAGES), 0, time.monotonic() + 60)
 
 
@@ -105,9 +95,9 @@ def test_the_source_after_a_mirror_that_trickles_is_used(
         mirror = serve()
         url = publish(mirror, "tar", make_set())["data_dir"]
         mirror.behave(**slowness)
-        args = {"name": "mnist_idx", "way": way, "options": {}}
+        args = {"name": "mnist_idx", "streaming": way == "streamed", "options": {}}
         env = {"MNIST_IDX_MIRROR": url, "HTTPS_PROXY": proxy.url(), "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
-        waiting.append((start(LOAD, args, **env), url))
+        waiting.append((start("load_in_time", args, **env), url))
     until = time.monotonic() + 60
     for client, url in waiting:
         assert_given_up(client, url, 4, until)
@@ -122,8 +112,8 @@ def test_slow_servers_work(way: str, serve: Serve, start: Start) -> None:
         server = serve()
         options = publish(server, "tar", make_set(0, 200))
         server.behave(bandwidth=rate)
-        args = {"name": "idxfolder", "way": way, "options": options}
-        waiting.append(start(LOAD, args, HF_HUB_DOWNLOAD_TIMEOUT="1"))
+        args = {"name": "idxfolder", "streaming": way == "streamed", "options": options}
+        waiting.append(start("load_in_time", args, HF_HUB_DOWNLOAD_TIMEOUT="1"))
     for client in waiting:
         verdict, count, _ = client.wait(90).result
         assert (verdict, count) == ("loaded", 200)
@@ -152,25 +142,19 @@ def wait_for_stall(server: Server, client: Client) -> None:
     time.sleep(0.5)
 
 
-WAIT = {
-    "streamed": "for row in datasets.load_dataset('idxfolder', streaming=True, split='train', **args): pass",
-    "arrays": "mnist_idx.load_arrays('idxfolder', streaming=True, **args)",
-    "prepared": "datasets.load_dataset('idxfolder', **args)",
-}
-
-
 @each_stall
 def test_an_interrupt_ends_a_program_that_waits(
     stall: dict[str, Any], serve: Serve, start: Start
 ) -> None:
     waiting = []
-    for way, code in WAIT.items():
+    for way in ("streamed", "arrays", "prepared"):
         server = serve()
         options = publish(server, "files", LONG)
         # `datasets` itself asks for the file once, to find out whether it exists.
         options_of_stall = {"skip": 1} if way == "prepared" else {"part": LATER}
         server.behave(IMAGES, **stall, **options_of_stall, methods=("GET",))
-        waiting.append((way, server, start(f"import datasets, mnist_idx\n{code}", options)))
+        client = start("read_to_the_end", {"way": way, "options": options})
+        waiting.append((way, server, client))
     took = {}
     for way, server, client in waiting:
         wait_for_stall(server, client)
@@ -183,25 +167,6 @@ def test_an_interrupt_ends_a_program_that_waits(
     assert max(took.values()) < 2 + SLACK, took
 
 
-LEAVE = """
-import gc, os, time
-import datasets, mnist_idx
-data = datasets.load_dataset("idxfolder", streaming=True, split="train", **args["options"])
-rows = data if args["how"] == "break" else iter(data)
-for row in rows:  # slowly enough that there is a row left when what follows is being fetched
-    if os.path.exists(args["flag"]):
-        time.sleep(0.5)
-        began = time.monotonic()
-        break
-    time.sleep(0.0005)
-if args["how"] == "close":
-    rows.close()
-del rows
-gc.collect()
-result = time.monotonic() - began
-"""
-
-
 @each_stall
 def test_leaving_a_stream_does_not_wait_for_the_server(
     stall: dict[str, Any], serve: Serve, start: Start, tmp_path: Path
@@ -212,7 +177,7 @@ def test_leaving_a_stream_does_not_wait_for_the_server(
         options = publish(server, "files", LONG)
         flag = tmp_path / how
         server.behave(IMAGES, **stall, before=flag.touch, part=LATER, methods=("GET",))
-        client = start(LEAVE, {"how": how, "options": options, "flag": str(flag)})
+        client = start("leave_a_stream", {"how": how, "options": options, "flag": str(flag)})
         waiting.append((how, server, client))
     took = {}
     for how, server, client in waiting:

@@ -18,7 +18,7 @@ import datasets
 import fsspec
 import numpy as np
 import pytest
-from clients import Client, run_client, start_client, tree
+from clients import Client, run_client, run_snippet, start_client, tree
 from hub_server import HubServer
 from idx_files import make_tar, random_images, to_idx, write_archive
 from loading import read_all
@@ -110,27 +110,19 @@ def test_a_wrong_argument_costs_no_second_download(
     assert server.count(method="GET") == (option == "data_files")
 
 
-REFUSED_FROM_THE_HUB = """
-import datasets, mnist_idx
-try:
-    datasets.load_dataset("idxfolder", data_dir=args["url"], **args["options"])
-except mnist_idx.IdxError as error:
-    result = str(error)
-"""
-
-
 def test_what_other_libraries_have_downloaded_is_kept(hf_home: Path) -> None:
     with HubServer() as hub:
         repo = hub.create("alice/idx")
         repo.commit("main", {"set.tar": make_tar(GOOD)}, "add")
-        download = "import huggingface_hub as h\nh.hf_hub_download('alice/idx', 'set.tar', repo_type='dataset')"
-        run_client(download, home=hf_home, env=hub.environment())
+        download = "import huggingface_hub as hub\n"
+        download += "hub.hf_hub_download('alice/idx', 'set.tar', repo_type='dataset')"
+        run_snippet(download, home=hf_home, env=hub.environment())
         before = {name: size for name, size in tree(hf_home / "hub").items() if "/blobs/" in name}
         assert before
-        args = {"url": "hf://datasets/alice/idx/set.tar", "options": {"label_names": ["a"]}}
-        assert run_client(
-            REFUSED_FROM_THE_HUB, home=hf_home, env=hub.environment(), args=args
-        ).result
+        options = {"data_dir": "hf://datasets/alice/idx/set.tar", "label_names": ["a"]}
+        args = {"mode": "prepared", "options": options}
+        outcome = run_client("load_or_refuse", home=hf_home, env=hub.environment(), args=args)
+        assert outcome.result != "loaded"
     assert before.items() <= tree(hf_home / "hub").items()
 
 
@@ -225,45 +217,31 @@ def test_a_fault_leaves_the_working_folder_as_it_was(tmp_path: Path, monkeypatch
 
 
 # Writers that die, and several at once
-
-WRITE = """
-import time, numpy as np, datasets, mnist_idx
-from pathlib import Path
-def rows():
-    for number in range(4):
-        yield {"image": np.full((4, 4), args["value"], np.uint8), "label": number}
-        if number == 1:
-            Path(args["reached"]).touch()
-            until = time.monotonic() + 60
-            while not Path(args["go"]).exists() and time.monotonic() < until:
-                time.sleep(0.01)
-features = datasets.Features({"image": datasets.Array2D((4, 4), "uint8"), "label": datasets.Value("int32")})
-stream = datasets.IterableDataset.from_generator(rows, features=features)
-try:
-    mnist_idx.write_idx(stream, args["target"], overwrite=args["overwrite"])
-except mnist_idx.IdxError as error:
-    result = str(error)
-"""
-EXPORT = """
-import mnist_idx
-from pathlib import Path
-Path(args["reached"]).touch()
-mnist_idx.export(args["target"], ["tiny"])
-"""
-
-
-def start_writer(
-    home: Path, target: Path, code: str = WRITE, go: Any = None, **options: Any
-) -> Client:
-    """Start a process that writes images of one value, and wait until it has written some of them."""
-    reached = home.parent / f"reached-{options.setdefault('value', 1)}"
-    args = {"target": str(target), "reached": str(reached), "go": str(go or home.parent / "go")}
-    client = start_client(code, home=home, args={**args, "overwrite": False, **options})
+def start_writer(home: Path, target: Path, program: str, **options: Any) -> Client:
+    """Start a program that writes, and wait until it has written some files."""
+    reached = home.parent / f"reached-{target.name}-{options.get('value')}"
+    args = {"target": str(target), "reached": str(reached), **options}
+    client = start_client(program, home=home, args=args)
     until = time.monotonic() + 60
     while not (reached.exists() and any(target.parent.iterdir())):
         assert client.process.poll() is None and time.monotonic() < until
         time.sleep(0.01)
     return client
+
+
+def start_pieces(
+    home: Path, target: Path, value: int = 1, overwrite: bool = False, go: Path | None = None
+) -> Client:
+    """Start to write images of one value. The second half follows when `go` or "go" exists."""
+    if go is None:
+        go = home.parent / "go"
+    return start_writer(
+        home, target, "write_in_pieces", value=value, overwrite=overwrite, go=str(go)
+    )
+
+
+def start_export(home: Path, target: Path) -> Client:
+    return start_writer(home, target, "export_tiny")
 
 
 def wait_for(client: Client) -> None:
@@ -272,24 +250,28 @@ def wait_for(client: Client) -> None:
     client.temporary.cleanup()
 
 
-KILLED = [
-    pytest.param(WRITE, "digits", signal.SIGTERM, id="folder, terminated"),
-    pytest.param(WRITE, "digits", signal.SIGKILL, id="folder, killed"),
-    pytest.param(WRITE, "digits.tar", signal.SIGTERM, id="tar, terminated"),
-    pytest.param(WRITE, "digits.tar", signal.SIGHUP, id="tar, terminal closed"),
-    pytest.param(EXPORT, "digits", signal.SIGTERM, id="export, terminated"),
-    pytest.param(EXPORT, "digits", signal.SIGKILL, id="export, killed"),
+KILLED_WRITERS = [
+    pytest.param(start_pieces, "digits", "SIGTERM", id="folder, terminated"),
+    pytest.param(start_pieces, "digits", "SIGKILL", id="folder, killed"),
+    pytest.param(start_pieces, "digits.tar", "SIGTERM", id="tar, terminated"),
+    pytest.param(start_pieces, "digits.tar", "SIGHUP", id="tar, terminal closed"),
+    pytest.param(start_export, "digits", "SIGTERM", id="export, terminated"),
+    pytest.param(start_export, "digits", "SIGKILL", id="export, killed"),
 ]
 
 
-@pytest.mark.parametrize(("code", "name", "number"), KILLED)
+@pytest.mark.parametrize(("start", "name", "signal_name"), KILLED_WRITERS)
 def test_nothing_is_left_of_a_killed_writer(
-    code: str, name: str, number: signal.Signals, hf_home: Path, tmp_path: Path
+    start: Callable[[Path, Path], Client],
+    name: str,
+    signal_name: str,
+    hf_home: Path,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    client = start_writer(hf_home, folder / name, code)
-    os.kill(client.process.pid, number)
+    client = start(hf_home, folder / name)
+    os.kill(client.process.pid, getattr(signal, signal_name))
     wait_for(client)
     assert not (folder / name).exists()
     write_idx(PAIR, folder / name)
@@ -299,10 +281,10 @@ def test_nothing_is_left_of_a_killed_writer(
 def test_only_what_is_left_of_dead_writers_is_removed(hf_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    start_writer(hf_home, folder / "digits", value=1).kill()
-    alive = start_writer(hf_home, folder / "digits", value=2, overwrite=True)
-    other = start_writer(hf_home, folder / "others.tar", value=3)
-    late = start_writer(hf_home, folder / "digits", value=4, overwrite=True, go=tmp_path)
+    start_pieces(hf_home, folder / "digits", value=1).kill()
+    alive = start_pieces(hf_home, folder / "digits", value=2, overwrite=True)
+    other = start_pieces(hf_home, folder / "others.tar", value=3)
+    late = start_pieces(hf_home, folder / "digits", value=4, overwrite=True, go=tmp_path)
     with contextlib.suppress(subprocess.TimeoutExpired):
         late.process.wait(5)  # it may also wait for the other writer of its target
     (tmp_path / "go").touch()
@@ -332,33 +314,17 @@ def test_a_writer_within_a_writer(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "folder")) == ["part0", "part1", "part2", "whole"]
 
 
-RACE = """
-import time, numpy as np, mnist_idx
-from pathlib import Path
-value = args["value"]
-Path(args["ready"], str(value)).touch()
-while len(list(Path(args["ready"]).iterdir())) < 2:
-    time.sleep(0.001)
-result = []
-for _ in range(400):  # some of them meet
-    try:
-        arrays = np.full((3, 4, 4), value, np.uint8), np.full(3, value, np.uint8)
-        mnist_idx.write_idx(arrays, args["target"], overwrite=True)
-        result.append("")
-    except mnist_idx.IdxError as error:
-        result.append(str(error))
-"""
-
-
 def test_two_writers_of_one_target(hf_home: Path, tmp_path: Path) -> None:
     ready, target = tmp_path / "ready", tmp_path / "folder" / "digits"
     ready.mkdir()
     target.parent.mkdir()
-    args = {"ready": str(ready), "target": str(target)}
-    clients = [start_client(RACE, home=hf_home, args={**args, "value": value}) for value in (1, 2)]
+    clients = []
+    for value in (1, 2):
+        args = {"value": value, "ready": str(ready), "target": str(target)}
+        clients.append(start_client("write_many_times", home=hf_home, args=args))
     outcomes = [client.wait() for client in clients]  # an error that is no IdxError ends a client
     for outcome in outcomes:
-        assert "" in outcome.result
+        assert None in outcome.result
         assert all("digits" in message for message in outcome.result if message)
     images, labels = mnist_idx.load_arrays("idxfolder", data_dir=str(target))
     assert labels is not None and len(set(labels.tolist())) == 1
@@ -442,27 +408,13 @@ def test_a_rename_that_fails_leaves_the_old_files(
     assert len(list(replaced.iterdir())) == 4
 
 
-KILLED = """
-import itertools, pathlib
-import numpy as np
-from mnist_idx import write_idx
-rename, calls = pathlib.Path.rename, itertools.count(1)
-def die(self, target):
-    if not self.name.endswith(".new") and next(calls) == args["number"]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return rename(self, target)
-pathlib.Path.rename = die
-write_idx((np.full((3, 2, 2), 2, np.uint8), np.array([2, 1, 0], np.uint8)), args["folder"], overwrite=True)
-"""
-
-
 @pytest.mark.slow  # a process each
 @pytest.mark.parametrize("number", RENAMES)
 def test_files_of_a_writer_that_was_killed_are_old_again(
     number: int, replaced: Path, hf_home: Path
 ) -> None:
     args = {"folder": str(replaced), "number": number}
-    outcome = run_client(KILLED, home=hf_home, args=args, check=False)
+    outcome = run_client("die_at_a_rename", home=hf_home, args=args, check=False)
     assert outcome.returncode == -9
     with pytest.raises(IdxError):  # the next writer fails, too
         write_idx((NEW_PAIR[0], [0, 1, None]), replaced, overwrite=True)

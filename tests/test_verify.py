@@ -13,15 +13,23 @@ import pytest
 from clients import ROOT
 from conftest import MEMBERS
 from http_server import Server
-from idx_files import random_labels, to_idx, write_archive
-from test_idxfolder import FOUR as FILES
-from test_idxfolder import IMAGES as TRAIN_IMAGES
-from test_idxfolder import LABELS as TRAIN_LABELS
+from idx_files import (
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    four_files,
+    random_images,
+    random_labels,
+    to_idx,
+    write_archive,
+)
 
 from mnist_idx import IdxError, catalog
 from mnist_idx.tools.cli import main
 from mnist_idx.tools.verify import FileReport, table, verify
 
+TRAIN = random_images(70, 9, 7), random_labels(70)
+TEST = random_images(30, 9, 7, seed=1), random_labels(30, seed=1)
+FILES = four_files(TRAIN, TEST)
 COMPRESSED = {f"{name}.gz": gzip.compress(content) for name, content in FILES.items()}
 Capsys, Mirror = pytest.CaptureFixture[str], Callable[[Any], None]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import idx2numpy
 import numpy as np
 import pytest
 from clients import traced_memory
@@ -21,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from idx_files import CODES, from_idx, random_images, write_archive
+from pictures import pictures
 from PIL import Image
+from written import contents, read
 
 from mnist_idx import IdxError, write_idx
 from mnist_idx.tools.staged import staged
@@ -32,43 +33,6 @@ PAIR = (random_images(2, 3, 3), [0, 1])
 IMAGE_ARRAYS = npst.arrays(
     st.sampled_from([*CODES, ">i2"]), npst.array_shapes(max_dims=5, min_side=0, max_side=7)
 )
-
-
-def contents(target: Path) -> dict[str, bytes]:
-    """File name without `.gz` -> decompressed content, of a folder or a tar."""
-    if target.suffix == ".tar":
-        with tarfile.open(target) as tar:
-            # type: ignore[union-attr]
-            files = {Path(info.name).name: tar.extractfile(info).read() for info in tar}
-    else:
-        files = {path.name: path.read_bytes() for path in target.iterdir()}
-    return {
-        name.removesuffix(".gz"): gzip.decompress(d) if name.endswith(".gz") else d
-        for name, d in files.items()
-    }
-
-
-def read(target: Path) -> dict[str, np.ndarray]:
-    arrays = {}
-    for name, content in contents(target).items():
-        arrays[name] = from_idx(content)
-        if arrays[name].size:  # idx2numpy cannot reshape what holds nothing
-            again = idx2numpy.convert_from_string(content)
-            assert again.dtype == arrays[name].dtype
-            np.testing.assert_array_equal(again, arrays[name])
-    return arrays
-
-
-def pictures(
-    images: Any, labels: Any = None, names: list[str] | None = None, split: Any = None
-) -> Dataset:
-    """A dataset of images, which are given as arrays or Pillow images."""
-    content = {"image": list(images)}
-    features: dict[str, Any] = {"image": ImageFeature()}
-    if labels is not None:
-        content["label"] = labels
-        features["label"] = ClassLabel(names=names or list("0123456789"))
-    return Dataset.from_dict(content, features=Features(features), split=split)
 
 
 def test_mnist_written_again_is_mnist(

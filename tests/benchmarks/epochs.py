@@ -124,9 +124,8 @@ def main() -> None:
     if len(seen := {records for run in runs for _, records in run.values()}) > 1:
         raise SystemExit(f"not the same records everywhere: {seen}")
     slowest = {name: max(run[name][0] for run in runs) for name in epochs}
-    print(
-        "| loading 60,000 records in batches of 256 | seconds per epoch | times the first |\n|---|---|---|"
-    )
+    print("| loading 60,000 records in batches of 256 | seconds per epoch | times the first |")
+    print("|---|---|---|")
     for name, seconds in slowest.items():
         print(f"| {name} | {seconds:.2f} | {seconds / next(iter(slowest.values())):.1f} |")
 

@@ -1,4 +1,4 @@
-"""What the package is measured against: a stock loading script, and the least that has to be done."""
+"""What the package is measured against: a stock loading script, and the least that must be done."""
 
 import gzip
 import struct

@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "servers"))
+
+from http_server import Server
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "servers"))
-
-from http_server import Server  # noqa: E402  (found by the path above)
-
 ARCHIVE = HERE.parents[2] / "shared" / "data" / "mnist_database.tar"
 OURS = "mnist_idx"
 NAMES = ("prepare", "python", "numpy", "arrow", "http", "arrays", "warm")

@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import idx2numpy
 import numpy as np
-from peers import MEMBERS, Stock, prepare_floor  # noqa: F401  (a task is found by its name)
+from peers import MEMBERS, Stock, prepare_floor
 
 import mnist_idx
 
@@ -31,7 +31,7 @@ def prepare_stock(archive: str) -> int:
 
 
 def make_parquet(archive: str, files: dict[str, str]) -> int:
-    """The dataset as the Hub has it: PNG files made by Pillow, in Parquet files made by `datasets`."""
+    """The dataset as the Hub has it: PNG made by Pillow, in Parquet files made by `datasets`."""
     builder = Stock(data_dir=archive)
     builder.download_and_prepare()
     return sum(builder.as_dataset(split).to_parquet(file) for split, file in files.items())
@@ -49,9 +49,8 @@ def stream(path: str, form: str, most: int, **options: Any) -> int:
 
 
 def arrays() -> int:
-    first = (
-        ["mnist_idx"] if "path" in inspect.signature(mnist_idx.load_arrays).parameters else []
-    )  # not in version 1
+    has_path = "path" in inspect.signature(mnist_idx.load_arrays).parameters  # not in version 1
+    first = ["mnist_idx"] if has_path else []
     return len(mnist_idx.load_arrays(*first, split="train")[0])
 
 
@@ -73,8 +72,12 @@ def arrays_plain(archive: str) -> int:
     return len(images) if len(images) == len(labels) else 0
 
 
+TASKS = [prepare, prepare_stock, prepare_floor, make_parquet, stream]
+TASKS += [arrays, arrays_idx2numpy, arrays_plain]
+
 if __name__ == "__main__":
+    tasks = {task.__name__: task for task in TASKS}
     name, arguments = sys.argv[1:]
     began = time.perf_counter()
-    records = globals()[name](**json.loads(arguments))
+    records = tasks[name](**json.loads(arguments))
     print(json.dumps({"seconds": time.perf_counter() - began, "records": records}))

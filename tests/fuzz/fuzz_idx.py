@@ -9,6 +9,7 @@ more than 200 MB or 10 seconds. The options are those of libFuzzer; a folder as 
 the corpus for the next run.
 """
 
+import importlib
 import os
 import sys
 import tempfile
@@ -22,11 +23,12 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 # chance to remove it.
 os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), "fuzz-idx-home"))
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import crafted  # noqa: E402
-import datasets  # noqa: E402, F401  # imported here so that only the package itself is instrumented
+import crafted
 
+# Imported here so that only the package itself is instrumented.
+importlib.import_module("datasets")
 with atheris.instrument_imports(include=["mnist_idx"]):
     from checks import check
 

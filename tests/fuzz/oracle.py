@@ -35,16 +35,15 @@ class Refused(Exception):
 
 
 def read_splits(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Read the splits in a folder, a tar or a zip: split -> (images, labels), or raise `Refused`."""
+    """Read a folder, a tar or a zip: split -> (images, labels), or raise `Refused`."""
     splits: dict[str, dict[str, np.ndarray]] = {}
     for name, contents in read_members(path).items():
         if match := NAME.fullmatch(name):
             splits.setdefault(SPLITS[match[1]], {})[match[2]] = parse(contents[-1])
     for split, arrays in splits.items():
         if "images" not in arrays or len({len(array) for array in arrays.values()}) > 1:
-            raise Refused(
-                f"{split} has {', '.join(f'{role} {array.shape}' for role, array in arrays.items())}"
-            )
+            shapes = ", ".join(f"{role} {array.shape}" for role, array in arrays.items())
+            raise Refused(f"{split} has {shapes}")
         if "labels" in arrays:
             arrays["labels"] = as_labels(arrays["labels"])
     return {split: (arrays["images"], arrays.get("labels")) for split, arrays in splits.items()}
@@ -144,7 +143,7 @@ def _iter_tar(data: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _check_places(data: bytes, infos: list[zipfile.ZipInfo]) -> None:
-    """The members of a zip stand one behind another, then the directory, then the end of the file."""
+    """The members of a zip stand one behind another, then the directory, then the end."""
     end = data.rindex(b"PK\5\6")
     size, start, comment = struct.unpack_from("<IIH", data, end + 12)
     assert start + size == end and end + 22 + comment == len(data), (

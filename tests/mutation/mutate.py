@@ -14,7 +14,6 @@ import itertools
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[2]
+MEMORY_BYTES = 8 << 30  # of address space, for a run of tests
 PYTEST = [
     sys.executable,
     "-m",
@@ -51,10 +51,10 @@ OPPOSITES = {
 }
 OPPOSITES |= {"in": "not in", "not in": "in", "is": "is not", "is not": "is"}
 OPERATOR = re.compile(r"[<>]=?|[!=]=|\b(?:not\s+in|in|is\s+not|is|and|or)\b")
-NO_EFFECT = re.compile(
-    r"(logger|\S*bar)\.|\S+\.(close|flush|join|shutdown)\("
-)  # no result depends on them
-NOT_SWAPPED = ("min", "max", "isinstance", "issubclass")  # they take any order, or fail at once
+# No result depends on these statements.
+NO_EFFECT = re.compile(r"(logger|\S*bar)\.|\S+\.(close|flush|join|shutdown)\(")
+# They take arguments in any order, or fail at once. Those of `range` are moved instead.
+NOT_SWAPPED = ("min", "max", "isinstance", "issubclass", "range")
 
 
 class Fault(NamedTuple):
@@ -75,75 +75,118 @@ def walk(node: ast.AST, equivalent: Container[str]) -> Iterator[ast.AST]:
             yield from walk(child, equivalent)
 
 
+class Module:
+    """The code of a module, and where its nodes are in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.code = path.read_bytes()
+        lengths = [len(line) for line in self.code.splitlines(keepends=True)]
+        self._line_starts = [0, *itertools.accumulate(lengths)]
+
+    def span(self, node: Any) -> tuple[int, int]:
+        """The bytes of a node, from the first to behind the last."""
+        start = self._line_starts[node.lineno - 1] + node.col_offset
+        stop = self._line_starts[node.end_lineno - 1] + node.end_col_offset
+        return start, stop
+
+    def text(self, node: Any) -> str:
+        start, stop = self.span(node)
+        return self.text_between(start, stop)
+
+    def text_between(self, start: int, stop: int) -> str:
+        return self.code[start:stop].decode()
+
+    def fault(self, kind: str, start: int, stop: int, new: str) -> Fault:
+        """The fault that some bytes are others."""
+        change = " ".join(f"{kind}: {self.text_between(start, stop)} → {new}".split())
+        line = self.code.count(b"\n", 0, start) + 1
+        code = self.code[:start] + new.encode() + self.code[stop:]
+        return Fault(self.path, line, kind, change, code)
+
+
 def find_faults(path: Path, equivalent: Container[str]) -> Iterator[Fault]:
     """Every fault that can be put into a module."""
-    code = path.read_bytes()
-    line_starts = [0, *itertools.accumulate(len(line) for line in code.splitlines(keepends=True))]
+    module = Module(path)
+    for node in walk(ast.parse(module.code), equivalent):
+        yield from flip_operators(module, operands(node))
+        yield from move_bounds(module, bounds(node))
+        yield from swap_fields(module, fields(module, node))
+        yield from change_node(module, node)
 
-    def span(node: Any) -> tuple[int, int]:
-        return line_starts[node.lineno - 1] + node.col_offset, line_starts[
-            node.end_lineno - 1
-        ] + node.end_col_offset
 
-    def text(node: Any) -> str:
-        return code[slice(*span(node))].decode()
+def operands(node: ast.AST) -> list[ast.expr]:
+    """What the operators of a node stand between."""
+    match node:
+        case ast.Compare():
+            return [node.left, *node.comparators]
+        case ast.BoolOp():
+            return node.values
+    return []
 
-    def fault(kind: str, start: int, stop: int, new: str) -> Fault:
-        change = " ".join(f"{kind}: {code[start:stop].decode()} → {new}".split())
-        return Fault(
-            path,
-            code.count(b"\n", 0, start) + 1,
-            kind,
-            change,
-            code[:start] + new.encode() + code[stop:],
-        )
 
-    for node in walk(ast.parse(code), equivalent):
-        operands, bounds, fields = [], [], []
-        match node:
-            case ast.Compare():
-                operands = [node.left, *node.comparators]
-            case ast.BoolOp():
-                operands = node.values
-            case ast.UnaryOp(op=ast.Not()):
-                yield fault("drop not", span(node)[0], span(node)[0] + len("not"), "")
-            case ast.If(body=[*_, ast.Raise()]):
-                yield fault("drop check", *span(node.test), "False")
-            case ast.Constant(value=int(value)) if not isinstance(value, bool):
-                yield from (
-                    fault("off by one", *span(node), str(other)) for other in (value + 1, value - 1)
-                )
-            case ast.Slice():
-                bounds = [node.lower, node.upper]
-            case ast.Call(func=ast.Name(id="range")):
-                bounds = node.args[:2]
-            case ast.Call(func=function) if text(function) not in NOT_SWAPPED:
-                fields = node.args
-            case ast.Return(value=ast.Tuple(elts=fields)) | ast.Yield(value=ast.Tuple(elts=fields)):
-                pass
-            case ast.AugAssign() | ast.Expr(value=ast.Call()) if not NO_EFFECT.match(text(node)):
-                yield fault("drop statement", *span(node), "pass")
-        for left, right in itertools.pairwise(operands):
-            start, stop = span(left)[1], span(right)[0]
-            old = OPERATOR.search(code[start:stop].decode())
-            yield fault(
-                "flip operator",
-                start + old.start(),
-                start + old.end(),
-                OPPOSITES[" ".join(old[0].split())],
-            )
-        for bound in bounds:
-            if bound is not None and not isinstance(bound, ast.Constant):
-                yield from (
-                    fault("move bound", *span(bound), f"({text(bound)}) {by}")
-                    for by in ("+ 1", "- 1")
-                )
-        for left, right in itertools.pairwise(fields):
-            if text(left) != text(right) and not any(
-                isinstance(field, ast.Constant) for field in (left, right)
-            ):
-                swapped = text(right) + code[span(left)[1] : span(right)[0]].decode() + text(left)
-                yield fault("swap fields", span(left)[0], span(right)[1], swapped)
+def bounds(node: ast.AST) -> list[ast.expr | None]:
+    """The first and the last of what a node counts."""
+    match node:
+        case ast.Slice():
+            return [node.lower, node.upper]
+        case ast.Call(func=ast.Name(id="range")):
+            return [*node.args[:2]]
+    return []
+
+
+def fields(module: Module, node: ast.AST) -> list[ast.expr]:
+    """Arguments, or returned values, that depend on their order."""
+    match node:
+        case ast.Call(func=function) if module.text(function) not in NOT_SWAPPED:
+            return node.args
+        case ast.Return(value=ast.Tuple(elts=values)) | ast.Yield(value=ast.Tuple(elts=values)):
+            return values
+    return []
+
+
+def flip_operators(module: Module, operands: list[ast.expr]) -> Iterator[Fault]:
+    for left, right in itertools.pairwise(operands):
+        start, stop = module.span(left)[1], module.span(right)[0]
+        old = OPERATOR.search(module.text_between(start, stop))
+        assert old is not None
+        new = OPPOSITES[" ".join(old[0].split())]
+        yield module.fault("flip operator", start + old.start(), start + old.end(), new)
+
+
+def move_bounds(module: Module, bounds: list[ast.expr | None]) -> Iterator[Fault]:
+    for bound in bounds:
+        if bound is None or isinstance(bound, ast.Constant):
+            continue
+        for step in ("+ 1", "- 1"):
+            yield module.fault("move bound", *module.span(bound), f"({module.text(bound)}) {step}")
+
+
+def swap_fields(module: Module, fields: list[ast.expr]) -> Iterator[Fault]:
+    for left, right in itertools.pairwise(fields):
+        if isinstance(left, ast.Constant) or isinstance(right, ast.Constant):
+            continue
+        if module.text(left) == module.text(right):
+            continue
+        between = module.text_between(module.span(left)[1], module.span(right)[0])
+        swapped = module.text(right) + between + module.text(left)
+        yield module.fault("swap fields", module.span(left)[0], module.span(right)[1], swapped)
+
+
+def change_node(module: Module, node: ast.AST) -> Iterator[Fault]:
+    """Drop a `not`, a check or a statement, or change a number by one."""
+    match node:
+        case ast.UnaryOp(op=ast.Not()):
+            start, _ = module.span(node)
+            yield module.fault("drop not", start, start + len("not"), "")
+        case ast.If(body=[*_, ast.Raise()]):
+            yield module.fault("drop check", *module.span(node.test), "False")
+        case ast.Constant(value=int(value)) if not isinstance(value, bool):
+            for other in (value + 1, value - 1):
+                yield module.fault("off by one", *module.span(node), str(other))
+        case ast.AugAssign() | ast.Expr(value=ast.Call()):
+            if not NO_EFFECT.match(module.text(node)):
+                yield module.fault("drop statement", *module.span(node), "pass")
 
 
 def choose(faults: dict[Path, list[Fault]], count: int, seed: int) -> list[Fault]:
@@ -213,6 +256,13 @@ def measure(root: str, files: Sequence[str], keep_going: bool) -> tuple[Counter[
     return seconds, left_out
 
 
+def limit_memory() -> None:
+    """What never ends may also fill the memory."""
+    import resource  # not every system has it
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -233,9 +283,7 @@ def main() -> None:
         name: [f"tests/test_{test}.py" for test in tests.split()]
         for name, tests in config["guards"].items()
     }
-    resource.setrlimit(
-        resource.RLIMIT_AS, (8 << 30, 8 << 30)
-    )  # what never ends may also fill the memory
+    limit_memory()
     with project_copy(options.project) as project:  # what is edited in the meantime does not matter
         paths = [
             path for path in sorted(Path(project).glob("mnist_idx/**/*.py")) if path.stem in guards

@@ -48,8 +48,6 @@ for epoch in range(options.epochs):
     dist.all_reduce(correct)
     if dist.get_rank() == 0:
         accuracy = correct / count
-        print(
-            f"mnist_idx {mnist_idx.__version__}, epoch {epoch}: {count} records, {accuracy:.1%} right",
-            flush=True,
-        )
+        found = f"epoch {epoch}: {count} records, {accuracy:.1%} right"
+        print(f"mnist_idx {mnist_idx.__version__}, {found}", flush=True)
 dist.destroy_process_group()

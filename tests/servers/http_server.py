@@ -20,7 +20,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 CHUNK = 64 * 1024
-HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please accept our terms.</body></html>"
+HTML = (
+    b"<!DOCTYPE html><html><head><title>Sign in</title></head>"
+    b"<body>Please accept our terms.</body></html>"
+)
 Content = bytes | str | os.PathLike[str]
 
 
@@ -30,9 +33,8 @@ class Reply:
 
     status: int
     headers: dict[str, str]
-    body: (
-        bytes | memoryview | Iterable[bytes]
-    )  # pieces are sent in chunked encoding unless `headers` have a length
+    # Pieces are sent in chunked encoding unless `headers` have a length.
+    body: bytes | memoryview | Iterable[bytes]
     start: int  # the first byte of the range that was asked for
     stop: int  # the byte after its last
     total: int  # bytes of the file
@@ -45,9 +47,8 @@ class Behaviour:
     ranges: bool = True  # False: ignore `Range`, answer every GET with the whole file
     status: int | None = None  # answer with this status
     html: bool = False  # answer 200 with an HTML page
-    close_after: int | None = (
-        None  # full Content-Length, but a clean end of the connection after so many bytes
-    )
+    # Full Content-Length, but a clean end of the connection after so many bytes.
+    close_after: int | None = None
     reset_after: int | None = None  # the same with a TCP reset
     stall_after: int | None = None  # so many bytes, then silence until the client disconnects
     bandwidth: float | None = None  # bytes per second
@@ -63,6 +64,11 @@ class Behaviour:
     times: int | None = None  # fail only this many requests (None: all)
     skip: int = 0  # answer this many requests well before failing
     methods: tuple[str, ...] = ("GET", "HEAD")
+
+    def stop_of_body(self, size: int) -> int:
+        """How many of the bytes of a body are sent."""
+        stops = (self.close_after, self.reset_after, self.stall_after)
+        return min([size, *[stop for stop in stops if stop is not None]])
 
 
 class RandomFaults:
@@ -86,9 +92,8 @@ class Request(NamedTuple):
     range: str | None
     sent: int  # body bytes handed to the socket
     headers: Mapping[str, str] = {}  # with their names in lower case
-    target: str = (
-        ""  # as on the request line: a proxy is given a whole URL, or a host to connect to
-    )
+    # As on the request line: a proxy is given a whole URL, or a host to connect to.
+    target: str = ""
 
 
 class Server(ThreadingHTTPServer):
@@ -126,6 +131,11 @@ class Server(ThreadingHTTPServer):
         self.headers[path] = {name.replace("_", "-"): value for name, value in headers.items()}
         self.content[path] = data if isinstance(data, bytes) else Path(data).read_bytes()
         return self.url(path)
+
+    def validators(self, path: str) -> tuple[str | None, str | None]:
+        """The ETag and the date of a file, as far as it has them."""
+        headers = self.headers.get(path, {})
+        return headers.get("ETag"), headers.get("Last-Modified")
 
     def url(self, path: str = "/", host: str | None = None) -> str:
         address, port = self.server_address[:2]
@@ -236,16 +246,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self._record(self.path, 0)
         if self.server.tls is None:
-            return self._page(403)
+            self._page(403)
+            return
         self._headers(200, {})
         self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
 
     def finish(self) -> None:
         super().finish()
-        if isinstance(
-            self.connection, ssl.SSLSocket
-        ):  # the server closes the one that it has wrapped
+        # The server itself closes only the socket that was wrapped.
+        if isinstance(self.connection, ssl.SSLSocket):
             self.connection.close()
 
     def _record(self, path: str, sent: int) -> None:
@@ -254,72 +264,98 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append(request)
 
     def _answer(self, path: str) -> None:
-        first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
-        behaviour = self.server.choose(path, self.command, int(first or 0))
+        behaviour = self.server.choose(path, self.command, first_byte(self.headers.get("Range")))
         if behaviour.before is not None:
             behaviour.before()
         if behaviour.silent:
-            return self._wait()
+            self._wait()
+            return
         if behaviour.early_hints is not None:
-            while True:
-                self.connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
-                time.sleep(behaviour.early_hints)
-        if behaviour.html or behaviour.status is not None:
-            return self._page(behaviour.status or 200)
-        if self.command == "HEAD" and not behaviour.head:
-            return self._page(403)
-        if path not in self.server.content:
-            return self._page(404)
-        body, known = self.server.content[path], self.server.headers.get(path, {})
-        validators = (known.get("ETag"), known.get("Last-Modified"))
-        if self.headers.get("If-Match", known.get("ETag")) not in (known.get("ETag"), "*"):
-            return self._page(412)
-        if self.headers.get("If-Unmodified-Since", validators[1]) != validators[1]:
-            return self._page(412)
-        reply = Reply(200, dict(known), body, 0, len(body), len(body))
-        is_current = self.headers.get("If-Range") in (None, *validators)
-        if behaviour.ranges:
-            reply.headers["Accept-Ranges"] = "bytes"
-            if (
-                "Range" in self.headers and is_current
-            ):  # "bytes=FIRST-LAST", "bytes=FIRST-" or "bytes=-COUNT"
-                begin = int(first) if first else max(0, reply.total - int(last))
-                end = min(int(last) + 1, reply.total) if first and last else reply.total
-                if begin >= end:
-                    return self._page(416)
-                reply.start, reply.stop, reply.status = begin, end, 206
-                reply.body = memoryview(body)[begin:end]
-                reply.headers["Content-Range"] = f"bytes {begin}-{end - 1}/{reply.total}"
+            self._hint(behaviour.early_hints)
+        refusal = self._refusal(path, behaviour)
+        if refusal is not None:
+            self._page(refusal)
+            return
+        reply = self._reply(path, behaviour.ranges)
+        if reply.start >= reply.stop and reply.status == 206:
+            self._page(416)
+            return
         if behaviour.change is not None:
             behaviour.change(reply)
+        self._send(reply, behaviour)
+
+    def _refusal(self, path: str, behaviour: Behaviour) -> int | None:
+        """The status of the page that is sent in place of a file, None if the file is sent."""
+        if behaviour.status is not None:
+            return behaviour.status
+        if behaviour.html:
+            return 200
+        if self.command == "HEAD" and not behaviour.head:
+            return 403
+        if path not in self.server.content:
+            return 404
+        if not self._is_unchanged(path):
+            return 412
+        return None
+
+    def _is_unchanged(self, path: str) -> bool:
+        """Whether a file is still the one that the client wants, if it names one."""
+        tag, modified = self.server.validators(path)
+        if self.headers.get("If-Match", tag) not in (tag, "*"):
+            return False
+        return self.headers.get("If-Unmodified-Since", modified) == modified
+
+    def _reply(self, path: str, ranges: bool) -> Reply:
+        """The file, or the range of it that was asked for, which may be empty."""
+        body = self.server.content[path]
+        total = len(body)
+        reply = Reply(200, dict(self.server.headers.get(path, {})), body, 0, total, total)
+        if not ranges:
+            return reply
+        reply.headers["Accept-Ranges"] = "bytes"
+        is_current = self.headers.get("If-Range") in (None, *self.server.validators(path))
+        asked = self.headers.get("Range")
+        if asked is None or not is_current:
+            return reply
+        reply.start, reply.stop = byte_range(asked, total)
+        reply.status = 206
+        reply.body = memoryview(body)[reply.start : reply.stop]
+        reply.headers["Content-Range"] = f"bytes {reply.start}-{reply.stop - 1}/{total}"
+        return reply
+
+    def _send(self, reply: Reply, behaviour: Behaviour) -> None:
         is_whole = isinstance(reply.body, (bytes, memoryview))
         is_chunked = not is_whole and "Content-Length" not in reply.headers
         if is_chunked:
             reply.headers["Transfer-Encoding"] = "chunked"
-        elif behaviour.length:
-            if is_whole and reply.status != 204:
-                reply.headers.setdefault("Content-Length", str(len(reply.body)))
-        else:
+        elif not behaviour.length:
             self.close_connection = True
+        elif is_whole and reply.status != 204:
+            reply.headers.setdefault("Content-Length", str(len(reply.body)))
         self._headers(reply.status, reply.headers, behaviour.slow_headers)
         if self.command == "HEAD":
             return
         if is_whole:
-            return self._body(memoryview(reply.body), behaviour)
-        for piece in reply.body:
-            self.connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
-            self.sent += len(piece)
-        if is_chunked:
-            self.connection.sendall(b"0\r\n\r\n")
+            self._body(memoryview(reply.body), behaviour)
+        else:
+            self._pieces(reply.body, is_chunked)
 
     def _headers(self, status: int, headers: Mapping[str, str], pause: float | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         if pause is None:
-            return self.end_headers()
-        lines, self._headers_buffer = b"".join([*self._headers_buffer, b"\r\n"]), []
-        self._trickle(lines, pause)
+            self.end_headers()
+        else:
+            lines = b"".join([*self._headers_buffer, b"\r\n"])
+            self._headers_buffer = []
+            self._trickle(lines, pause)
+
+    def _hint(self, pause: float) -> None:
+        """Until the client disconnects, which is an error."""
+        while True:
+            self.connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+            time.sleep(pause)
 
     def _trickle(self, data: bytes | memoryview, pause: float) -> None:
         for offset in range(len(data)):
@@ -337,31 +373,60 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(HTML)
             self.sent += len(HTML)
 
+    def _pieces(self, pieces: Iterable[bytes], is_chunked: bool) -> None:
+        for piece in pieces:
+            if is_chunked:
+                self.connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                self.connection.sendall(piece)
+            self.sent += len(piece)
+        if is_chunked:
+            self.connection.sendall(b"0\r\n\r\n")
+
     def _body(self, body: memoryview, behaviour: Behaviour) -> None:
         if behaviour.trickle is not None:
-            return self._trickle(body, behaviour.trickle)
-        stops = [
-            o
-            for o in (behaviour.close_after, behaviour.reset_after, behaviour.stall_after)
-            if o is not None
-        ]
-        end = min([len(body), *stops])
-        chunk = (
-            CHUNK
-            if behaviour.bandwidth is None
-            else max(1024, min(CHUNK, int(behaviour.bandwidth / 50)))
-        )
-        for offset in range(0, end, chunk):
-            piece = body[offset : min(offset + chunk, end)]
+            self._trickle(body, behaviour.trickle)
+            return
+        stop = behaviour.stop_of_body(len(body))
+        self._paced(body[:stop], behaviour.bandwidth)
+        if stop < len(body):
+            self._break_off(behaviour)
+
+    def _paced(self, data: memoryview, bandwidth: float | None) -> None:
+        """Send data, with so many bytes per second."""
+        size = CHUNK
+        if bandwidth is not None:
+            size = max(1024, min(CHUNK, int(bandwidth / 50)))
+        for offset in range(0, len(data), size):
+            piece = data[offset : offset + size]
             self.connection.sendall(piece)
             self.sent += len(piece)
-            if behaviour.bandwidth is not None:
-                time.sleep(len(piece) / behaviour.bandwidth)
-        if end == len(body):
-            return
+            if bandwidth is not None:
+                time.sleep(len(piece) / bandwidth)
+
+    def _break_off(self, behaviour: Behaviour) -> None:
+        """Send no more of a body."""
         self.close_connection = True
         if behaviour.stall_after is not None:
             self._wait()
         elif behaviour.reset_after is not None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+
+
+def first_byte(asked: str | None) -> int:
+    """The first byte that a header `Range` asks for, as far as it says."""
+    if asked is None:
+        return 0
+    first, _, _ = asked.removeprefix("bytes=").partition("-")
+    return int(first) if first else 0
+
+
+def byte_range(asked: str, total: int) -> tuple[int, int]:
+    """Start and stop of a header "bytes=FIRST-LAST", "bytes=FIRST-" or "bytes=-COUNT"."""
+    first, _, last = asked.removeprefix("bytes=").partition("-")
+    if not first:
+        return max(0, total - int(last)), total
+    if not last:
+        return int(first), total
+    return int(first), min(int(last) + 1, total)

@@ -1,5 +1,8 @@
 """Clients of the package: Python programs in processes of their own, with their own cache and
 environment.
+
+The programs are the files of `clients/`, each with a function `main`: arguments come in and its
+result goes out as JSON.
 """
 
 import contextlib
@@ -10,7 +13,6 @@ import io
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -26,23 +28,7 @@ import PIL.Image
 ROOT = Path(__file__).resolve().parents[2]
 PathLike = str | os.PathLike[str]
 
-# The program around a snippet: `args` comes in, `result` goes out, both as JSON.
-PROGRAM = """\
-import atexit, json, os, resource, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, shells ignore it
-args, limits, answer = json.loads(os.environ.pop("CLIENT"))
-for limit, value in limits:
-    if value is not None:
-        resource.setrlimit(limit, (value, value))
-result = None
-@atexit.register
-def write_answer(path=answer):
-    # `ru_maxrss` would count what started this
-    with open("/proc/self/status") as status, open(path, "w") as file:
-        peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-        json.dump({{"result": result, "peak": peak}}, file)
-{code}
-"""
+PROGRAMS = Path(__file__).with_name("clients")
 SET = (
     "HF_HUB_DISABLE_TELEMETRY",
     "HF_DATASETS_DISABLE_PROGRESS_BARS",
@@ -66,8 +52,8 @@ class Outcome:
     returncode: int
     stdout: str
     stderr: str
-    result: Any = None
-    peak: int = 0  # bytes of resident memory at its highest
+    result: Any = None  # of `main`, None if it did not return
+    peak: int | None = None  # bytes of resident memory at its highest, where Linux counts them
 
     @property
     def error(self) -> str:
@@ -107,7 +93,7 @@ class Client:
 
 
 def start_client(
-    code: str,
+    program: str,
     *,
     home: PathLike,
     args: Mapping[str, Any] | None = None,
@@ -116,19 +102,23 @@ def start_client(
     cwd: PathLike | None = None,
     memory: int | None = None,  # bytes of its address space, at most
     file_size: int | None = None,  # bytes of each file it writes, at most
+    processor_time: int | None = None,  # seconds
     # leave the checkout off the path, so that only an installed package is found
     installed: bool = False,
 ) -> Client:
-    """Start a Python program, see `PROGRAM`, with `HF_HOME=home`."""
+    """Start a program of `PROGRAMS`, with `HF_HOME=home`. `args` are those of its `main`."""
     folder = Path(tempfile.mkdtemp(prefix="client-", dir=Path(home).parent))
-    temporary = tempfile.TemporaryDirectory(
-        prefix="c-"
-    )  # short: the paths of sockets have 108 characters at most
+    # Short: the paths of sockets have 108 characters at most.
+    temporary = tempfile.TemporaryDirectory(prefix="c-")
     (folder / "cwd").mkdir()
     (folder / "answer.json").touch()
-    (folder / "client.py").write_text(PROGRAM.format(code=code))
-    limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, file_size)]
-    support = str(Path(__file__).parent)
+    support = str(PROGRAMS.parent)
+    request = {
+        "program": program,
+        "args": args or {},
+        "limits": resource_limits(memory, file_size, processor_time),
+        "answer": str(folder / "answer.json"),
+    }
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(DROPPED)
     }
@@ -139,23 +129,54 @@ def start_client(
         **(env or {}),
     }
     environment["PYTHONPATH"] = support if installed else f"{ROOT}{os.pathsep}{support}"
-    environment["CLIENT"] = json.dumps([args or {}, limits, str(folder / "answer.json")])
-    options = {
-        "cwd": cwd or folder / "cwd",
-        "env": environment,
-        "stdin": subprocess.DEVNULL,
-        "start_new_session": True,
-    }
+    environment["CLIENT"] = json.dumps(request)
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(
-            [python, "-u", str(folder / "client.py")], stdout=out, stderr=err, **options
+            [python, "-u", str(PROGRAMS / "run_program.py")],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=cwd or folder / "cwd",
+            env=environment,
+            start_new_session=True,
         )
     return Client(process, folder, temporary)
 
 
-def run_client(code: str, *, timeout: float = 120, check: bool = True, **options: Any) -> Outcome:
-    """Run a Python program to its end; see `start_client`."""
-    return start_client(code, **options).wait(timeout, check)
+def resource_limits(
+    memory: int | None, file_size: int | None, processor_time: int | None
+) -> dict[str, int]:
+    """Limits by their names in the module `resource`, which not every system has."""
+    named = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": file_size, "RLIMIT_CPU": processor_time}
+    limits = {name: value for name, value in named.items() if value is not None}
+    if limits:
+        skip_unless_linux("limits a process, and measures its memory")
+    return limits
+
+
+def skip_unless_linux(what: str) -> None:
+    """Skip the test that asks on other systems; `what` is what it does."""
+    if sys.platform != "linux":
+        import pytest  # which the interpreters of clients may lack
+
+        pytest.skip(f"{what}, on Linux only")
+
+
+def run_client(
+    program: str, *, timeout: float = 120, check: bool = True, **options: Any
+) -> Outcome:
+    """Run a program to its end; see `start_client`."""
+    return start_client(program, **options).wait(timeout, check)
+
+
+def start_snippet(code: str, **options: Any) -> Client:
+    """Start a few lines of Python; see `start_client`. What they call `result` is the result."""
+    return start_client("run_snippet", args={"code": code}, **options)
+
+
+def run_snippet(code: str, *, timeout: float = 120, check: bool = True, **options: Any) -> Outcome:
+    """Run a few lines of Python to their end; see `start_snippet`."""
+    return start_snippet(code, **options).wait(timeout, check)
 
 
 @functools.cache

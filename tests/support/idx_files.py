@@ -24,6 +24,8 @@ ARCHIVES = (
     "stored.zip",
     "deflated.zip",
 )
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
 def to_idx(array: Any) -> bytes:
@@ -42,6 +44,18 @@ def from_idx(content: bytes) -> np.ndarray:
     return np.frombuffer(
         content, np.dtype(kind).newbyteorder(">"), offset=4 + 4 * content[3]
     ).reshape(shape)
+
+
+def four_files(
+    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
+) -> dict[str, bytes]:
+    """The files of two splits, each of which is images and labels, by the names of MNIST."""
+    return {
+        TRAIN_IMAGES: to_idx(train[0]),
+        TRAIN_LABELS: to_idx(train[1]),
+        TEST_IMAGES: to_idx(test[0]),
+        TEST_LABELS: to_idx(test[1]),
+    }
 
 
 def make_tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:

@@ -1,4 +1,4 @@
-"""Large files that take little disk space, and what a process has needed to read them."""
+"""Large files that take little disk space."""
 
 import struct
 from pathlib import Path
@@ -9,13 +9,6 @@ import numpy as np
 SIDE = 2048
 RECORD_BYTES = SIDE * SIDE  # of a large image
 PLACES = (0, RECORD_BYTES // 2 + 10, RECORD_BYTES - 4)  # of an image's number in it
-
-
-def peak_memory() -> int:
-    """Bytes of resident memory of this process at its highest, so far."""
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 def write_large_images(path: Path, count: int, fill: bytes = b"") -> Path:
