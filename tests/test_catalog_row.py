@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from http_server import Server
-from idx_files import PACKINGS, random_images, random_labels, to_idx, write_archive
+from idx_files import random_images, random_labels, to_idx, write_archive
 from loading import MODES, assert_same, read_all
+from packers import PACKINGS
 
 from mnist_idx import catalog
 from mnist_idx.catalog import DATASETS, File, PublishedDataset

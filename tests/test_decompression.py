@@ -1,28 +1,22 @@
 """Compressed streams in any order, damage and bombs included."""
 
-import bz2
 import gzip
 import lzma
 import random
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from clients import traced_memory
+from packers import PACKERS, deflate
 
 from mnist_idx import streams
 from mnist_idx.compressions import COMPRESSIONS, DEFLATE
 from mnist_idx.errors import IdxError
 from mnist_idx.streams import DecompressedFile, LocalFile, SeekPoints, read_fully
 
-
-def deflate(data: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=-15)
-    return compressor.compress(data) + compressor.flush()
-
-
-COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "deflate": deflate}
+COMPRESS = {name: packer.pack for name, packer in PACKERS.items()}
+COMPRESS["deflate"] = deflate
 each_compression = pytest.mark.parametrize("name", COMPRESS)
 Opened = Callable[..., DecompressedFile]
 Patch = pytest.MonkeyPatch

@@ -25,8 +25,9 @@ from http_server import Server
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from idx_files import PACKINGS, make_tar, random_images, random_labels, to_idx, write_archive
+from idx_files import make_tar, random_images, random_labels, to_idx, write_archive
 from loading import MODES, assert_same, read_all
+from packers import PACKINGS
 
 import mnist_idx
 

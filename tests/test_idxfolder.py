@@ -17,7 +17,6 @@ from http_server import Server
 from hub_server import HubServer
 from idx_files import (
     ARCHIVES,
-    PACKINGS,
     four_files,
     random_images,
     random_labels,
@@ -25,6 +24,7 @@ from idx_files import (
     write_archive,
 )
 from loading import MODES, assert_same, read_all, refusal
+from packers import PACKINGS
 from selections import selected
 
 from mnist_idx import load_arrays

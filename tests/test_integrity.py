@@ -26,7 +26,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import (
     ARCHIVES,
-    PACKINGS,
     make_tar,
     random_images,
     random_labels,
@@ -34,6 +33,7 @@ from idx_files import (
     write_archive,
 )
 from loading import MODES, assert_same, read_all, refusal
+from packers import PACKINGS
 
 import mnist_idx
 

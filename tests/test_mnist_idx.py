@@ -4,10 +4,8 @@ copies of them.
 Small stand-ins of the same layout take their places on a local server, with digests of their own.
 """
 
-import functools
 import gzip
 import hashlib
-import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,12 @@ from datasets import StreamingDownloadManager, load_dataset, load_dataset_builde
 from http_server import Server
 from idx_files import random_images, to_idx, write_archive
 from loading import MODES, assert_same, read_all, refusal
+from packers import PACKINGS, unpack
 
 from mnist_idx import load_arrays
 from mnist_idx.catalog import DATASETS, File, Split
 
 COUNTS = {"train": 60, "test": 20}
-COMPRESSORS = {".gz": functools.partial(gzip.compress, mtime=0), ".xz": lzma.compress}
-DECOMPRESSORS = {".gz": gzip.decompress, ".xz": lzma.decompress}
 each_mode = pytest.mark.parametrize("mode", MODES)
 Publish = Callable[[str], tuple[Server, dict[str, bytes]]]
 
@@ -52,7 +49,7 @@ def stand_in_files(name: str) -> dict[str, bytes]:
     arrays = [array for pair in stand_in(name).values() for array in pair]
     files = [file for split in DATASETS[name].splits.values() for file in split[:2]]
     return {
-        f.name + f.suffix: COMPRESSORS[f.suffix](to_idx(array))
+        f.name + f.suffix: PACKINGS[f.suffix](to_idx(array))
         for f, array in zip(files, arrays, strict=True)
     }
 
@@ -77,7 +74,7 @@ def publish(
 
         def renewed(file: File) -> File:
             content = files[file.name + file.suffix]
-            decompressed = DECOMPRESSORS[file.suffix](content)
+            decompressed = unpack(content)
             digests = [hashlib.sha256(data).hexdigest() for data in (content, decompressed)]
             return file._replace(size=len(content), sha256=digests[0], content_sha256=digests[1])
 

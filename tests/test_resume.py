@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from clients import run_client
 from datasets import IterableDataset, load_dataset
-from idx_files import PACKINGS, number_of, numbered_images, numbers, to_idx, write_archive
+from idx_files import number_of, numbered_images, numbers, to_idx, write_archive
+from packers import PACKINGS
 
 # Several batches in each of few shards, and no multiple of anything.
 COUNT = 3_503

@@ -23,6 +23,7 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 # chance to remove it.
 os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), "fuzz-idx-home"))
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import crafted

@@ -6,13 +6,9 @@ is read to its end. Nothing but zeros may follow an archive, nothing may precede
 members may share a byte.
 """
 
-import bz2
 import contextlib
-import functools
-import gzip
 import io
 import itertools
-import lzma
 import re
 import struct
 import tarfile
@@ -22,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from packers import PACKINGS, unpack
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-XZ = functools.partial(lzma.decompress, format=lzma.FORMAT_XZ)
-DECOMPRESS = {b"\x1f\x8b\x08": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\0": XZ}
-NAME = re.compile(r"(?:.*/)?(train|t10k)-(images|labels)[-.]idx\d-ubyte(?:\.gz|\.bz2|\.xz)?")
+SUFFIX = "|".join(map(re.escape, PACKINGS))
+NAME = re.compile(rf"(?:.*/)?(train|t10k)-(images|labels)[-.]idx\d-ubyte(?:{SUFFIX})")
 SPLITS = {"train": "train", "t10k": "test"}
 
 
@@ -111,7 +107,7 @@ def _iter_members(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         for file in sorted(path.rglob("*")):
             yield file.relative_to(path).as_posix(), file.read_bytes
         return
-    data = _decompress(stored := path.read_bytes())
+    data = unpack(stored := path.read_bytes())
     if stored.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             _check_places(stored, archive.infolist())
@@ -160,13 +156,6 @@ def _check_places(data: bytes, infos: list[zipfile.ZipInfo]) -> None:
 def _attempt(read: Callable[[], bytes | None]) -> bytes | None:
     try:
         content = read()
-        return None if content is None else _decompress(content)
+        return None if content is None else unpack(content)
     except Exception:
         return None
-
-
-def _decompress(data: bytes) -> bytes:
-    return next(
-        (decompress(data) for magic, decompress in DECOMPRESS.items() if data.startswith(magic)),
-        data,
-    )

@@ -1,9 +1,6 @@
 """IDX files and archives of them, made without the code of the package."""
 
-import bz2
-import gzip
 import io
-import lzma
 import struct
 import tarfile
 import zipfile
@@ -12,18 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from packers import PACKINGS
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
-PACKINGS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
-ARCHIVES = (
-    "folder",
-    "set.tar",
-    "set.tar.gz",
-    "set.tar.bz2",
-    "set.tar.xz",
-    "stored.zip",
-    "deflated.zip",
-)
+TARS = tuple(f"set.tar{suffix}" for suffix in PACKINGS)
+ARCHIVES = ("folder", *TARS, "stored.zip", "deflated.zip")
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
@@ -58,9 +48,9 @@ def four_files(
     }
 
 
-def make_tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
+def make_tar(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -76,7 +66,8 @@ def write_archive(path: Path, files: Mapping[str, bytes]) -> Path:
             for name, content in files.items():
                 archive.writestr(name, content)
     elif ".tar" in path.suffixes:
-        path.write_bytes(make_tar(files, "w:" + path.suffix.removeprefix(".").removeprefix("tar")))
+        pack = PACKINGS[path.suffix.removeprefix(".tar")]
+        path.write_bytes(pack(make_tar(files)))
     else:
         for name, content in files.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,23 +1,15 @@
 """Load a compressed tar, and compare with what its decompression takes."""
 
-import bz2
 import contextlib
 import io
-import lzma
 import time
 from pathlib import Path
 
 import datasets
+from packers import unpack
 
 import mnist_idx
 from mnist_idx.tools import cli, verify
-
-COMPRESSIONS = {".xz": lzma, ".bz2": bz2}
-
-
-def decompress(path: str) -> None:
-    compression = COMPRESSIONS[Path(path).suffix]
-    compression.decompress(Path(path).read_bytes())
 
 
 def load(path: str, way: str) -> None:
@@ -38,7 +30,7 @@ def load(path: str, way: str) -> None:
 def main(path: str, way: str) -> tuple[float, float]:
     """The seconds of processor time for decompression by the standard library, and for loading."""
     began = time.process_time()
-    decompress(path)
+    unpack(Path(path).read_bytes())
     decompressed = time.process_time()
     load(path, way)
     return decompressed - began, time.process_time() - decompressed
