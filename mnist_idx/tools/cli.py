@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import __version__
 from ..catalog import DATASETS
+from ..compressions import SUFFIXES
 from ..errors import IdxError, printable
 from .dataset_types import is_error_of_datasets
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 FAILED, INTERRUPTED = 1, 130  # exit codes
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
 NAMES = ", ".join(DATASETS)
+# Where the endings of the names of archives and of compressed files begin.
+ENDING_OF_ARCHIVE = re.compile(
+    rf"(?:{'|'.join(map(re.escape, ['.tar', '.tgz', '.zip', *SUFFIXES]))})\b"
+)
 
 # What other programs end this one with. SIGHUP: the terminal is closed. Windows has none.
 ENDING_SIGNALS = [signal.SIGTERM]
@@ -276,7 +281,7 @@ def picture_name(source: str) -> str:
     ('digits.png', 'letters.png')
     """
     path = source.partition("?")[0] if "://" in source else os.path.abspath(source)
-    name = re.split(r"\.(?:tar|tgz|zip|gz|bz2|xz)\b", os.path.basename(path.rstrip("/")))[0]
+    name = ENDING_OF_ARCHIVE.split(os.path.basename(path.rstrip("/")))[0]
     return (printable(name) or "preview") + ".png"
 
 
