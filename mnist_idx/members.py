@@ -156,7 +156,7 @@ class Access:
         key = (os.getpid(), path, compression)
         if key not in self._spools:
             self._spools[key] = Spool(open_stream(), open_stream)
-        return SpooledFile(self._spools[key], open_stream)
+        return SpooledFile(self._spools[key], open_stream, owner=self)
 
 
 def _close_spools(spools: Spools) -> None:

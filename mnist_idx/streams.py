@@ -591,11 +591,16 @@ class Spool:
 
 
 class SpooledFile(Stream):
-    """A reader of a spool. Behind what the spool keeps, it has a stream of its own."""
+    """A reader of a spool. Behind what the spool keeps, it has a stream of its own.
 
-    def __init__(self, spool: Spool, open_stream: Callable[[], Stream]) -> None:
+    Args:
+        owner: what closes the spool once nobody refers to it any more, as this reader does.
+    """
+
+    def __init__(self, spool: Spool, open_stream: Callable[[], Stream], owner: object) -> None:
         self._spool = spool
         self._open_stream = open_stream
+        self._owner = owner
         self._own: Stream | None = None
         self._position = 0
 
