@@ -138,7 +138,8 @@ class RemoteFile(Stream):
     def _fetch(self, start: int, stop: int) -> bytes:
         try:
             data = self._ranges.fetch(start, stop)
-            self.size = self._ranges.size
+            if self._ranges.size is not None:
+                self.size = self._ranges.size
             if not data and self.size is not None and start < self.size:
                 raise EOFError(f"the transfer ended after {start:,} of {self.size:,} bytes")
         except BaseException:
