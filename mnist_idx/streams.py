@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK_BYTES = 256 << 10
+LARGEST_READ = 1 << 20  # bytes of a local file that are read at once
 # Seek points are at least this many bytes apart, and at most this many are kept.
 SEEK_POINT_BYTES = 256 << 10
 MAX_SEEK_POINTS = 64
@@ -172,8 +173,11 @@ def closed_on_error(file: Closable) -> Iterator[None]:
         raise
 
 
-class LocalFile(io.FileIO, Stream):
-    """A regular file of the local disk. Pipes and devices, which may never end, are refused."""
+class LocalFile(Stream, io.FileIO):
+    """A regular file of the local disk. Pipes and devices, which may never end, are refused.
+
+    As a `FileIO` it warns if nobody closes it.
+    """
 
     seek_cost = 4 << 10
 
@@ -186,15 +190,13 @@ class LocalFile(io.FileIO, Stream):
             self.size = os.fstat(self.fileno()).st_size
             self._opened_as = self._stamp()
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        with local_errors(str(self.name)):
-            return super().read(size) or b""
-
     def read_some(self, size: int) -> bytes:
-        return self.read(size)
+        with local_errors(str(self.name)):
+            # It takes memory for all that is asked for.
+            return io.FileIO.read(self, min(size, LARGEST_READ)) or b""
 
     def go_to(self, position: int) -> None:
-        self.seek(position)
+        io.FileIO.seek(self, position)
 
     @property
     def identity(self) -> str:
