@@ -101,6 +101,7 @@ class RemoteFile(Stream):
         self._position = position
 
     def tell(self) -> int:
+        self.check_open()
         return self._position
 
     def expect_end(self, position: int) -> None:

@@ -46,7 +46,8 @@ SPOOL_BYTES = 1 << 30
 class Stream(io.RawIOBase):
     """Base of the package's seekable, read-only binary streams.
 
-    A subclass implements `read_some`, `go_to` and `tell`. Everything that reads files reads it.
+    A subclass implements `read_some`, `go_to` and `tell`, which raises a ValueError once the stream
+    is closed. Everything that reads files reads it.
 
     Attributes:
         size: of the stream in bytes; None as long as it is unknown.
@@ -99,13 +100,13 @@ class Stream(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._check_open()
+        self.check_open()
         if size is None or size < 0:
             return self.readall()
         return self.read_some(size) if size > 0 else b""
 
     def readall(self) -> bytes:
-        self._check_open()
+        self.check_open()
         content = bytearray()
         while data := self.read_some(CHUNK_BYTES):
             content += data
@@ -118,15 +119,17 @@ class Stream(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._check_open()
+        self.check_open()
+        start = self.tell()
         position = offset
         if whence == io.SEEK_CUR:
-            position += self.tell()
+            position += start
         elif whence == io.SEEK_END:
             position += self._end()
         elif whence != io.SEEK_SET:
             raise ValueError(f"whence={whence}: expected 0, 1 or 2")
         if position < 0:
+            self.go_to(start)  # To find the end may have taken it elsewhere.
             raise OSError(f"cannot seek to {position}, before the start")
         self.go_to(position)
         return self.tell()
@@ -140,7 +143,8 @@ class Stream(io.RawIOBase):
             self.size = self.tell()
         return self.size
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise a ValueError if the stream is closed."""
         if self.closed:
             raise ValueError("I/O operation on closed file")
 
@@ -455,6 +459,7 @@ class DecompressedFile(WrappedFile):
         self._expected_end: int | None = None
 
     def tell(self) -> int:
+        self.check_open()
         return self._position
 
     def go_to(self, position: int) -> None:
@@ -625,6 +630,7 @@ class SpooledFile(Stream):
                 break
 
     def tell(self) -> int:
+        self.check_open()
         return self._position
 
     def check_unchanged(self) -> None:
