@@ -2,15 +2,18 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .errors import IdxError
 
+SEPARATOR = re.compile(r"\s*\+\s*")
+# A line break may follow, as for `datasets`.
 PART = re.compile(
     r"(?P<split>\w+(?:\.\w+)*)"
     r"(?:\[(?:(?P<start>-?[\d_]+)(?P<start_percent>%)?)?"
     r":(?:(?P<stop>-?[\d_]+)(?P<stop_percent>%)?)?\])?"
-    r"(?:\((?P<rounding>[^)]*)\))?"
+    r"(?:\((?P<rounding>[^)]*)\))?\n?"
 )
 ROUNDINGS = ("closest", "pct1_dropremainder")
 
@@ -39,29 +42,47 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     expected = f"expected one of {', '.join(map(repr, sizes))}, or a part of one"
     refused = IdxError(f"split={spec!r}: {expected}.")
     parts = []
-    for text in str(spec).split("+"):
-        match = PART.fullmatch(text.strip())
+    roundings = []
+    for text in SEPARATOR.split(str(spec)):
+        match = PART.fullmatch(text)
         if match is None or match["split"] not in sizes:
             raise refused
         try:
-            parts.append(_parse_part(match, sizes[match["split"]]))
+            rounding = _parse_rounding(match)
+            parts.append(_parse_part(match, rounding, sizes[match["split"]]))
         except ValueError as error:
             raise refused from error
+        roundings.append(rounding)
+    if not _go_together(roundings):
+        raise refused
     return parts
 
 
-def _parse_part(match: "re.Match[str]", size: int) -> Part:
+def _parse_rounding(match: "re.Match[str]") -> str | None:
+    """How the percents of a part are rounded; None if it has none."""
     is_percent = bool(match["start_percent"] or match["stop_percent"])
-    rounding = match["rounding"]
-    if rounding is not None and not (is_percent and rounding in ROUNDINGS):
+    rounding: str | None = match["rounding"]
+    if rounding is None:
+        return "closest" if is_percent else None
+    if not is_percent or rounding not in ROUNDINGS:
         raise ValueError(f"the rounding {rounding!r}")
+    return rounding
+
+
+def _go_together(roundings: Sequence[str | None]) -> bool:
+    """Whether parts are rounded alike. `datasets` compares the first part with each other one."""
+    first, *others = roundings
+    return first is None or all(rounding in (None, first) for rounding in others)
+
+
+def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part:
     bounds = []
     for text, default in ((match["start"], 0), (match["stop"], size)):
         bound = default
         if text is not None:
             bound = int(text)
-            if is_percent:
-                bound = _of_percent(bound, size, rounding or "closest")
+            if rounding is not None:
+                bound = _of_percent(bound, size, rounding)
         if bound < 0:
             bound = max(0, size + bound)
         bounds.append(min(bound, size))
