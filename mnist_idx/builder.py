@@ -60,7 +60,7 @@ class IdxConfig(IdxOptions, datasets.BuilderConfig):
 
     def _local_files(self) -> list[str]:
         """The local files that may take part."""
-        if self.data_files is None:
+        if not self.data_files:
             return _files_in(str(self.data_dir))
         return [local_part(str(path)) for paths in self.data_files.values() for path in paths]
 

@@ -20,7 +20,7 @@ class IdxFolderConfig(IdxFolderOptions, IdxConfig):
 
     def validate(self) -> None:
         super().validate()
-        if not self.data_dir and self.data_files is None:
+        if not self.data_dir and not self.data_files:
             ways = 'load_dataset("idxfolder", data_dir=…) or data_files=…'
             raise IdxError(f"Expected the IDX files to load: {ways}.")
 

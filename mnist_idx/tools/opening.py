@@ -168,7 +168,9 @@ def _find_local_folder(
     found: DataFiles | None = None
     if data_files is not None:
         found = find_data_files(data_files, data_dir or os.getcwd())
-    if found is None and (data_files is not None or not data_dir):
+    if found is None and data_files is not None:
+        return None
+    if not found and not data_dir:
         return None
     options = IdxFolderOptions(**given)
     check_options(options)
