@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 # What else a user may pass for local files. Nothing of them is kept in the cache.
 PLACES = {"data_dir", "data_files", "cache_dir"}
+# What patterns do not match for `datasets`: files that describe a dataset.
+PASSED_OVER = {
+    "README.md",
+    "config.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "dummy_data.zip",
+    "dataset_dict.json",
+}
 
 
 class Opened(NamedTuple):
@@ -192,36 +201,51 @@ def find_data_files(data_files: object, base: str) -> DataFiles | None:
     True
 
     Args:
-        data_files: a path or a pattern, a list of them, or a mapping of either by split. Only the
+        data_files: a path or a pattern, a list of them, or a dict of either by split. Only the
             last part of a pattern may have wildcards.
         base: the folder that paths are relative to.
     """
-    by_split = data_files if isinstance(data_files, Mapping) else {"train": data_files}
+    by_split = _patterns_by_split(data_files)
+    if by_split is None:
+        return None
     found = {}
     for split, patterns in by_split.items():
-        files = _match_patterns([patterns] if isinstance(patterns, str) else patterns, base)
-        if files is None:
-            return None
-        found[str(split)] = files
+        files: list[str] = []
+        for pattern in patterns:
+            matched = _match_pattern(pattern, base)
+            if matched is None or any("::" in file for file in matched):
+                return None  # "::" is taken for a chain of URLs.
+            files += matched
+        found[split] = files
     return found
 
 
-def _match_patterns(patterns: object, base: str) -> list[str] | None:
-    if not isinstance(patterns, list | tuple):
+def _patterns_by_split(data_files: object) -> dict[str, list[object]] | None:
+    """What a user may pass as `data_files`, as `datasets` understands it; None if it must tell."""
+    if isinstance(data_files, str):
+        return {"train": [data_files]}
+    if isinstance(data_files, list | tuple):
+        return {"train": list(data_files)}
+    if not isinstance(data_files, dict):
         return None
-    files = []
-    for pattern in patterns:
-        if not isinstance(pattern, str) or "://" in pattern:
-            return None
-        path = os.path.join(base, pattern)
-        folder, name = os.path.split(path)
-        matched = [path]
-        if glob.has_magic(path):
-            if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
-                return None
-            matched = sorted(glob.glob(path))
-            matched = [file for file in matched if os.path.isfile(file)]
-        if not matched or not all(map(os.path.isfile, matched)):
-            return None
-        files += matched
-    return files
+    by_split = {}
+    for split, patterns in data_files.items():
+        by_split[str(split)] = patterns if isinstance(patterns, list) else [patterns]
+    return by_split
+
+
+def _match_pattern(pattern: object, base: str) -> list[str] | None:
+    """The files that a path or a pattern means; None if `datasets` must tell."""
+    if not isinstance(pattern, str):
+        return None
+    if ":" in pattern:  # a URL, or what is taken for one
+        return None
+    path = os.path.join(base, pattern)
+    if not glob.has_magic(path):
+        return [path] if os.path.isfile(path) else None
+    folder, name = os.path.split(path)
+    if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
+        return None
+    matched = [file for file in sorted(glob.glob(path)) if os.path.isfile(file)]
+    matched = [file for file in matched if os.path.basename(file) not in PASSED_OVER]
+    return matched or None
