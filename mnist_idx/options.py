@@ -98,7 +98,7 @@ TRANSPOSE = About(
 )
 LABEL_NAMES = About(
     type="list of strings",
-    meaning="names of the classes",
+    meaning='names of the classes; by default `"0"`, `"1"`, … up to the largest label',
     expected='a list of strings, for example ["cat", "dog"], with a name of its own for each class',
     is_valid=lambda value: (
         value is None or (is_list_of_strings(value) and len(set(value)) == len(value))
