@@ -225,7 +225,7 @@ class FoundFiles:
         """
         chosen = self._choose_prefix(prefix)
         for name, member in self._unusable:
-            if (prefix or "").lower() in name:
+            if _may_have_prefix(name, (prefix or "").lower()):
                 found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
                 way_out = "Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz"
                 raise IdxError(f"{found}. {way_out}.")
@@ -271,6 +271,11 @@ class FoundFiles:
     def _ambiguous(self) -> IdxError:
         listed = _listed(member.name for member in self._members)
         return _unclear(f"{self._place}: cannot tell which file is which: {listed}.")
+
+
+def _may_have_prefix(name: str, prefix: str) -> bool:
+    """Whether the name of a file, or a part of it from a folder on, starts with a prefix."""
+    return f"/{name}".replace("\\", "/").find(f"/{prefix}") >= 0
 
 
 def find_splits(
