@@ -7,7 +7,7 @@ in an error.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -165,6 +165,15 @@ class SplitSource:
         self._transpose = transpose
         self._pool = ReaderPool(access)
         self._yielded: dict[str, YieldedRecords] = {}  # by split
+
+    def count(self, splits: Mapping[str, SplitFiles]) -> dict[str, int]:
+        """How many records of each split are selected.
+
+        Raises:
+            IdxError: no split has as many records as are asked for.
+        """
+        sizes = {name: files.num_records or 0 for name, files in splits.items()}
+        return self._selection.counts(sizes)
 
     def read(
         self,

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .compressions import is_compressed_name, strip_suffix
+from .compressions import SUFFIXES, is_compressed_name, strip_suffix
 from .errors import IdxError
 from .layout import NAME_THEM_ALIKE
 from .members import Member, SplitFiles
@@ -61,6 +61,7 @@ LEFTOVER_WORDS = {
     "bak",
     "crdownload",
 }
+LEFTOVER_WORDS -= {suffix[1:] for suffix in SUFFIXES}  # which are read
 # Last words of what stands beside an IDX file: checksums, descriptions, pictures.
 OTHER_WORDS = {"md5", "asc", "sig", "txt", "md", "json", "csv", "htm", "html", "yml", "yaml"}
 OTHER_WORDS |= {"npy", "npz", "png", "jpg", "jpeg", "gif", "pdf", "log"}

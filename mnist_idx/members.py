@@ -169,7 +169,7 @@ class Access:
             stream.close()
         else:
             self._spools[key] = Spool(stream, open_stream, title)
-        return SpooledFile(self._spools[key], open_stream)
+        return SpooledFile(self._spools[key], open_stream, keeper=self)
 
 
 def _close_spools(spools: Spools) -> None:

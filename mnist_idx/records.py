@@ -44,6 +44,11 @@ class _Window(NamedTuple):
     first: int  # place of the first record of the window
     batch: Batch
 
+    def is_of(self, numbers: np.ndarray) -> bool:
+        """Whether it is a part of the selection of these records."""
+        # Usually it is the same array. To compare another one still costs less than to read.
+        return self.numbers is numbers or np.array_equal(self.numbers, numbers)
+
 
 class SplitReader:
     """Reads the records of one split. Adjacent ranges are read in one pass."""
@@ -160,7 +165,7 @@ class SplitReader:
     def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
         """Read the places `first` to `first + size` of a selection, unless they were read last."""
         window = self._window
-        if window is not None and window.first == first and window.numbers is numbers:
+        if window is not None and window.first == first and window.is_of(numbers):
             return window
         self._window = window = None  # before memory is taken for the next one
         self._window = _Window(numbers, first, self._gather(numbers[first : first + size]))

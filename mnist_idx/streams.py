@@ -600,10 +600,15 @@ class Spool:
 
 
 class SpooledFile(Stream):
-    """A reader of a spool. Behind what the spool keeps, it has a stream of its own."""
+    """A reader of a spool. Behind what the spool keeps, it has a stream of its own.
 
-    def __init__(self, spool: Spool, open_stream: Callable[[], Stream]) -> None:
+    Args:
+        keeper: closes the spool when it is gone, so it must not go before this reader.
+    """
+
+    def __init__(self, spool: Spool, open_stream: Callable[[], Stream], keeper: object) -> None:
         self._spool = spool
+        self._keeper = keeper
         self._open_stream = open_stream
         self._own: Stream | None = None
         self._position = 0
