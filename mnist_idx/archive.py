@@ -137,7 +137,7 @@ def _damage_of(kind: str, title: str) -> Iterator[None]:
 
 def _listed_suffixes() -> str:
     """The suffixes of compressed archives, as in a sentence: `.gz, .bz2 or .xz`."""
-    *others, last = [row.suffixes[0] for row in COMPRESSIONS.values()]
+    *others, last = [row.suffixes[0] for row in COMPRESSIONS.values() if row.suffixes]
     return f"{', '.join(others)} or {last}"
 
 

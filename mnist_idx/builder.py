@@ -157,7 +157,7 @@ class IdxBuilder(TableBuilder):
         located = self.locate(fetcher)
         if self.info.features is not None:
             check_features(self.info.features, self.found_features, located.title)
-        counts = self.count_records(located)
+        counts = self.source.count(located.splits)
         self._limit_writer(located.splits)
         num_shards = max(self.config.num_shards, num_proc or 1)
         generators = []
@@ -180,11 +180,6 @@ class IdxBuilder(TableBuilder):
         if self.info.features is None:
             self.info.features = self.found_features
         return located
-
-    def count_records(self, located: Located) -> dict[str, int]:
-        """How many records of each split are selected."""
-        sizes = {name: files.num_records or 0 for name, files in located.splits.items()}
-        return self.config.selection.counts(sizes)
 
     def _limit_writer(self, splits: Mapping[str, SplitFiles]) -> None:
         """Let `datasets` keep few rows in memory before it writes them, if records are large."""

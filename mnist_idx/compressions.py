@@ -63,7 +63,7 @@ class Compression(NamedTuple):
     """A format of compressed files, each of which may hold several compressed streams in a row."""
 
     name: str
-    magic: bytes  # how a compressed file starts; empty: the first bytes do not tell
+    magic: tuple[bytes, ...]  # how a compressed file may start; none: the first bytes do not tell
     suffixes: tuple[str, ...]  # of the names of compressed files, the usual one first
     new_decompressor: Callable[[], Decompressor]
     errors: tuple[type[Exception], ...]  # raised by the decompressor on damaged data
@@ -75,7 +75,7 @@ COMPRESSIONS = {
     for row in (
         Compression(
             name="gzip",
-            magic=b"\x1f\x8b\x08",
+            magic=(b"\x1f\x8b\x08",),
             suffixes=(".gz", ".gzip"),
             new_decompressor=lambda: ZlibDecompressor(zlib_ng.decompressobj(31)),
             errors=(ZLIB_ERROR,),
@@ -83,7 +83,7 @@ COMPRESSIONS = {
         ),
         Compression(
             name="bzip2",
-            magic=b"BZh",
+            magic=(b"BZh",),
             suffixes=(".bz2",),
             new_decompressor=bz2.BZ2Decompressor,
             errors=(OSError, EOFError),
@@ -91,7 +91,7 @@ COMPRESSIONS = {
         ),
         Compression(
             name="xz",
-            magic=b"\xfd7zXZ\0",
+            magic=(b"\xfd7zXZ\0",),
             suffixes=(".xz",),
             new_decompressor=lambda: lzma.LZMADecompressor(
                 lzma.FORMAT_XZ, memlimit=XZ_MEMORY_LIMIT
@@ -104,14 +104,14 @@ COMPRESSIONS = {
 # How a zip compresses its members. No file of its own has this form.
 DEFLATE = Compression(
     name="deflate",
-    magic=b"",
+    magic=(),
     suffixes=(),
     new_decompressor=lambda: ZlibDecompressor(zlib_ng.decompressobj(-15)),
     errors=(ZLIB_ERROR,),
     has_seek_points=True,
 )
 SUFFIXES = tuple(suffix for row in COMPRESSIONS.values() for suffix in row.suffixes)
-MAGIC_LENGTH = max(len(row.magic) for row in COMPRESSIONS.values())
+MAGIC_LENGTH = max(len(magic) for row in COMPRESSIONS.values() for magic in row.magic)
 
 
 def find_compression(head: bytes) -> Compression | None:

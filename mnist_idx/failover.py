@@ -7,14 +7,14 @@ in an error.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import xxhash
 
 from .errors import IdxError, TransferError
-from .layout import Layout, check_classes, common_layout
+from .layout import Layout, common_layout, find_wrong_class, wrong_class
 from .members import Access, SplitFiles
 from .places import Fetcher
 from .records import Batch, ReaderPool, SplitReader
@@ -166,6 +166,15 @@ class SplitSource:
         self._pool = ReaderPool(access)
         self._yielded: dict[str, YieldedRecords] = {}  # by split
 
+    def count(self, splits: Mapping[str, SplitFiles]) -> dict[str, int]:
+        """How many records of each split are selected.
+
+        Raises:
+            IdxError: no split has as many records as are asked for.
+        """
+        sizes = {name: files.num_records or 0 for name, files in splits.items()}
+        return self._selection.counts(sizes)
+
     def read(
         self,
         split: str,
@@ -208,7 +217,7 @@ class SplitSource:
             stretch = yielded.begin(place)
             with self._pool.borrow(files) as reader:
                 for batch in self._read_range(reader, place, stop, first_size):
-                    _check_labels(batch, num_classes, files, place)
+                    self._check_labels(batch, num_classes, reader, place)
                     if self._locator.has_next_source(files):
                         stretch.add(batch)
                     yielded.has_any = True
@@ -253,13 +262,21 @@ class SplitSource:
         for batch in batches:
             yield self._transposed(batch) if self._transpose else batch
 
+    def _check_labels(
+        self, batch: Batch, num_classes: int | None, reader: SplitReader, place: int
+    ) -> None:
+        if batch.labels is None or num_classes is None or reader.labels is None:
+            return
+        wrong = find_wrong_class(batch.labels, num_classes)
+        if wrong is None:
+            return
+        record = place + wrong
+        title = reader.labels.title
+        if not self._selection.is_everything:
+            record = int(self._selection.numbers(reader.num_records, title)[record])
+        raise wrong_class(title, record, batch.labels[wrong], num_classes)
+
     def _transposed(self, batch: Batch) -> Batch:
         if batch.images.ndim < 3:
             return batch
         return batch._replace(images=batch.images.swapaxes(1, 2))
-
-
-def _check_labels(batch: Batch, num_classes: int | None, files: SplitFiles, place: int) -> None:
-    if batch.labels is not None and num_classes is not None:
-        title = (files.labels or files.images).title
-        check_classes(batch.labels, num_classes, title, place)

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .compressions import is_compressed_name, strip_suffix
+from .compressions import SUFFIXES, is_compressed_name, strip_suffix
 from .errors import IdxError
 from .layout import NAME_THEM_ALIKE
 from .members import Member, SplitFiles
@@ -61,6 +61,7 @@ LEFTOVER_WORDS = {
     "bak",
     "crdownload",
 }
+LEFTOVER_WORDS -= {suffix[1:] for suffix in SUFFIXES}  # which are read
 # Last words of what stands beside an IDX file: checksums, descriptions, pictures.
 OTHER_WORDS = {"md5", "asc", "sig", "txt", "md", "json", "csv", "htm", "html", "yml", "yaml"}
 OTHER_WORDS |= {"npy", "npz", "png", "jpg", "jpeg", "gif", "pdf", "log"}
@@ -225,7 +226,7 @@ class FoundFiles:
         """
         chosen = self._choose_prefix(prefix)
         for name, member in self._unusable:
-            if (prefix or "").lower() in name:
+            if _may_have_prefix(name, (prefix or "").lower()):
                 found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
                 way_out = "Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz"
                 raise IdxError(f"{found}. {way_out}.")
@@ -271,6 +272,11 @@ class FoundFiles:
     def _ambiguous(self) -> IdxError:
         listed = _listed(member.name for member in self._members)
         return _unclear(f"{self._place}: cannot tell which file is which: {listed}.")
+
+
+def _may_have_prefix(name: str, prefix: str) -> bool:
+    """Whether the name of a file, or a part of it from a folder on, starts with a prefix."""
+    return f"/{name}".replace("\\", "/").find(f"/{prefix}") >= 0
 
 
 def find_splits(

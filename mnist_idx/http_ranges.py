@@ -61,7 +61,8 @@ def http_options(options: Mapping[str, Any], in_chain: bool) -> dict[str, Any]:
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
     client = {"timeout": timeout, "trust_env": True, **options.get("client_kwargs", {})}
     cookies = {**(client.pop("cookies", None) or {}), **(options.get("cookies") or {})}
-    auth = options.get("auth") or client.pop("auth", None)
+    client_auth = client.pop("auth", None)
+    auth = options.get("auth") or client_auth
     headers = {
         "Accept-Encoding": "identity",
         **(client.pop("headers", None) or {}),

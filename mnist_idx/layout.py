@@ -99,21 +99,25 @@ def _different_splits(found: str) -> IdxError:
     return IdxError(f"{found} {one_by_one}", command_line=f"{found} {NAME_THEM_ALIKE}")
 
 
-def check_classes(labels: np.ndarray, num_classes: int, title: str, place: int) -> None:
-    """Check that labels are classes.
+def find_wrong_class(labels: np.ndarray, num_classes: int) -> int | None:
+    """The first of `labels` that is no class, None if all are.
 
     Args:
         labels: integers `(k,)`, or `(k, parts)` of which the first part is the class.
-        title: what errors call the file of labels.
-        place: of the first of the labels.
-
-    Raises:
-        IdxError: a label is not from 0 to `num_classes` - 1.
     """
     classes = labels if labels.ndim == 1 else labels[:, 0]
     wrong = np.flatnonzero((classes < 0) | (classes >= num_classes))
-    if len(wrong) == 0:
-        return
-    found = f"{title}: record {place + wrong[0]:,} has the label {classes[wrong[0]]}"
+    return int(wrong[0]) if len(wrong) > 0 else None
+
+
+def wrong_class(title: str, record: int, label: np.ndarray, num_classes: int) -> IdxError:
+    """The error of a label that is no class.
+
+    Args:
+        title: what errors call the file of labels.
+        record: the number of the label in the file.
+        label: integers `()` or `(parts,)`.
+    """
+    found = f"{title}: record {record:,} has the label {label.reshape(-1)[0]}"
     advice = f"{found}, expected 0 to {num_classes - 1}. Fetch the file again"
-    raise IdxError(f"{advice}, or pass more label_names=.", command_line=f"{advice}.")
+    return IdxError(f"{advice}, or pass more label_names=.", command_line=f"{advice}.")

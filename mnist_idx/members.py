@@ -110,7 +110,16 @@ def open_file(
     return file
 
 
-Spools = dict[tuple[int, str, str], Spool]  # by process, path and compression
+class SpoolKey(NamedTuple):
+    """What a spool is kept for: one file, as it was, in one process."""
+
+    process: int
+    path: str
+    compression: str
+    identity: str
+
+
+Spools = dict[SpoolKey, Spool]
 
 
 class Access:
@@ -151,17 +160,21 @@ class Access:
             with closed_on_error(compressed):
                 return DecompressedFile(compressed, row, title, seek_points)
 
+        stream = open_stream()
         if row.has_seek_points:
-            return open_stream()
-        key = (os.getpid(), path, compression)
-        if key not in self._spools:
-            self._spools[key] = Spool(open_stream(), open_stream)
-        return SpooledFile(self._spools[key], open_stream, owner=self)
+            return stream
+        # Another file may have taken the place of the one that was decompressed earlier.
+        key = SpoolKey(os.getpid(), path, compression, stream.identity)
+        if key in self._spools:
+            stream.close()
+        else:
+            self._spools[key] = Spool(stream, open_stream, title)
+        return SpooledFile(self._spools[key], open_stream, keeper=self)
 
 
 def _close_spools(spools: Spools) -> None:
-    for (process, _, _), spool in spools.items():
-        if process == os.getpid():
+    for key, spool in spools.items():
+        if key.process == os.getpid():
             spool.close()
 
 

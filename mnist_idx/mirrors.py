@@ -130,10 +130,9 @@ class Mirrors:
             return self._stream(source)
         try:
             return self._fetch(source, fetcher, force=False)
-        except TransferError:
-            raise
-        except IdxError:
-            if not is_remote(source.url):
+        except IdxError as error:
+            may_be_kept = is_remote(source.url) and not isinstance(error, TransferError)
+            if is_of_disk(error) or not may_be_kept:
                 raise
         return self._fetch(source, fetcher, force=True)
 

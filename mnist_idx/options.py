@@ -68,7 +68,7 @@ NUM_SAMPLES = About(
 )
 SEED = About(
     type="integer",
-    meaning="seed for shuffling; without both, records keep the order of the file",
+    meaning="seed for shuffling; without both and `sampling`, records keep the order of the file",
     expected="an integer",
     is_valid=lambda value: value is None or is_integer(value),
 )
@@ -118,8 +118,8 @@ class IdxOptions:
 
     Attributes:
         num_samples: most records per split; None keeps all.
-        seed: for shuffling. By default 1 with `num_samples`; without both, records keep the order
-            of the file.
+        seed: for shuffling. By default 1 with `num_samples` or another `sampling`; without any of
+            them, records keep the order of the file.
         sampling: "first" takes the first records of a split and shuffles them, "uniform" draws
             them from all.
         as_array: the image column holds arrays (`Array2D`, or `Array3D` for RGB), not `Image`.

@@ -80,7 +80,9 @@ def local_path(path: str) -> str:
     scheme = next((scheme for scheme in LOCAL_SCHEMES if path.startswith(scheme)), None)
     if scheme is None or "::" in path:
         return path
-    local = path.removeprefix(scheme).removeprefix("localhost")
+    local = path.removeprefix(scheme)
+    if local.startswith("localhost/"):
+        local = local.removeprefix("localhost")
     return local if os.path.exists(local) else unquote(local)
 
 

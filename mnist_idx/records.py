@@ -44,6 +44,11 @@ class _Window(NamedTuple):
     first: int  # place of the first record of the window
     batch: Batch
 
+    def is_of(self, numbers: np.ndarray) -> bool:
+        """Whether it is a part of the selection of these records."""
+        # Usually it is the same array. To compare another one still costs less than to read.
+        return self.numbers is numbers or np.array_equal(self.numbers, numbers)
+
 
 class SplitReader:
     """Reads the records of one split. Adjacent ranges are read in one pass."""
@@ -92,20 +97,12 @@ class SplitReader:
         """
         if stop is None:
             stop = self.num_records
-        self._announce(start, stop)
-        record = start
-        size = min(self.batch_size, first_size or self.batch_size)
-        while True:
-            end = min(record + size, stop)
-            batch = self._read(record, end)
+        end = start
+        for batch in self._read_range(start, stop, first_size):
+            end += len(batch.images)
             if end == stop:  # before the last records are out of reach
-                for file in self._files:
-                    file.stream.check_unchanged()
+                self._check_unchanged()
             yield batch
-            if end == stop:
-                return
-            record = end
-            size = self.batch_size
 
     def selected_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
         """Read the records with the given numbers, in this order.
@@ -130,6 +127,22 @@ class SplitReader:
         if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
+    def _read_range(self, start: int, stop: int, first_size: int | None = None) -> Iterator[Batch]:
+        self._announce(start, stop)
+        record = start
+        size = min(self.batch_size, first_size or self.batch_size)
+        while True:
+            end = min(record + size, stop)
+            yield self._read(record, end)
+            if end == stop:
+                return
+            record = end
+            size = self.batch_size
+
+    def _check_unchanged(self) -> None:
+        for file in self._files:
+            file.stream.check_unchanged()
+
     def _announce(self, start: int, stop: int) -> None:
         """Tell the streams which records will be read."""
         # A read that continues the last one probably continues to the end.
@@ -152,7 +165,7 @@ class SplitReader:
     def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
         """Read the places `first` to `first + size` of a selection, unless they were read last."""
         window = self._window
-        if window is not None and window.first == first and window.numbers is numbers:
+        if window is not None and window.first == first and window.is_of(numbers):
             return window
         self._window = window = None  # before memory is taken for the next one
         self._window = _Window(numbers, first, self._gather(numbers[first : first + size]))
@@ -171,12 +184,13 @@ class SplitReader:
         for run in np.split(np.arange(len(ascending)), breaks):
             if len(run) > 0:
                 self._gather_run(gathered, ascending[run], places[run])
+        self._check_unchanged()
         return gathered
 
     def _gather_run(self, gathered: Batch, ascending: np.ndarray, places: np.ndarray) -> None:
         """Read a range that has all records of `ascending`, and put them at `places`."""
         record = int(ascending[0])
-        for batch in self.batches(record, int(ascending[-1]) + 1):
+        for batch in self._read_range(record, int(ascending[-1]) + 1):
             end = record + len(batch.images)
             low, high = np.searchsorted(ascending, (record, end))
             targets = places[low:high]
@@ -252,10 +266,8 @@ class ReaderPool:
     @contextmanager
     def borrow(self, files: SplitFiles) -> Iterator[SplitReader]:
         """A reader of the split for one user at a time. One that fails is closed for good."""
-        key = (os.getpid(), files)
-        if key not in self._splits:
-            self._splits[key] = _Parked()
-        parked = self._splits[key]
+        # One step, since several threads may be here.
+        parked = self._splits.setdefault((os.getpid(), files), _Parked())
         try:
             reader = parked.readers.pop()
         except IndexError:  # another thread may have taken the last one

@@ -332,7 +332,7 @@ def explain(error: BaseException) -> Failure:
         if status is not None:
             reason = f"the server answered {status} {getattr(one, 'message', '')}".rstrip()
             return Failure(reason, status >= 500 or status in PASSING_STATUS_CODES)
-    names = " ".join(base.__name__ for one in chain for base in type(one).__mro__)
+    names = {base.__name__ for one in chain for base in type(one).__mro__}
     for name, reason in PASSING_ERRORS.items():
         if name in names:
             return Failure(reason.format(seconds=stall_seconds()), may_pass=True)
@@ -344,7 +344,7 @@ def explain(error: BaseException) -> Failure:
     if words is not None:
         return Failure(words, may_pass=False)
     reason = " ".join(f"{type(cause).__name__}: {cause}".rstrip(": .").split())
-    is_permanent = isinstance(error, PERMANENT) or "ClientConnector" in names
+    is_permanent = isinstance(error, PERMANENT) or "ClientConnectorError" in names
     return Failure(reason, not is_permanent)
 
 

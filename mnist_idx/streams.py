@@ -554,8 +554,10 @@ class Spool:
     It is of one process: a forked one must neither use nor close it.
     """
 
-    def __init__(self, stream: Stream, open_again: Callable[[], Stream]) -> None:
+    def __init__(self, stream: Stream, open_again: Callable[[], Stream], title: str) -> None:
         self.stream = stream
+        self._title = title
+        self._identity = stream.identity
         self._open_again = open_again
         self._kept = tempfile.SpooledTemporaryFile(SPOOL_MEMORY_BYTES)
         self._length = 0
@@ -576,7 +578,7 @@ class Spool:
     def _extend(self) -> None:
         try:
             if self.stream.closed:
-                self.stream = self._open_again()
+                self._reopen()
             self.stream.seek(self._length)
             data = self.stream.read(CHUNK_BYTES)
         except BaseException:
@@ -592,6 +594,13 @@ class Spool:
         self._has_ended = not data
         self._is_full = self._length >= SPOOL_BYTES
 
+    def _reopen(self) -> None:
+        """Go on with another stream of the same file. What is kept is not that of another one."""
+        self.stream = self._open_again()
+        if self.stream.identity != self._identity:
+            found = "the file has changed while it was read"
+            raise TransferError(f"{self._title}: {found}. Load it again.")
+
     def close(self) -> None:
         self.stream.close()
         self._kept.close()
@@ -601,13 +610,13 @@ class SpooledFile(Stream):
     """A reader of a spool. Behind what the spool keeps, it has a stream of its own.
 
     Args:
-        owner: what closes the spool once nobody refers to it any more, as this reader does.
+        keeper: closes the spool when it is gone, so it must not go before this reader.
     """
 
-    def __init__(self, spool: Spool, open_stream: Callable[[], Stream], owner: object) -> None:
+    def __init__(self, spool: Spool, open_stream: Callable[[], Stream], keeper: object) -> None:
         self._spool = spool
+        self._keeper = keeper
         self._open_stream = open_stream
-        self._owner = owner
         self._own: Stream | None = None
         self._position = 0
 

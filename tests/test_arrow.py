@@ -8,7 +8,7 @@ import pytest
 
 from mnist_idx.arrow import label_columns, make_features
 from mnist_idx.errors import IdxError
-from mnist_idx.layout import Layout, check_classes, common_layout
+from mnist_idx.layout import Layout, common_layout, find_wrong_class, wrong_class
 
 
 def check(shape: tuple[int, ...], dtype: str, as_array: bool) -> Layout:
@@ -21,11 +21,11 @@ def test_labels_and_their_columns(parts: int) -> None:
     labels = (
         np.stack([classes, classes + 99, classes + 999], axis=1)[:, :parts] if parts else classes
     )
-    check_classes(labels[:2], 10, "file", 0)
+    assert find_wrong_class(labels[:2], 10) is None
     for wrong in (2, 3):
+        assert find_wrong_class(labels[[0, wrong]], 10) == 1
         message = f"file: record 1,001 has the label {classes[wrong]}, expected 0 to 9"
-        with pytest.raises(IdxError, match=message):
-            check_classes(labels[[0, wrong]], 10, "file", 1000)
+        assert str(wrong_class("file", 1001, labels[wrong], 10)).startswith(message)
     columns = {name: column.to_pylist() for name, column in label_columns(labels).items()}
     assert columns == {"label": classes.tolist()} | (
         {"label_details": labels[:, 1:].tolist()} if parts > 1 else {}

@@ -87,7 +87,7 @@ def test_selections_in_any_order(
 def test_a_selection_is_read_once_without_its_gaps(reader: SplitReader) -> None:
     reader.images.stream.seek_cost = 4 * 30
     numbers = np.array([40, 3, 7, 12, 30])
-    with mock.patch.object(reader, "batches", side_effect=reader.batches) as read:
+    with mock.patch.object(reader.images, "read", side_effect=reader.images.read) as read:
         parts = [*reader.selected_batches(numbers, 0, 2), *reader.selected_batches(numbers, 2, 5)]
     np.testing.assert_array_equal(
         np.concatenate([batch.images for batch in parts]), IMAGES[numbers]

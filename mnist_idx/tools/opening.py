@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..catalog import DATASETS
-from ..failover import Located, Locator, SplitSource
+from ..failover import Locator, SplitSource
 from ..folder import DataFiles, Folder
 from ..layout import Layout
 from ..members import Access, SplitFiles
@@ -69,13 +69,8 @@ def open_dataset(
     located = local.locator.locate(fetcher)
     layout = located.common_layout(transpose, local.options.as_array)
     source = SplitSource(local.locator, local.access, local.options.selection, transpose)
-    sizes = _count_selected(local.options, located)
+    sizes = source.count(located.splits)
     return Opened(located.splits, source, sizes, _num_classes(layout))
-
-
-def _count_selected(options: IdxOptions, located: Located) -> dict[str, int]:
-    sizes = {name: files.num_records or 0 for name, files in located.splits.items()}
-    return options.selection.counts(sizes)
 
 
 def _num_classes(layout: Layout) -> int | None:
@@ -91,7 +86,7 @@ def _open_with_builder(
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
     fetcher = builder.make_fetcher(streaming, options.get("download_mode"))
     located = builder.locate(fetcher)
-    sizes = builder.count_records(located)
+    sizes = builder.source.count(located.splits)
     return Opened(located.splits, builder.source, sizes, builder.num_classes)
 
 

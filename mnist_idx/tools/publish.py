@@ -67,7 +67,7 @@ class PushResult(NamedTuple):
 
     url: str  # of the repository, or of the pull request
     commit: str | None  # that holds the data; None after a dry run
-    changed: bool  # whether the push made a commit
+    changed: bool  # whether the push made a commit; True of a dry run, which does not ask
     files: dict[str, int]  # path in the repository → bytes
 
 
@@ -160,7 +160,7 @@ def push_to_hub(
         files = _build(folder, builders)
         url = f"{api.endpoint}/datasets/{repo_id}"
         if dry_run:
-            return PushResult(url, None, True, files)
+            return PushResult(url, None, changed=True, files=files)
         with translate_errors(repo_id, api):
             _prepare_repository(api, repo_id, private, revision)
             head = api.dataset_info(repo_id, revision=revision).sha

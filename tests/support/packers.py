@@ -19,7 +19,7 @@ class Packer(NamedTuple):
     """How the standard library handles a compression."""
 
     suffixes: tuple[str, ...]  # of compressed files, the usual one first
-    magic: bytes  # how a compressed file starts
+    magic: tuple[bytes, ...]  # how a compressed file may start
     pack: Pack
     unpack: Pack
 
@@ -27,19 +27,19 @@ class Packer(NamedTuple):
 PACKERS = {
     "gzip": Packer(
         suffixes=(".gz", ".gzip"),
-        magic=b"\x1f\x8b\x08",
+        magic=(b"\x1f\x8b\x08",),
         pack=functools.partial(gzip.compress, mtime=0),
         unpack=gzip.decompress,
     ),
     "bzip2": Packer(
         suffixes=(".bz2",),
-        magic=b"BZh",
+        magic=(b"BZh",),
         pack=bz2.compress,
         unpack=bz2.decompress,
     ),
     "xz": Packer(
         suffixes=(".xz",),
-        magic=b"\xfd7zXZ\0",
+        magic=(b"\xfd7zXZ\0",),
         pack=lzma.compress,
         unpack=functools.partial(lzma.decompress, format=lzma.FORMAT_XZ),
     ),
@@ -47,7 +47,8 @@ PACKERS = {
 # By the suffix of the file; "" is a plain file.
 PACKINGS: dict[str, Pack] = {"": bytes}
 for packer in PACKERS.values():
-    PACKINGS[packer.suffixes[0]] = packer.pack
+    if packer.suffixes:
+        PACKINGS[packer.suffixes[0]] = packer.pack
 
 
 def deflate(content: bytes) -> bytes:

@@ -1,0 +1,85 @@
+"""What was read of a file never becomes part of the file that takes its place."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from http_server import Server
+from idx_files import (
+    PACKINGS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    make_tar,
+    random_images,
+    random_labels,
+    to_idx,
+    write_archive,
+)
+from loading import assert_same, read_all
+
+from mnist_idx import IdxError, load_arrays
+from mnist_idx.archive import Place, list_members
+from mnist_idx.members import Access
+
+IMAGES, LABELS = random_images(800, 28, 28), random_labels(800)
+TAR = make_tar({TRAIN_IMAGES: to_idx(IMAGES), TRAIN_LABELS: to_idx(LABELS)})
+COMPRESSED = [packing for packing in PACKINGS if packing]
+
+
+def damaged(content: bytes) -> bytes:
+    """The same bytes but for one in the middle, which is a pixel where pixels are stored."""
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 0xFF
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("mode", ["prepared", "arrays"])
+@pytest.mark.parametrize("packing", COMPRESSED)
+def test_a_download_after_a_damaged_one_is_read_from_its_start(
+    packing: str, mode: str, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    good = PACKINGS[packing](TAR)
+    path = f"/set.tar{packing}"
+    server = serve({path: damaged(good)})
+
+    def heal_after_the_first_download() -> None:
+        if any(request.sent > len(good) // 2 for request in list(server.requests)):
+            server.put(path, good)
+
+    server.behave(path, before=heal_after_the_first_download)
+    options = {"data_dir": server.url(path), "cache_dir": str(tmp_path / "cache")}
+    found = read_all(mode, "idxfolder", splits=["train"], **options)
+    assert_same(found, {"train": (IMAGES, LABELS)})
+    assert_same(read_all("arrays", "idxfolder", splits=["train"], **options), found)
+
+
+@pytest.mark.parametrize("packing", COMPRESSED)
+def test_an_archive_that_takes_the_place_of_another_is_listed_anew(
+    packing: str, tmp_path: Path
+) -> None:
+    access = Access()
+    path = tmp_path / f"set.tar{packing}"
+    for name in ("one", "two"):
+        new = tmp_path / "new"
+        new.write_bytes(PACKINGS[packing](make_tar({name: to_idx(LABELS)})))
+        new.replace(path)
+        members = list_members(Place(str(path)), access)
+        assert [member.name for member in members] == [name]
+
+
+@pytest.mark.parametrize("options", [{"seed": 3}, {"num_samples": 5, "sampling": "uniform"}, {}])
+def test_an_error_has_the_number_of_the_record_in_the_file(
+    options: dict[str, object], tmp_path: Path
+) -> None:
+    labels = np.full(20, 2, np.uint8)
+    folder = write_archive(
+        tmp_path / "folder",
+        {TRAIN_IMAGES: to_idx(IMAGES[:20]), TRAIN_LABELS: to_idx(labels)},
+    )
+    names = ["a", "b"]
+    with pytest.raises(IdxError, match=r"record \d+ has the label 2, expected 0 to 1") as caught:
+        load_arrays("idxfolder", data_dir=str(folder), label_names=names, **options)
+    first = int(str(caught.value).partition("record ")[2].partition(" ")[0])
+    selected, _ = load_arrays("idxfolder", data_dir=str(folder), **options)
+    assert np.array_equal(selected[0], IMAGES[first])
