@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -256,6 +256,14 @@ def measure(root: str, files: Sequence[str], keep_going: bool) -> tuple[Counter[
     return seconds, left_out
 
 
+def find_guards(names: Mapping[str, str]) -> dict[str, list[str]]:
+    """The files of the tests that guard each module, whose names are given."""
+    files = {path.stem: str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")}
+    return {
+        module: [files[f"test_{test}"] for test in tests.split()] for module, tests in names.items()
+    }
+
+
 def limit_memory() -> None:
     """What never ends may also fill the memory."""
     import resource  # not every system has it
@@ -274,17 +282,12 @@ def main() -> None:
     parser.add_argument(
         "--keep-going", action="store_true", help="leave out tests that fail without any fault"
     )
-    parser.add_argument("--project", default=ROOT, help="folder that holds mnist_idx/ and tests/")
-    parser.add_argument("--guards", type=Path, default=Path(__file__).with_name("guards.ini"))
     options = parser.parse_args()
     config = configparser.ConfigParser()
-    config.read(options.guards)
-    guards = {
-        name: [f"tests/test_{test}.py" for test in tests.split()]
-        for name, tests in config["guards"].items()
-    }
+    config.read(Path(__file__).with_name("guards.ini"), encoding="utf-8")
+    guards = find_guards(config["guards"])
     limit_memory()
-    with project_copy(options.project) as project:  # what is edited in the meantime does not matter
+    with project_copy(ROOT) as project:  # what is edited in the meantime does not matter
         paths = [
             path for path in sorted(Path(project).glob("mnist_idx/**/*.py")) if path.stem in guards
         ]

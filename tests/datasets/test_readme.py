@@ -39,18 +39,6 @@ def test_the_text() -> None:
     ] == []
 
 
-def test_each_fault_has_its_test() -> None:
-    faults = (ROOT / "tests" / "FAULTS.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", faults)
-    assert len(named) > 40
-    for file, name in named:
-        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), (
-            f"{file} has no {name}"
-        )
-    for file in re.findall(r"`(test_\w+\.py)`", faults):
-        assert (ROOT / "tests" / file).exists(), file
-
-
 def run_code(code: str, home: Path, mirror: Path) -> str:
     """Run a program that publishes as alice. Returns what it prints."""
     with HubServer() as hub:

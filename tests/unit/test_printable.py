@@ -1,13 +1,12 @@
 """Texts of strangers in messages: what a terminal obeys is escaped, secrets of URLs are hidden."""
 
-import doctest
 import pickle
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mnist_idx import IdxError, TransferError, errors
+from mnist_idx import IdxError, TransferError
 
 SECRET = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789/?:+=%!$&'()*,;~-_.", min_size=8).filter(
     lambda secret: not secret.split("/")[0].isdecimal()
@@ -60,7 +59,3 @@ def test_errors_are_the_same_after_pickling(lines: list[str]) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (TransferError, str(error))
     assert str(error).count("\n") == len(lines) - 1
-
-
-def test_examples() -> None:
-    assert doctest.testmod(errors).failed == 0
