@@ -4,10 +4,12 @@ caches of their own.
 
 import gzip
 import os
+import re
 import sys
 import tarfile
 import tempfile
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +21,7 @@ from clients import ROOT, datasets_version, digest_arrays, digest_table, fingerp
 from http_server import Server
 from hypothesis import HealthCheck, settings
 from idx_files import make_tar
+from representatives import choose_representatives
 
 # What is imported above does not import `datasets`, which reads this: tests never touch the user's
 # cache.
@@ -36,15 +39,24 @@ MEMBERS = {
     "test": ("data/t10k-images-idx3-ubyte.gz", "data/t10k-labels-idx1-ubyte.gz"),
 }
 
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How many examples properties are tried with: few each time, more where slow tests run, too.
 settings.register_profile(
-    "thorough", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck)
+    "default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=100)
+settings.register_profile(
+    "exhaustive", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck)
+)
 
 # Virtual environments with other versions of `datasets`, as paths of their interpreters joined by
 # colons.
 COMPAT = [path for path in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    chosen = re.findall(r"(?:not )?\w+", config.option.markexpr)
+    profile = "thorough" if "slow" in chosen or os.environ.get("CI") else "default"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -53,6 +65,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         interpreters = COMPAT if compat and COMPAT else [sys.executable]
         ids = [f"datasets-{datasets_version(python)}" for python in interpreters]
         metafunc.parametrize("python", interpreters, ids=ids)
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks decide what runs
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark cases of products as slow, but for a few that have each value of each parameter."""
+    tests: dict[Any, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("product") and not item.get_closest_marker("slow"):
+            assert isinstance(item, pytest.Function), "only functions have parameters"
+            tests[item.function].append(item)
+    for cases in tests.values():
+        chosen = choose_representatives([case.callspec.indices for case in cases])
+        for number, case in enumerate(cases):
+            if number not in chosen:
+                case.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)

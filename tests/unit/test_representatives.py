@@ -1,0 +1,10 @@
+"""Which cases of a product of parameters the fast run has."""
+
+from representatives import choose_representatives
+
+
+def test_representatives_have_each_value_once() -> None:
+    cases = [{"mode": mode, "form": form} for mode in range(3) for form in range(6)]
+    chosen = [cases[number] for number in choose_representatives(cases)]
+    assert sorted(case["form"] for case in chosen) == list(range(6))
+    assert sorted(case["mode"] for case in chosen) == [0, 0, 1, 1, 2, 2]
