@@ -2,6 +2,7 @@
 caches of their own.
 """
 
+import atexit
 import gzip
 import os
 import re
@@ -10,7 +11,7 @@ import tarfile
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from representatives import choose_representatives
 # What is imported above does not import `datasets`, which reads this: tests never touch the user's
 # cache.
 _HOME = tempfile.TemporaryDirectory(prefix="mnist-idx-tests-")
+atexit.register(_HOME.cleanup)
 os.environ["HF_HOME"] = _HOME.name
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
@@ -67,16 +69,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("python", interpreters, ids=ids)
 
 
+def values_of(case: pytest.Function) -> dict[str, Hashable]:
+    """What tells the values of a case: of its parametrized fixtures, and of each `parametrize`."""
+    params = dict(case.callspec.params)
+    values: dict[str, Hashable] = {}
+    for mark in case.iter_markers("parametrize"):
+        names = mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0]
+        values[str(names)] = tuple(id(params.pop(name.strip())) for name in names)
+    return values | {name: id(value) for name, value in params.items()}
+
+
 @pytest.hookimpl(tryfirst=True)  # before marks decide what runs
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark cases of products as slow, but for a few that have each value of each parameter."""
-    tests: dict[Any, list[pytest.Function]] = defaultdict(list)
+    """Mark as slow what combines parameters, but for a few cases with each value of each parameter.
+
+    The tests of single modules are fast enough to run whole.
+    """
+    tests: dict[object, list[pytest.Function]] = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("product") and not item.get_closest_marker("slow"):
-            assert isinstance(item, pytest.Function), "only functions have parameters"
+        is_whole = item.path.parent.name == "unit" or item.get_closest_marker("slow")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and not is_whole:
             tests[item.function].append(item)
     for cases in tests.values():
-        chosen = choose_representatives([case.callspec.indices for case in cases])
+        chosen = choose_representatives([values_of(case) for case in cases])
         for number, case in enumerate(cases):
             if number not in chosen:
                 case.add_marker("slow")

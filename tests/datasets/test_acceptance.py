@@ -18,6 +18,7 @@ from conftest import ARCHIVE, MEMBERS, Arrays
 from http_server import Server
 from idx_files import write_archive
 from loading import MODES, read_all
+from representatives import slow_but_first
 from selections import selected
 
 import mnist_idx
@@ -60,6 +61,7 @@ def test_the_names_resolve_from_any_folder(python: str, tmp_path: Path, hf_home:
     assert "ClassLabel(names=['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']" in features
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_other_names_resolve_as_before(python: str, hf_home: Path) -> None:
     without, registered = run_client(
@@ -85,7 +87,9 @@ def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["dataset_module_factory", "DatasetModule"])
+@pytest.mark.parametrize(
+    "name", ["dataset_module_factory", pytest.param("DatasetModule", marks=pytest.mark.slow)]
+)
 def test_the_way_out_where_names_resolve_in_another_way(name: str, hf_home: Path) -> None:
     assert run_client("load_as_advised", home=hf_home, args={"missing": name}).result == TINY
 
@@ -127,7 +131,7 @@ SUBSETS = [{}, {"num_samples": 20_000, "seed": 0}, {"num_samples": 500, "samplin
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("options", SUBSETS, ids=str)
+@pytest.mark.parametrize("options", slow_but_first(SUBSETS), ids=str)
 def test_subset(
     mode: str, options: Any, mnist_tar: Path, mirror: Mirror, tmp_path: Path, mnist_arrays: Arrays
 ) -> None:
@@ -210,6 +214,7 @@ def test_streaming_fetches_what_is_asked_for(
     assert (server.sent() <= 150_000, server.count() <= 14) == (True, True)
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_streaming_writes_nothing(python: str, server: Server, hf_home: Path) -> None:
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
@@ -220,6 +225,7 @@ def test_streaming_writes_nothing(python: str, server: Server, hf_home: Path) ->
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [{}, {"ranges": False}, {"head": False}], ids=str)
 def test_any_order_from_any_server(
     behaviour: Any,

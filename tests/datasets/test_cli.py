@@ -21,6 +21,7 @@ from hub_server import HubServer
 from idx_files import random_images, write_archive
 from pictures import pictures
 from PIL import Image
+from representatives import slow_but_first
 from written import contents, read
 
 import mnist_idx
@@ -255,11 +256,11 @@ def run_program(folder: Path, *argv: str) -> Any:
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("form", [["scripts/program.py"], ["-m", "scripts.program"]], ids=" ".join)
-def test_run_a_program_that_never_imports_the_package(form: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", slow_but_first(["scripts/program.py", "-m scripts.program"]))
+def test_run_a_program_that_never_imports_the_package(form: str, tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     shutil.copy(USER_PROGRAMS / "count_records.py", tmp_path / "scripts" / "program.py")
-    done = run_program(tmp_path, *form, "--epochs", "3", "-m")
+    done = run_program(tmp_path, *form.split(), "--epochs", "3", "-m")
     assert done.stdout == "1000 ['--epochs', '3', '-m']\n", done.stderr
     assert done.returncode == 3
 

@@ -94,6 +94,7 @@ def test_the_final_error_lists_every_source_once_with_its_reason(
     assert "set MNIST_IDX_MIRROR" in refusal(way, "mnist_idx")
 
 
+@pytest.mark.slow
 def test_the_final_error_in_the_middle_of_a_stream_lists_every_source_once(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ def test_only_changed_files_are_loaded_anew(
     assert_same(read_all(mode, "idxfolder", **options), {"train": TEST, "test": TRAIN})
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_no_file_is_left_open(python: str, tmp_path: Path, hf_home: Path) -> None:
     args = {

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +122,9 @@ def with_long_names(form: str, word: str, tails: tuple[bytes, ...]) -> bytes:
     return crafted.make_zip([*((name, b"") for name in names), *PAIR])
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "one GNU name",
-        pytest.param("GNU names", marks=pytest.mark.slow),
-        pytest.param("pax paths", marks=pytest.mark.slow),
-        "zip",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.measures
+@pytest.mark.parametrize("form", ["one GNU name", "GNU names", "pax paths", "zip"])
 def test_long_names_take_no_time(form: str, read: Any) -> None:
     cases = []
     for word in WORDS:
@@ -148,6 +142,8 @@ def test_a_kilobyte_with_a_long_name_takes_no_time(read: Any) -> None:
     assert_read_or_refused(read([("train-images-", content, way, 2) for way in WAYS]))
 
 
+@pytest.mark.slow
+@pytest.mark.measures
 def test_long_names_in_a_folder_take_no_time(tmp_path: Path, hf_home: Path) -> None:
     cases = []
     for number, word in enumerate(WORDS[:16]):
@@ -159,6 +155,7 @@ def test_long_names_in_a_folder_take_no_time(tmp_path: Path, hf_home: Path) -> N
     assert_read_or_refused(dict(zip(WORDS, results, strict=False)))
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_drawn_names_take_no_time(hf_home: Path) -> None:
     args = {"words": WORDS, "names": list(FILES), "length": 65_000}
@@ -196,6 +193,7 @@ def test_ambiguous_patterns_are_found(pattern: str, method: str, is_ambiguous: b
     assert bool(patterns.ambiguity(used)) == is_ambiguous
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_no_pattern_of_the_package_takes_a_second(hf_home: Path) -> None:
     code = "import patterns; result = patterns.measure('mnist_idx')"
@@ -210,6 +208,8 @@ SECONDS_OF_MANY = 4
 SMALL = crafted.tar_member(b"notes.txt", b"")
 
 
+@pytest.mark.slow
+@pytest.mark.measures
 def test_an_extended_header_of_digits_takes_no_time(read: Any) -> None:
     cases = []
     for kind in (b"x", b"g"):
@@ -235,6 +235,8 @@ LARGE_HEADERS = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.measures
 def test_a_large_extended_header_takes_no_time(read: Any) -> None:
     cases = []
     for what, (kind, body) in LARGE_HEADERS.items():
@@ -243,6 +245,8 @@ def test_a_large_extended_header_takes_no_time(read: Any) -> None:
     assert_read_or_refused(read(cases))
 
 
+@pytest.mark.slow
+@pytest.mark.measures
 def test_many_extended_headers_of_digits_take_no_time(read: Any) -> None:
     cases = []
     for kind in (b"x", b"g", b"L", b"K"):
@@ -393,10 +397,13 @@ OVERLAPPING = {
 }
 
 
-def test_members_of_a_zip_that_overlap_are_refused(read: Any) -> None:
+@pytest.mark.parametrize(
+    "ways", [["arrays"], pytest.param(WAYS, marks=pytest.mark.slow)], ids=["arrays", "all"]
+)
+def test_members_of_a_zip_that_overlap_are_refused(ways: Sequence[str], read: Any) -> None:
     cases = []
     for what, content in OVERLAPPING.items():
-        cases += [(what, content, way, 2) for way in WAYS]
+        cases += [(what, content, way, 2) for way in ways]
     results = read(cases)
     assert_refused(results)
     for _, message in results.values():
@@ -444,6 +451,7 @@ def test_members_of_a_zip_that_do_not_overlap_are_read(
     assert_same(read_all(way, "idxfolder", **options), EXPECTED)
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
 def test_an_archive_of_many_datasets_is_verified_soon(
@@ -478,6 +486,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return path
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS[:4])
 def test_a_compressed_tar_is_decompressed_a_few_times_at_most(

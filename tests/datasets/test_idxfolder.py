@@ -327,6 +327,7 @@ def test_transpose(shape: tuple[int, ...], mode: str, folder: str) -> None:
 ELSEWHERE = [*ARCHIVES[1:], "globs", "files", "archive twice", "color", "pixel", "row"]
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_every_version_of_datasets(
     python: str, hf_home: Path, folder: str, serve: Callable[..., Server]

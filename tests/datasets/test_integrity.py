@@ -222,6 +222,7 @@ def test_damage_is_refused_or_read_as_the_standard_library_reads_it(
         check_against_oracle(path if form == "folder" else path / form)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["stored.zip", "deflated.zip"])
 def test_every_changed_byte_of_a_zip_directory_is_refused_or_harmless(
     form: str, tmp_path: Path
@@ -318,6 +319,8 @@ def test_more_records_than_memory(tmp_path: Path, hf_home: Path) -> None:
     assert outcome.peak < 600 << 20
 
 
+@pytest.mark.slow
+@pytest.mark.measures
 def test_what_is_decompressed_only_to_be_skipped_is_bounded(tmp_path: Path, hf_home: Path) -> None:
     """Some 50 kB that decompress to 50 GiB of something that is not an IDX file."""
     junk = tarfile.TarInfo("junk")

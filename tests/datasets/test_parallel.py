@@ -57,6 +57,7 @@ def test_shard_ranges() -> None:
     assert shard_ranges(7, 7, 3) == [(7, 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_every_version_of_datasets(python: str, tmp_path: Path, hf_home: Path) -> None:
     args = {"folder": str(write_archive(tmp_path / "files", packed(NUMBERED, "gzip")))}

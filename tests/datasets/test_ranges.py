@@ -206,6 +206,7 @@ def test_a_mirror_of_mnist_is_checked_and_replaced(
     assert str(caught.value).count(server.url(ARCHIVE)) == 1
 
 
+SLOW = pytest.mark.slow
 each_validator = pytest.mark.parametrize("kind", ["ETag", "Last-Modified"])
 
 
@@ -213,13 +214,13 @@ each_validator = pytest.mark.parametrize("kind", ["ETag", "Last-Modified"])
     ("form", "kind", "head"),
     [
         pytest.param("tar", "ETag", True, id="a tar"),
-        pytest.param("tar", "Last-Modified", True, id="a tar without ETag"),
-        pytest.param("tar.gz", "ETag", True, id="a compressed tar"),
-        pytest.param("files", "ETag", True, id="files"),
-        pytest.param("files", "weak ETag", True, id="files with weak ETags"),
         pytest.param("files", "Last-Modified", True, id="files without ETags"),
-        pytest.param("files.gz", "both", True, id="compressed files"),
-        pytest.param("files", "both", False, id="files without HEAD"),
+        pytest.param("tar", "Last-Modified", True, id="a tar without ETag", marks=SLOW),
+        pytest.param("tar.gz", "ETag", True, id="a compressed tar", marks=SLOW),
+        pytest.param("files", "ETag", True, id="files", marks=SLOW),
+        pytest.param("files", "weak ETag", True, id="files with weak ETags", marks=SLOW),
+        pytest.param("files.gz", "both", True, id="compressed files", marks=SLOW),
+        pytest.param("files", "both", False, id="files without HEAD", marks=SLOW),
     ],
 )
 def test_files_replaced_while_they_are_streamed_are_not_mixed(

@@ -13,6 +13,7 @@ from http_server import Server
 from hub_client import log_in
 from hub_server import HubServer
 from idx_files import make_tar, random_images, random_labels, to_idx, write_archive
+from representatives import slow_but_first
 
 from mnist_idx import IdxError, push_to_hub
 from mnist_idx.tools.cli import main
@@ -82,7 +83,7 @@ def assert_nothing_shown(
 @pytest.mark.parametrize(
     ("token", "works"),
     [
-        pytest.param("hf_writer\n", True, id="line break at the end"),
+        pytest.param("hf_writer\n", True, id="line break at the end", marks=pytest.mark.slow),
         pytest.param("hf_s3cr\net", False, id="line break within"),
     ],
 )
@@ -129,7 +130,9 @@ def faulty(serve: Callable[..., Server]) -> dict[str, str]:
     return {name: with_password(url) for name, url in urls.items()}
 
 
-@pytest.mark.parametrize("mode", ["prepared", "streamed", "arrays", "verify", "preview"])
+@pytest.mark.parametrize(
+    "mode", slow_but_first(["prepared", "streamed", "arrays", "verify", "preview"])
+)
 def test_no_error_shows_a_password_or_a_signature(
     mode: str, faulty: dict[str, str], hf_home: Path
 ) -> None:
@@ -175,7 +178,7 @@ def test_nothing_that_works_shows_a_password_or_a_signature(
     assert_nothing_shown(outcome, hf_home, place)
 
 
-@pytest.mark.parametrize("name", ["other", "404", "host not found"])
+@pytest.mark.parametrize("name", slow_but_first(["404", "other", "host not found"]))
 def test_no_warning_of_a_mirror_shows_a_password_or_a_signature(
     name: str, faulty: dict[str, str], hf_home: Path
 ) -> None:

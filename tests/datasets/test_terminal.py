@@ -15,6 +15,7 @@ import pytest
 from clients import run_client
 from idx_files import random_images, random_labels, to_idx, write_archive
 from loading import read_all
+from representatives import slow_but_first
 
 import mnist_idx
 from mnist_idx import IdxError, write_idx
@@ -195,7 +196,7 @@ ASCII = [
 ]
 
 
-@pytest.mark.parametrize("env", ASCII)
+@pytest.mark.parametrize("env", slow_but_first(ASCII))
 def test_any_encoding_of_the_terminal_will_do(
     env: dict[str, str], hf_home: Path, tmp_path: Path
 ) -> None:

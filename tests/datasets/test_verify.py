@@ -22,6 +22,7 @@ from idx_files import (
     to_idx,
     write_archive,
 )
+from representatives import slow_but_first
 
 from mnist_idx import IdxError, catalog
 from mnist_idx.tools.cli import main
@@ -39,7 +40,7 @@ def known(reports: list[FileReport]) -> list[str]:
     return [report.known for report in reports]
 
 
-@pytest.mark.parametrize("form", ["published", "folder", "deflated.zip"])
+@pytest.mark.parametrize("form", slow_but_first(["published", "folder", "deflated.zip"]))
 def test_mnist_is_known_however_it_is_compressed(
     form: str, mnist_tar: Path, mnist_files: Any, tmp_path: Path
 ) -> None:

@@ -336,6 +336,7 @@ def test_equal_data_gives_equal_bytes(tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_memory_is_constant(tmp_path: Path) -> None:
     row = {"image": Image.fromarray(np.zeros((256, 256), np.uint8)), "label": 0}

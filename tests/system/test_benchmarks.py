@@ -9,6 +9,7 @@ import pytest
 from clients import ROOT
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_a_benchmark_prints_its_table(mnist_tar: Path) -> None:
     options = ["arrays", "--runs", "1", "--archive", str(mnist_tar)]

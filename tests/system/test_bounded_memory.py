@@ -18,7 +18,10 @@ from idx_files import numbered_images, random_images, random_labels, to_idx, wri
 from loading import MODES, assert_same, read_all
 from memory import RECORD_BYTES, write_large_images
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+pytestmark = [
+    pytest.mark.measures,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status"),
+]
 
 SLOW = pytest.mark.slow
 MB = 1 << 20
@@ -52,8 +55,8 @@ def shuffled(seed: int, count: int) -> list[int]:
     ("mode", "form", "pack"),
     [
         pytest.param("streamed", "folder", gzip.compress, id="streamed from gzip"),
-        pytest.param("prepared", "folder", gzip.compress, id="prepared from gzip"),
-        pytest.param("arrays", "folder", gzip.compress, id="arrays from gzip"),
+        pytest.param("prepared", "folder", gzip.compress, id="prepared from gzip", marks=SLOW),
+        pytest.param("arrays", "folder", gzip.compress, id="arrays from gzip", marks=SLOW),
         pytest.param("streamed", "deflated.zip", gzip.compress, id="gzip in a zip", marks=SLOW),
         pytest.param("streamed", "folder", bz2.compress, id="streamed from bzip2", marks=SLOW),
     ],
@@ -114,8 +117,10 @@ def test_an_order_of_four_billion_records_is_refused(
 @pytest.mark.parametrize(
     ("options", "order"),
     [
-        pytest.param({"num_samples": 100}, shuffled(1, 100), id="the first"),
-        pytest.param({"num_samples": 100, "seed": 7}, shuffled(7, 100), id="another seed"),
+        pytest.param({"num_samples": 100}, shuffled(1, 100), id="the first", marks=SLOW),
+        pytest.param(
+            {"num_samples": 100, "seed": 7}, shuffled(7, 100), id="another seed", marks=SLOW
+        ),
         pytest.param(
             {"num_samples": 100, "seed": 1, "sampling": "uniform"},
             random.Random(1).sample(range(MOST), 100),

@@ -23,6 +23,7 @@ import pytest
 from clients import Client, digest_arrays, fingerprint, start_client, tree
 from conftest import ARCHIVE, Arrays
 from http_server import RandomFaults, Server
+from representatives import slow_but_first
 
 from mnist_idx import IdxError
 from mnist_idx.errors import TransferError
@@ -247,7 +248,7 @@ def test_offline(
     assert server.count() == 0
 
 
-@pytest.mark.parametrize("years", [-30, 30])
+@pytest.mark.parametrize("years", slow_but_first([30, -30]))
 def test_files_of_another_time(
     years: int,
     server: Server,
@@ -304,6 +305,7 @@ def test_cache_entries_that_lack_a_file(tmp_path: Path) -> None:
     assert load_tiny(download_mode="force_redownload").num_rows == TINY
 
 
+@pytest.mark.measures
 @pytest.mark.slow
 def test_soak(server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
     server.faults = faults = RandomFaults(seed=5, one_in=20)

@@ -53,7 +53,7 @@ def test_pipes_and_devices_are_refused_at_once(hf_home: Path, tmp_path: Path) ->
 
 
 @linux_only
-@pytest.mark.parametrize("place", ["local", "remote"])
+@pytest.mark.parametrize("place", ["local", pytest.param("remote", marks=pytest.mark.slow)])
 def test_a_stream_begun_before_a_fork_goes_on_or_is_refused(
     place: str, serve: Callable[..., Server], hf_home: Path, tmp_path: Path
 ) -> None:
@@ -76,7 +76,12 @@ LONG = {IMAGES: to_idx(random_images(9000, 20, 20)), LABELS: to_idx(np.zeros(900
 
 
 @pytest.mark.parametrize(
-    "kind", ["tiny", "shards", pytest.param("stalled server", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "tiny",
+        pytest.param("shards", marks=pytest.mark.slow),
+        pytest.param("stalled server", marks=pytest.mark.slow),
+    ],
 )
 def test_a_program_may_end_before_its_stream(
     kind: str, serve: Callable[..., Server], hf_home: Path
@@ -99,6 +104,7 @@ def test_a_program_may_end_before_its_stream(
         assert server.count(f"/{IMAGES}", "GET") > 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["local", "remote"])
 def test_a_stream_may_be_collected_by_any_thread(
     place: str, serve: Callable[..., Server], hf_home: Path, tmp_path: Path

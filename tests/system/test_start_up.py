@@ -23,6 +23,7 @@ from idx_files import (
     random_labels,
     write_archive,
 )
+from representatives import slow_but_first
 from selections import selected
 
 from mnist_idx.tools.cli import COMMANDS
@@ -136,7 +137,7 @@ OWN_FILES = {
 }
 
 
-@pytest.mark.parametrize("case", OWN_FILES)
+@pytest.mark.parametrize("case", slow_but_first(OWN_FILES))
 def test_own_local_files_are_loaded_without_datasets(
     case: str, hf_home: Path, tmp_path: Path
 ) -> None:
@@ -168,7 +169,7 @@ def test_the_miniature_is_loaded_without_datasets(hf_home: Path) -> None:
     assert found == (digests(images[numbers], labels[numbers]), [])
 
 
-@pytest.mark.parametrize("way", ["mirror", "data_dir", "streamed", "subset"])
+@pytest.mark.parametrize("way", slow_but_first(["mirror", "data_dir", "streamed", "subset"]))
 def test_a_local_copy_is_loaded_without_datasets(
     way: str, hf_home: Path, mnist_tar: Path, mnist_arrays: Arrays
 ) -> None:
@@ -187,7 +188,7 @@ def test_a_local_copy_is_loaded_without_datasets(
     assert run(hf_home, LOAD, arguments, options, env=env) == (expected, [])
 
 
-@pytest.mark.parametrize("form", ["folder", "set.tar", "deflated.zip"])
+@pytest.mark.parametrize("form", slow_but_first(["set.tar", "folder", "deflated.zip"]))
 def test_local_files_are_verified_without_datasets(
     form: str, hf_home: Path, tmp_path: Path
 ) -> None:
@@ -209,7 +210,9 @@ def test_the_miniature_is_verified_without_datasets(hf_home: Path) -> None:
     assert run(hf_home, MAIN, [["verify", "tiny"]]) == (0, [])
 
 
-@pytest.mark.parametrize("command", ["", *(row.function.__name__ for row in COMMANDS)])
+@pytest.mark.parametrize(
+    "command", slow_but_first(["", *(row.function.__name__ for row in COMMANDS)])
+)
 def test_help_comes_without_datasets(command: str, hf_home: Path) -> None:
     words = [command.replace("_", "-"), "--help"] if command else ["--help"]
     assert run(hf_home, MAIN, [words]) == (0, [])
@@ -226,12 +229,12 @@ def damaged(path: Path, target: Path) -> Path:
 @pytest.mark.parametrize(
     ("fault", "streaming"),
     [
-        pytest.param("damaged", False, id="damaged, downloaded"),
+        pytest.param("damaged", False, id="damaged, downloaded", marks=pytest.mark.slow),
         pytest.param("missing", False, id="missing, downloaded"),
-        pytest.param("other files", False, id="other files, downloaded"),
+        pytest.param("other files", False, id="other files, downloaded", marks=pytest.mark.slow),
         # What is damaged shows at its end, where its records have been streamed.
-        pytest.param("missing", True, id="missing, streamed"),
-        pytest.param("other files", True, id="other files, streamed"),
+        pytest.param("missing", True, id="missing, streamed", marks=pytest.mark.slow),
+        pytest.param("other files", True, id="other files, streamed", marks=pytest.mark.slow),
     ],
 )
 def test_where_a_local_mirror_fails_the_published_files_are_fetched(

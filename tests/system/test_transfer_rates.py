@@ -20,7 +20,8 @@ SLACK = 3  # seconds that a busy machine takes to notice a signal, and to end a 
 LONG = make_set(0, 8000)  # 6.3 MB
 LATER = range(3_000_000, 10**9)  # some batches after the first records
 
-pytestmark = pytest.mark.slow  # of the processes that it starts, and of what they wait for
+# Slow because of the processes that it starts, and of what they wait for.
+pytestmark = [pytest.mark.slow, pytest.mark.measures]
 
 
 @pytest.fixture

@@ -250,13 +250,14 @@ def wait_for(client: Client) -> None:
     client.temporary.cleanup()
 
 
+SLOW = pytest.mark.slow
 KILLED_WRITERS = [
-    pytest.param(start_pieces, "digits", "SIGTERM", id="folder, terminated"),
+    pytest.param(start_pieces, "digits", "SIGTERM", id="folder, terminated", marks=SLOW),
     pytest.param(start_pieces, "digits", "SIGKILL", id="folder, killed"),
-    pytest.param(start_pieces, "digits.tar", "SIGTERM", id="tar, terminated"),
+    pytest.param(start_pieces, "digits.tar", "SIGTERM", id="tar, terminated", marks=SLOW),
     pytest.param(start_pieces, "digits.tar", "SIGHUP", id="tar, terminal closed"),
-    pytest.param(start_export, "digits", "SIGTERM", id="export, terminated"),
-    pytest.param(start_export, "digits", "SIGKILL", id="export, killed"),
+    pytest.param(start_export, "digits", "SIGTERM", id="export, terminated", marks=SLOW),
+    pytest.param(start_export, "digits", "SIGKILL", id="export, killed", marks=SLOW),
 ]
 
 
@@ -278,6 +279,7 @@ def test_nothing_is_left_of_a_killed_writer(
     assert os.listdir(folder) == [name]
 
 
+@pytest.mark.slow
 def test_only_what_is_left_of_dead_writers_is_removed(hf_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
