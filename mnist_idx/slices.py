@@ -102,8 +102,9 @@ def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part
 def _of_percent(percent: int, size: int, rounding: str) -> int:
     if not -100 <= percent <= 100:
         raise ValueError(f"{percent} %")
+    # Divided by a float, large sizes are rounded as `datasets` rounds them.
     if rounding == "closest":
-        return round(percent * size / 100)
+        return round(percent * size / 100.0)
     if size < 100:  # It would always be nothing.
         raise ValueError("a part in steps of one percent of fewer than 100 records")
-    return percent * math.trunc(size / 100)
+    return percent * math.trunc(size / 100.0)
