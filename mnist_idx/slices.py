@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from .errors import IdxError
 
-SEPARATOR = re.compile(r"\s*\+\s*")
 # A line break may follow, as for `datasets`.
 PART = re.compile(
     r"(?P<split>\w+(?:\.\w+)*)"
@@ -43,7 +42,7 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     refused = IdxError(f"split={spec!r}: {expected}.")
     parts = []
     roundings = []
-    for text in SEPARATOR.split(str(spec)):
+    for text in _texts_of_parts(str(spec)):
         match = PART.fullmatch(text)
         if match is None or match["split"] not in sizes:
             raise refused
@@ -56,6 +55,16 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     if not _go_together(roundings):
         raise refused
     return parts
+
+
+def _texts_of_parts(spec: str) -> list[str]:
+    """The text of each part. Spaces may stand around "+", not around the whole text."""
+    first, *others = spec.split("+")
+    texts = [first]
+    for text in others:
+        texts[-1] = texts[-1].rstrip()
+        texts.append(text.lstrip())
+    return texts
 
 
 def _parse_rounding(match: "re.Match[str]") -> str | None:
@@ -93,8 +102,9 @@ def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part
 def _of_percent(percent: int, size: int, rounding: str) -> int:
     if not -100 <= percent <= 100:
         raise ValueError(f"{percent} %")
+    # Divided by a float, large sizes are rounded as `datasets` rounds them.
     if rounding == "closest":
-        return round(percent * size / 100)
+        return round(percent * size / 100.0)
     if size < 100:  # It would always be nothing.
         raise ValueError("a part in steps of one percent of fewer than 100 records")
-    return percent * math.trunc(size / 100)
+    return percent * math.trunc(size / 100.0)
