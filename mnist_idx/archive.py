@@ -63,7 +63,7 @@ SEVERAL_IN_ONE = (
 )
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A file or a folder that has IDX files in it."""
 
     path: str  # local path or URL
@@ -80,47 +80,47 @@ class Place(NamedTuple):
         return open_file(self.path, options, largest_request=largest_request)
 
 
-def list_members(place: Place, access: Access) -> list[Member]:
+def list_members(location: Location, access: Access) -> list[Member]:
     """List the members of a tar, a zip or a folder, or a single file.
 
     Those that cannot be read have a `problem`.
     """
-    folder = list_folder(place.path, access)
-    return list_archive(place, access) if folder is None else folder
+    folder = list_folder(location.path, access)
+    return list_archive(location, access) if folder is None else folder
 
 
-def list_archive(place: Place, access: Access) -> list[Member]:
+def list_archive(location: Location, access: Access) -> list[Member]:
     """List the members of a tar or a zip, or a single file, which is called as its place.
 
     Only a compressed tar is read to its end.
     """
-    with place.open(access, HEADER_REQUEST) as file:
+    with location.open(access, HEADER_REQUEST) as file:
         compression = detect_compression(file)
         content: Stream = file
         if compression is not None:
-            content = DecompressedFile(file, compression, place.title)
+            content = DecompressedFile(file, compression, location.title)
         head = bytes(read_fully(content, tarfile.BLOCKSIZE))
         whole = Member(
-            place.path,
-            place.title,
+            location.path,
+            location.title,
             file_size=file.size,
-            url=place.url,
+            url=location.url,
             version=file.version,
-            is_named=place.is_named,
+            is_named=location.is_named,
         )
         if head.startswith(b"\0\0") and any(head[2:4]):
             return [whole]
         if head.startswith((ZIP_MEMBER, ZIP_END_SIGNATURE)) and compression is None:
-            with _damage_of("zip", place.title):
+            with _damage_of("zip", location.title):
                 return _list_zip(file, whole)
         if _is_tar_header(head):
-            with _damage_of("tar", place.title):
+            with _damage_of("tar", location.title):
                 if compression is None:
                     return _list_tar(file, whole)
                 file.expect_whole()
-                return _list_compressed_tar(content, compression, whole, place, access)
+                return _list_compressed_tar(content, compression, whole, location, access)
     expected = f"a tar (plain, {_listed_suffixes()}), a zip, a folder, or an IDX file"
-    raise DamagedError(f"{place.title}: found {_describe(head)}, expected {expected}.")
+    raise DamagedError(f"{location.title}: found {_describe(head)}, expected {expected}.")
 
 
 @contextlib.contextmanager
@@ -278,15 +278,15 @@ class _TarDirectory(_Directory):
 
 
 def _list_compressed_tar(
-    content: Stream, compression: Compression, whole: Member, place: Place, access: Access
+    content: Stream, compression: Compression, whole: Member, location: Location, access: Access
 ) -> list[Member]:
     """The members of a tar that is compressed as a whole. `content` is what it decompresses to."""
     whole = whole._replace(compression=compression.name)
     if compression.has_seek_points:
         return _list_tar(content, whole)
-    options = access.options_for(place.is_named)  # not `access`, see `members`
+    options = access.options_for(location.is_named)  # not `access`, see `members`
     with access.open_container(
-        place.path, compression.name, place.title, lambda: open_file(place.path, options)
+        location.path, compression.name, location.title, lambda: open_file(location.path, options)
     ) as kept_content:
         return _list_tar(kept_content, whole)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .archive import Place, list_archive, list_folder
+from .archive import Location, list_archive, list_folder
 from .errors import DamagedError, IdxError
 from .failover import Located
 from .filenames import (
@@ -77,7 +77,7 @@ class Folder:
             return self._locate(fetcher, force=False)
         except DamagedError:
             # `datasets` reuses what was downloaded earlier for ever, a wrong file, too.
-            if not fetcher.keeps_copies or not any(map(is_remote, self._places)):
+            if not fetcher.keeps_copies or not any(map(is_remote, self._paths)):
                 raise
         return self._locate(fetcher, force=True)
 
@@ -91,14 +91,14 @@ class Folder:
         raise error
 
     @property
-    def _places(self) -> list[str]:
+    def _paths(self) -> list[str]:
         """What the user names: paths and URLs of folders, archives and files."""
         if self._data_files:
             return [path for paths in self._data_files.values() for path in paths]
         return [] if self._data_dir is None else [self._data_dir]
 
     def _locate(self, fetcher: Fetcher, force: bool) -> Located:
-        listed = self._list_places(fetcher, force)
+        listed = self._list_paths(fetcher, force)
         found = self._fetch_members(self._match_files(listed), fetcher, force)
         facts = read_facts(found, self._access, self._reads_labels)
         splits = {}
@@ -110,11 +110,11 @@ class Folder:
             )
         return Located(splits, find_layouts(facts, self._label_names))
 
-    def _list_places(self, fetcher: Fetcher, force: bool) -> dict[str, list[Member]]:
+    def _list_paths(self, fetcher: Fetcher, force: bool) -> dict[str, list[Member]]:
         """The members of each place. Archives and single files are fetched."""
         listed = {}
         files = {}
-        for path in self._places:
+        for path in self._paths:
             members = list_folder(path, self._access)
             if members is None:
                 files[path] = path
@@ -122,7 +122,7 @@ class Folder:
                 listed[path] = members
         for path, copy in fetcher.fetch_together(files, force).items():
             url = path if copy != path else None
-            listed[path] = list_archive(Place(copy, url), self._access)
+            listed[path] = list_archive(Location(copy, url), self._access)
         return listed
 
     def _match_files(self, listed: Mapping[str, list[Member]]) -> dict[str, SplitFiles]:
@@ -132,7 +132,7 @@ class Folder:
                 split: self._match_split(split, paths, listed)
                 for split, paths in self._data_files.items()
             }
-        (place,) = self._places
+        (place,) = self._paths
         members = listed[place]
         if _is_single_file(place, members):
             parsed = parse_filename(base_name(members[0].name))
@@ -192,7 +192,7 @@ def _pick_split(splits: Mapping[str, SplitFiles], split: str, members: list[Memb
         return next(iter(splits.values()))
     name = SPLITS.get(split.lower(), split)
     if name not in splits:
-        found = f"{members[0].place}: found the splits {', '.join(splits)}"
+        found = f"{members[0].location}: found the splits {', '.join(splits)}"
         raise IdxError(f"{found}, expected {split!r}. Ask for another.")
     return splits[name]
 

@@ -48,16 +48,16 @@ class Member(NamedTuple):
     is_named: bool = True  # whether the user named the source: only then it gets his options
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """What the user calls the file that holds the member."""
         return self.url or self.path
 
     @property
     def title(self) -> str:
         """What error messages call the member."""
-        if self.name in (self.place, self.path):
-            return self.place
-        return f"{self.name} in {self.place}"
+        if self.name in (self.location, self.path):
+            return self.location
+        return f"{self.name} in {self.location}"
 
     def has_known_sha256(self, size: int | None) -> bool:
         """Whether `sha256` must match a member that is stored with a size.
@@ -219,7 +219,7 @@ def _open_container(member: Member, access: Access, points: MemberSeekPoints) ->
     if member.compression is None:
         return open_it()
     return access.open_container(
-        member.path, member.compression, member.place, open_it, points.of_container
+        member.path, member.compression, member.location, open_it, points.of_container
     )
 
 

@@ -5,7 +5,7 @@ import os
 from contextlib import closing
 from typing import NamedTuple
 
-from .archive import Place, list_members
+from .archive import Location, list_members
 from .catalog import DATASETS, File, PublishedDataset
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
@@ -173,8 +173,8 @@ class Mirrors:
             members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
         else:
             url = urls[WHOLE] if paths[WHOLE] != urls[WHOLE] else None
-            place = Place(paths[WHOLE], url, source.is_named)
-            members = list_members(place, self._access)
+            location = Location(paths[WHOLE], url, source.is_named)
+            members = list_members(location, self._access)
         splits = {}
         for name, split in self._dataset.splits.items():
             images = self._find(split.images, members, source)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..archive import Place, list_members
+from ..archive import Location, list_members
 from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, printable
 from ..failover import Located, read_with_failover
@@ -47,7 +47,7 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
         return _verify_published(source)
     source = absolute_path(source)
     access = Access(_remote_options()) if is_remote(source) else Access()
-    members = list_members(Place(source), access)
+    members = list_members(Location(source), access)
     if len(members) == 1 and members[0].name == source:
         parsed = parse_filename(base_name(source))
         return [_verify_file(members[0], "", parsed.role if parsed else "images", access)]
