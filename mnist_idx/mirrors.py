@@ -9,7 +9,7 @@ from .archive import Location, list_members
 from .catalog import DATASETS, File, PublishedDataset
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
-from .filenames import base_name, is_same_name
+from .filenames import MAX_LISTED, base_name, is_same_name
 from .layout import Layout
 from .members import Access, Member, SplitFiles, pin, verify_member
 from .places import Fetcher, InPlace, absolute_path, is_remote
@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
 TINY_WORKS = 'load the miniature "tiny", which needs no network'
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {option}).'
-MAX_LISTED = 20  # names in a message
 WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a whole
 
 
