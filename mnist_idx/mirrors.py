@@ -45,7 +45,7 @@ class WayOut(NamedTuple):
 class Mirrors:
     """The sources of a published dataset. One that fails is replaced by the next. Picklable.
 
-    In every process, `SplitFiles.source` is an index into `sources`.
+    In every process, `SplitFiles.source_number` is an index into `sources`.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Mirrors:
     def has_next_source(self, files: SplitFiles) -> bool:
         """Whether what `files` yield is unverified, and there is another source."""
         is_published = files.images.sha256 is None and files.images.content_sha256 is None
-        return not is_published and files.source + 1 < len(self.sources)
+        return not is_published and files.source_number + 1 < len(self.sources)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the next source, after `error` in the one of `files`."""
-        failures = self._add_failure(files.failures, files.source, error)
-        return self._locate_from(files.source + 1, InPlace(), failures)[split]
+        failures = self._add_failure(files.failures, files.source_number, error)
+        return self._locate_from(files.source_number + 1, InPlace(), failures)[split]
 
     def _locate_from(
         self, first: int, fetcher: Fetcher, failures: tuple[str, ...]
@@ -100,7 +100,7 @@ class Mirrors:
                 failures = self._add_failure(failures, number, error)
                 continue
             return {
-                name: files._replace(source=number, failures=failures)
+                name: files._replace(source_number=number, failures=failures)
                 for name, files in splits.items()
             }
         raise self._no_source(failures)
