@@ -18,7 +18,7 @@ from .failover import Located, Locator, PlacedBatch, SplitSource
 from .hf import GenKwargs, TableBuilder, disk_error, remote_options
 from .members import Access, SplitFiles
 from .options import IdxOptions, check_options
-from .places import Fetcher, InPlace, absolute_path, clean_token, local_part, place_hash
+from .places import Fetcher, InPlace, absolute_path, clean_token, local_part, location_hash
 from .prefetch import prefetch
 from .registry import code_hash
 from .remote import safe_storage_options
@@ -62,12 +62,18 @@ class IdxConfig(IdxOptions, datasets.BuilderConfig):
         """The local files that may take part."""
         if self.data_files is None:
             return _files_in(str(self.data_dir))
-        return [local_part(str(path)) for paths in self.data_files.values() for path in paths]
+        files = []
+        for paths in self.data_files.values():
+            for path in paths:
+                local = local_part(str(path))
+                if local:
+                    files.append(local)
+        return files
 
 
-def _files_in(place: str) -> list[str]:
-    """The local files of a place: those in a folder, an archive, or the end of a chain of URLs."""
-    local = local_part(place)
+def _files_in(data_dir: str) -> list[str]:
+    """The local files in a folder, or an archive, which a chain of URLs may end in."""
+    local = local_part(data_dir)
     if not local:
         return []
     members = list_folder(local, Access())
@@ -111,7 +117,7 @@ class IdxBuilder(TableBuilder):
             kwargs.setdefault("base_path", data_dir)
         arguments = _clean_arguments(kwargs)
         arguments["data_dir"] = data_dir
-        arguments["hash"] = (hash or code_hash()) + place_hash(kwargs.get("storage_options"))
+        arguments["hash"] = (hash or code_hash()) + location_hash(kwargs.get("storage_options"))
         try:
             super().__init__(*args, **arguments)
         except OSError as error:

@@ -10,7 +10,7 @@ import datasets
 
 from .errors import IdxError, TransferError
 from .hf import disk_error
-from .places import RemoteOptions, is_downloaded, is_http, place_hash
+from .places import RemoteOptions, is_downloaded, is_http, location_hash
 from .remote import ask, file_system, is_transfer_failure, retry, safe_storage_options
 
 
@@ -88,8 +88,8 @@ class Downloader:
         config = self._usual
         folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
         options = {name: value for name, value in config.storage_options.items() if name != "hf"}
-        place = place_hash(options)
-        return os.path.join(folder, place) if place else folder
+        name = location_hash(options)
+        return os.path.join(folder, name) if name else folder
 
     @contextmanager
     def _configured(self, url: str, is_named: bool, force: bool) -> Iterator[None]:
