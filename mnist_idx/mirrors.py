@@ -24,7 +24,7 @@ WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a wh
 
 
 class Source(NamedTuple):
-    """A place that has the files of a published dataset."""
+    """A location that has the files of a published dataset."""
 
     url: str  # or path, of an archive or a folder; the URL of a folder of single files ends in "/"
     is_named: bool  # whether the user named it: options and tokens are meant for it, for no other
@@ -73,15 +73,16 @@ class Mirrors:
         Raises:
             IdxError: no source can be used.
         """
-        data = self._dataset
-        layout = Layout(data.shape, "uint8", data.class_names, data.label_parts)
+        dataset = self._dataset
+        layout = Layout(dataset.shape, "uint8", dataset.class_names, dataset.label_parts)
         splits = self._locate_from(0, fetcher, ())
         return Located(splits, dict.fromkeys(splits, layout))
 
     def has_next_source(self, files: SplitFiles) -> bool:
         """Whether what `files` yield is unverified, and there is another source."""
-        is_published = files.images.sha256 is None and files.images.content_sha256 is None
-        return not is_published and files.source_number + 1 < len(self.sources)
+        # `verify_member` has taken the digests out of what it has verified.
+        is_verified = files.images.sha256 is None and files.images.content_sha256 is None
+        return not is_verified and files.source_number + 1 < len(self.sources)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the next source, after `error` in the one of `files`."""
@@ -89,9 +90,14 @@ class Mirrors:
         return self._locate_from(files.source_number + 1, InPlace(), failures)[split]
 
     def _locate_from(
-        self, first: int, fetcher: Fetcher, failures: tuple[str, ...]
+        self, first_source: int, fetcher: Fetcher, failures: tuple[str, ...]
     ) -> dict[str, SplitFiles]:
-        for number in range(first, len(self.sources)):
+        """Find the splits in the first usable source, from number `first_source` on.
+
+        Args:
+            failures: why the sources before it cannot be used.
+        """
+        for number in range(first_source, len(self.sources)):
             try:
                 splits = self._try_source(self.sources[number], fetcher)
             except IdxError as error:
@@ -99,13 +105,14 @@ class Mirrors:
                     raise
                 failures = self._add_failure(failures, number, error)
                 continue
-            return {
-                name: files._replace(source_number=number, failures=failures)
-                for name, files in splits.items()
-            }
+            found = {}
+            for name, files in splits.items():
+                found[name] = files._replace(source_number=number, failures=failures)
+            return found
         raise self._no_source(failures)
 
     def _no_source(self, failures: tuple[str, ...]) -> IdxError:
+        """The error of sources all of which have failed."""
         advice, typed_advice = self._way_out
         if len(self.sources) == 1:
             return IdxError(f"{failures[0]} {advice}", command_line=f"{failures[0]} {typed_advice}")
@@ -116,6 +123,7 @@ class Mirrors:
     def _add_failure(
         self, failures: tuple[str, ...], number: int, error: IdxError
     ) -> tuple[str, ...]:
+        """Add why a source cannot be used, and log it if another one follows."""
         url = printable(self.sources[number].url)
         failure = str(error) if url in str(error) else f"{url}: {error}"
         if number + 1 < len(self.sources):
@@ -166,7 +174,7 @@ class Mirrors:
         return urls
 
     def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
-        """Find the published files in what is at `paths`, which are named as in `_urls`."""
+        """Find the published files in what is at `paths`, whose keys are those of `_urls`."""
         urls = self._urls(source)
         if source.has_single_files:
             members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
@@ -183,12 +191,12 @@ class Mirrors:
 
     def _find(self, file: File, members: list[Member], source: Source) -> Member:
         """The member that is a published file, with what is known of that."""
-        found = [member for member in members if is_same_name(member.name, file.name)]
-        if not found:
+        candidates = [member for member in members if is_same_name(member.name, file.name)]
+        if not candidates:
             names = sorted(base_name(member.name) for member in members[:MAX_LISTED])
             listed = ", ".join(names) or "nothing"
             raise IdxError(f"{source.url}: found {listed}, expected {file.name} of {self._title}.")
-        member = found[-1]  # In a tar, a later member replaces an earlier one.
+        member = candidates[-1]  # In a tar, a later member replaces an earlier one.
         size = member.size
         if source.has_single_files and is_remote(member.path):
             size = file.size  # tells another file apart before its first record

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from .errors import IdxError
 
+# A split, a range of records or of percents in brackets, and a rounding in parentheses.
 PART = re.compile(
     r"(?P<split>\w+(?:\.\w+)*)"
     r"(?:\[(?:(?P<start>-?[\d_]+)(?P<start_percent>%)?)?"
@@ -36,7 +37,8 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     Raises:
         IdxError: the text is no such list, or names a split that is not there.
     """
-    expected = f"expected one of {', '.join(map(repr, sizes))}, or a part of one"
+    names = ", ".join(repr(name) for name in sizes)
+    expected = f"expected one of {names}, or a part of one"
     refused = IdxError(f"split={spec!r}: {expected}.")
     parts = []
     for text in str(spec).split("+"):
@@ -51,18 +53,24 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
 
 
 def _parse_part(match: "re.Match[str]", size: int) -> Part:
+    """The part that a match of `PART` means in a split of `size` records.
+
+    Raises:
+        ValueError: there is no such part.
+    """
     is_percent = bool(match["start_percent"] or match["stop_percent"])
     rounding = match["rounding"]
     if rounding is not None and not (is_percent and rounding in ROUNDINGS):
         raise ValueError(f"the rounding {rounding!r}")
     bounds = []
     for text, default in ((match["start"], 0), (match["stop"], size)):
-        bound = default
-        if text is not None:
+        if text is None:
+            bound = default
+        elif is_percent:
+            bound = _of_percent(int(text), size, rounding or "closest")
+        else:
             bound = int(text)
-            if is_percent:
-                bound = _of_percent(bound, size, rounding or "closest")
-        if bound < 0:
+        if bound < 0:  # counted from the end
             bound = max(0, size + bound)
         bounds.append(min(bound, size))
     start, stop = bounds
@@ -70,6 +78,7 @@ def _parse_part(match: "re.Match[str]", size: int) -> Part:
 
 
 def _of_percent(percent: int, size: int, rounding: str) -> int:
+    """The number of records that a percentage of `size` is, rounded as `datasets` does."""
     if not -100 <= percent <= 100:
         raise ValueError(f"{percent} %")
     if rounding == "closest":
