@@ -6,7 +6,7 @@
 import glob
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..catalog import DATASETS
 from ..failover import Located, Locator, SplitSource
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..builder import IdxBuilder
 
 # What else a user may pass for local files. Nothing of them is kept in the cache.
-PLACES = {"data_dir", "data_files", "cache_dir"}
+OTHER_ARGUMENTS = {"data_dir", "data_files", "cache_dir"}
+Arguments = Mapping[str, Any]  # of `load_dataset_builder`, by name
 
 
 class Opened(NamedTuple):
@@ -35,7 +36,7 @@ class Opened(NamedTuple):
 
 
 def open_dataset(
-    path: str, name: str | None, split: object, streaming: bool, options: Mapping[str, Any]
+    path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
 ) -> Opened:
     """Find the files of a dataset.
 
@@ -43,12 +44,12 @@ def open_dataset(
         path: "mnist_idx" or "idxfolder".
         name: of the config.
         split: what will be read. It is checked before the network is touched, if it can be.
-        options: those of `load_dataset_builder`.
+        arguments: those of `load_dataset_builder`. None is as good as left out.
 
     Raises:
         IdxError: the files cannot be found, or an option is wrong.
     """
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in arguments.items() if value is not None}
     local = _find_local(path, name or "mnist", given)
     if local is None:
         return _open_with_builder(path, name, split, streaming, given)
@@ -65,33 +66,34 @@ def open_dataset(
 
 
 def _count_selected(options: IdxOptions, located: Located) -> dict[str, int]:
+    """How many records of each split are selected."""
     sizes = {name: files.num_records or 0 for name, files in located.splits.items()}
     return options.selection.counts(sizes)
 
 
 def _num_classes(layout: Layout) -> int | None:
+    """How many classes there are; None without labels."""
     return None if layout.class_names is None else len(layout.class_names)
 
 
 def _open_with_builder(
-    path: str, name: str | None, split: object, streaming: bool, options: Mapping[str, Any]
+    path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
 ) -> Opened:
-    builder = _make_builder(path, name, options)
+    """Find the files of a dataset as `load_dataset` would."""
+    builder = _make_builder(path, name, arguments)
     known = builder.info.splits
     if known is not None:  # so that wrong arguments are found before the network is touched
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
-    fetcher = builder.make_fetcher(streaming, options.get("download_mode"))
+    fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
     located = builder.locate(fetcher)
     sizes = builder.count_records(located)
     return Opened(located.splits, builder.source, sizes, builder.num_classes)
 
 
-def _make_builder(path: str, name: str | None, options: Mapping[str, Any]) -> "IdxBuilder":
-    import datasets
+def _make_builder(path: str, name: str | None, arguments: Arguments) -> "IdxBuilder":
+    import datasets  # takes long, and local files do without
 
-    builder: Any = datasets.load_dataset_builder(path, name, **options)
-    made: IdxBuilder = builder
-    return made
+    return cast("IdxBuilder", datasets.load_dataset_builder(path, name, **arguments))
 
 
 class LocalFirst:
@@ -99,17 +101,17 @@ class LocalFirst:
 
     keeps_copies = True
 
-    def __init__(self, path: str, name: str | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, path: str, name: str | None, arguments: Arguments) -> None:
         self._path = path
         self._name = name
-        self._options = options
+        self._arguments = arguments
 
     def fetch(
         self, urls: Mapping[str, str], is_named: bool = True, force: bool = False
     ) -> dict[str, str]:
         if not any(map(is_downloaded, urls.values())):
             return dict(urls)
-        builder = _make_builder(self._path, self._name, self._options)
+        builder = _make_builder(self._path, self._name, self._arguments)
         return builder.make_fetcher(streaming=False).fetch(urls, is_named, force)
 
     def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
@@ -124,14 +126,14 @@ class _Local(NamedTuple):
     options: IdxOptions
 
 
-def _find_local(path: str, name: str, given: Mapping[str, Any]) -> _Local | None:
+def _find_local(path: str, name: str, given: Arguments) -> _Local | None:
     """The dataset, if its files are local and all options are our own; else None.
 
     None as well for what a builder refuses: it has the words for that.
     """
     kind = IdxOptions if path == "mnist_idx" else IdxFolderOptions
     options = {key: value for key, value in given.items() if key in options_of(kind)}
-    if given.keys() - options.keys() - PLACES:
+    if given.keys() - options.keys() - OTHER_ARGUMENTS:
         return None
     data_dir = given.get("data_dir")
     if data_dir is not None:
@@ -144,8 +146,9 @@ def _find_local(path: str, name: str, given: Mapping[str, Any]) -> _Local | None
 
 
 def _find_local_copy(
-    name: str, given: Mapping[str, Any], data_dir: str | None, has_data_files: bool
+    name: str, given: Arguments, data_dir: str | None, has_data_files: bool
 ) -> _Local | None:
+    """The published dataset in `data_dir`, in the package or in the mirror of the user."""
     is_refused = has_data_files or (name == "tiny" and data_dir is not None)
     if name not in DATASETS or is_refused:
         return None
@@ -162,20 +165,21 @@ def _find_local_copy(
     return _Local(mirrors, access, IdxOptions(**{**defaults, **given}))
 
 
-def _find_local_folder(
-    given: Mapping[str, Any], data_dir: str | None, data_files: object
-) -> _Local | None:
-    found: DataFiles | None = None
+def _find_local_folder(given: Arguments, data_dir: str | None, data_files: object) -> _Local | None:
+    """The dataset of the user's own files."""
+    by_split: DataFiles | None = None
     if data_files is not None:
-        found = find_data_files(data_files, data_dir or os.getcwd())
-    if found is None and (data_files is not None or not data_dir):
+        by_split = find_data_files(data_files, data_dir or os.getcwd())
+        if by_split is None:
+            return None
+    elif not data_dir:
         return None
     options = IdxFolderOptions(**given)
     check_options(options)
     access = Access()
     folder = Folder(
         data_dir,
-        found,
+        by_split,
         access,
         prefix=options.prefix,
         label_names=options.label_names,
@@ -194,32 +198,36 @@ def find_data_files(data_files: object, base: str) -> DataFiles | None:
             last part of a pattern may have wildcards.
         base: the folder that paths are relative to.
     """
-    by_split = data_files if isinstance(data_files, Mapping) else {"train": data_files}
-    found = {}
-    for split, patterns in by_split.items():
+    patterns_by_split = data_files if isinstance(data_files, Mapping) else {"train": data_files}
+    files_by_split = {}
+    for split, patterns in patterns_by_split.items():
         files = _match_patterns([patterns] if isinstance(patterns, str) else patterns, base)
         if files is None:
             return None
-        found[str(split)] = files
-    return found
+        files_by_split[str(split)] = files
+    return files_by_split
 
 
 def _match_patterns(patterns: object, base: str) -> list[str] | None:
+    """The files that a list of paths and patterns means; None if `datasets` has to find them."""
     if not isinstance(patterns, list | tuple):
         return None
     files = []
     for pattern in patterns:
         if not isinstance(pattern, str) or "://" in pattern:
             return None
-        path = os.path.join(base, pattern)
-        folder, name = os.path.split(path)
-        matched = [path]
-        if glob.has_magic(path):
-            if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
-                return None
-            matched = sorted(glob.glob(path))
-            matched = [file for file in matched if os.path.isfile(file)]
-        if not matched or not all(map(os.path.isfile, matched)):
+        matched = _match_pattern(os.path.join(base, pattern))
+        if not matched:
             return None
         files += matched
     return files
+
+
+def _match_pattern(path: str) -> list[str]:
+    """The files that a path or a pattern means; none if `datasets` has to find them."""
+    if not glob.has_magic(path):
+        return [path] if os.path.isfile(path) else []
+    folder, name = os.path.split(path)
+    if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
+        return []
+    return [file for file in sorted(glob.glob(path)) if os.path.isfile(file)]
