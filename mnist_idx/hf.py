@@ -127,7 +127,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
             return datasets.Dataset.from_dict(
                 nothing, features, self.info, datasets.NamedSplit(info.name)
             )
-        return super()._as_dataset(split, in_memory)  # type: ignore[arg-type]  # knows no NamedSplit
+        return super()._as_dataset(split, in_memory)  # type: ignore[arg-type]
 
     def make_download_manager(self, download_mode: DownloadMode = None) -> datasets.DownloadManager:
         """The download manager that `load_dataset` gives to this builder."""
