@@ -23,7 +23,8 @@ SECRET_WORDS = (
     "sas",
 )
 
-StorageOptions = Mapping[str, Any]  # as `fsspec` takes them: by protocol, or for any protocol
+# As `fsspec` takes them: by protocol, or for any protocol. It has no types for them.
+StorageOptions = Mapping[str, Any]
 
 
 class RemoteOptions(NamedTuple):
@@ -72,7 +73,7 @@ class InPlace:
 
 
 def local_path(path: str) -> str:
-    """A path or URL, without the scheme and the host of a local file: `file:///a%20b` is `/a b`.
+    """A path or URL, without the scheme and the host that a local file may have.
 
     >>> local_path("file://localhost/data/a%20b.tar"), local_path("s3://bucket/a%20b.tar")
     ('/data/a b.tar', 's3://bucket/a%20b.tar')
@@ -87,6 +88,7 @@ def local_path(path: str) -> str:
 
 
 def is_remote(path: str) -> bool:
+    """Whether a path is a URL that `fsspec` opens, not a local file."""
     return "://" in path and (not path.startswith(LOCAL_SCHEMES) or "::" in path)
 
 
@@ -94,9 +96,7 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
     """A path or URL that a user gives, as it stays valid when the working folder changes."""
     path = local_path(os.fspath(path))
     inner = local_part(path)
-    if (
-        inner and inner != path and os.path.exists(inner)
-    ):  # a file system of `fsspec` over a local file
+    if inner and inner != path and os.path.exists(inner):  # a chain of URLs over a local file
         return path[: len(path) - len(inner)] + absolute_path(inner)
     if is_remote(path) or not path:
         return path
@@ -106,26 +106,25 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
         raise IdxError(f"{path}: cannot be a path: {error}.") from error
 
 
-def local_part(path: str) -> str:
-    """The local path that a path or a chain of URLs ends in; "" if that is a URL.
+def local_part(path: str) -> str | None:
+    """The local path that a path or a chain of URLs ends in; None if it ends in a URL.
 
     >>> local_part("zip://a.tar::data/b.zip"), local_part("s3://bucket/a.tar")
-    ('data/b.zip', '')
+    ('data/b.zip', None)
     """
     if is_http(path):
-        return ""
+        return None
     last = path.rpartition("::")[2] if "://" in path else path
-    return "" if is_remote(last) else local_path(last)
+    return None if is_remote(last) else local_path(last)
 
 
 def is_downloaded(path: str) -> bool:
-    """Whether the download manager has to fetch a file: not one that a chain of URLs opens in a
-    local file.
-    """
+    """Whether the download manager has to fetch a file: a URL that does not lead to a local one."""
     return is_remote(path) and not local_part(path)
 
 
 def is_http(path: str) -> bool:
+    """Whether a path is a URL of HTTP."""
     return path.startswith(("http://", "https://"))
 
 
@@ -145,23 +144,29 @@ def clean_token(token: str | bool) -> str | bool:
     return token
 
 
-def place_hash(storage_options: Mapping[str, Any] | None) -> str:
+def location_hash(storage_options: StorageOptions | None) -> str:
     """A hash of those storage options that decide which file a URL means, "" if there are none.
 
     It is part of the cache key. Secrets are not: a new password does not mean new data.
     """
-    places = _places(storage_options or {})
-    return hashlib.sha256(repr(places).encode()).hexdigest()[:16] if places else ""
+    options = _location_options(storage_options or {})
+    if not options:
+        return ""
+    return hashlib.sha256(repr(options).encode()).hexdigest()[:16]
 
 
-def _places(options: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    places: list[tuple[str, Any]] = []
+def _location_options(options: Mapping[str, object]) -> list[tuple[str, object]]:
+    """The options that are no secrets and have a value that can be compared, sorted by name."""
+    kept: list[tuple[str, object]] = []
     for name, value in sorted(options.items()):
         if any(word in name.lower() for word in SECRET_WORDS):
             continue
         if isinstance(value, Mapping):
-            inner = _places(value)
-            places += [(name, inner)] if inner else []
-        elif isinstance(value, str | int | float):
-            places.append((name, hide_secrets(value) if isinstance(value, str) else value))
-    return places
+            inner = _location_options(value)
+            if inner:
+                kept.append((name, inner))
+        elif isinstance(value, str):
+            kept.append((name, hide_secrets(value)))
+        elif isinstance(value, int | float):
+            kept.append((name, value))
+    return kept

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from .errors import IdxError
 
-# A line break may follow, as for `datasets`.
+# A split, a range of records or of percents in brackets, and a rounding in parentheses. A line
+# break may follow, as for `datasets`.
 PART = re.compile(
     r"(?P<split>\w+(?:\.\w+)*)"
     r"(?:\[(?:(?P<start>-?[\d_]+)(?P<start_percent>%)?)?"
@@ -38,7 +39,8 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     Raises:
         IdxError: the text is no such list, or names a split that is not there.
     """
-    expected = f"expected one of {', '.join(map(repr, sizes))}, or a part of one"
+    names = ", ".join(repr(name) for name in sizes)
+    expected = f"expected one of {names}, or a part of one"
     refused = IdxError(f"split={spec!r}: {expected}.")
     parts = []
     roundings = []
@@ -85,14 +87,23 @@ def _go_together(roundings: Sequence[str | None]) -> bool:
 
 
 def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part:
+    """The part that a match of `PART` means in a split of `size` records.
+
+    Args:
+        rounding: of percents; None if the bounds are records.
+
+    Raises:
+        ValueError: there is no such part.
+    """
     bounds = []
     for text, default in ((match["start"], 0), (match["stop"], size)):
-        bound = default
-        if text is not None:
+        if text is None:
+            bound = default
+        elif rounding is not None:
+            bound = _of_percent(int(text), size, rounding)
+        else:
             bound = int(text)
-            if rounding is not None:
-                bound = _of_percent(bound, size, rounding)
-        if bound < 0:
+        if bound < 0:  # counted from the end
             bound = max(0, size + bound)
         bounds.append(min(bound, size))
     start, stop = bounds
@@ -100,6 +111,7 @@ def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part
 
 
 def _of_percent(percent: int, size: int, rounding: str) -> int:
+    """The number of records that a percentage of `size` is, rounded as `datasets` does."""
     if not -100 <= percent <= 100:
         raise ValueError(f"{percent} %")
     # Divided by a float, large sizes are rounded as `datasets` rounds them.
