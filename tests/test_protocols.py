@@ -346,10 +346,10 @@ def test_the_next_source_holds_the_same_or_the_error_is_raised(locator: Any) -> 
     error = TransferError("it broke off")
     source = SplitSource(locator, Access(), ALL, transpose=False)
     for split, files in locator.locate(InPlace()).splits.items():
-        assert files.source == 0
+        assert files.source_number == 0
         if locator.has_next_source(files):
             following = locator.next_source(split, files, error)
-            assert following.source == 1
+            assert following.source_number == 1
             assert "it broke off" in following.failures[0]
             assert read(source, following) == read(source, files)
             files = following
