@@ -12,11 +12,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from .byte_ranges import LARGEST_REQUEST
 from .compressions import COMPRESSIONS, Compression
 from .errors import DamagedError, IdxError
 from .members import Access, Member, open_file
-from .places import is_http, is_remote
-from .ranges import LARGEST_REQUEST
+from .paths import is_http, is_remote
 from .streams import (
     DecompressedFile,
     Stream,

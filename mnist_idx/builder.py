@@ -15,10 +15,11 @@ from .arrow import check_features, make_features, make_table
 from .downloads import Downloader
 from .errors import IdxError
 from .failover import Located, Locator, PlacedBatch, SplitSource
+from .fetching import Fetcher, InPlace, clean_token, location_hash
 from .hf import DownloadMode, GenKwargs, TableBuilder, disk_error, remote_options
 from .members import Access, SplitFiles
 from .options import IdxOptions, check_options
-from .places import Fetcher, InPlace, absolute_path, clean_token, local_part, location_hash
+from .paths import absolute_path, local_part
 from .prefetch import prefetch
 from .registry import code_hash
 from .remote import safe_storage_options

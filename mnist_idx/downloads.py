@@ -8,8 +8,9 @@ from typing import NamedTuple
 import datasets
 
 from .errors import IdxError, TransferError
+from .fetching import RemoteOptions, location_hash
 from .hf import disk_error
-from .places import RemoteOptions, is_downloaded, is_http, location_hash
+from .paths import is_downloaded, is_http
 from .remote import ask, file_system, is_transfer_failure, retry, safe_storage_options
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import xxhash
 
 from .errors import IdxError, TransferError
-from .layout import Layout, common_layout, find_wrong_class, wrong_class
+from .fetching import Fetcher
 from .members import Access, SplitFiles
-from .places import Fetcher
+from .record_layout import Layout, common_layout, find_wrong_class, wrong_class
 from .records import Batch, ReaderPool, SplitReader
 from .selection import Selection
 

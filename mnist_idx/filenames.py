@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from .compressions import SUFFIXES, is_compressed_name, strip_suffix
 from .errors import IdxError
-from .layout import NAME_THEM_ALIKE
 from .members import Member, SplitFiles
+from .record_layout import NAME_THEM_ALIKE
 
 SEPARATORS = re.compile(r"[/\\]")  # of a path, on any system
 # The words of `datasets` for splits, in the order in which splits are listed, and that of MNIST.

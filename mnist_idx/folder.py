@@ -11,11 +11,12 @@ import numpy as np
 from .archive import Location, list_archive, list_folder
 from .errors import DamagedError, IdxError
 from .failover import Located
+from .fetching import Fetcher
 from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
 from .idx import Header, IdxFile
-from .layout import Layout
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .places import Fetcher, is_remote
+from .paths import is_remote
+from .record_layout import Layout
 from .records import SplitReader
 
 MAX_CLASSES = 100_000  # each gets a name

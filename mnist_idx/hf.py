@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
 from .errors import IdxError
-from .places import RemoteOptions, StorageOptions
+from .fetching import RemoteOptions, StorageOptions
 
 # Skip the streaming patches that `datasets` applies to the modules of builders: they import SciPy,
 # and none of the patched functions is called there. Each module with a builder needs this line.

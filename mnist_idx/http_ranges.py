@@ -16,9 +16,9 @@ import re
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .places import StorageOptions
+from .byte_ranges import UnexpectedAnswer, Version, stall_seconds
+from .fetching import StorageOptions
 from .prefetch import result_of
-from .ranges import UnexpectedAnswer, Version, stall_seconds
 
 if TYPE_CHECKING:  # `aiohttp` takes long to import, and not every remote file needs it.
     from types import SimpleNamespace
@@ -119,7 +119,7 @@ async def _keep_secrets(
         return
     secret = {name for name in redirect.headers if name.lower() not in HARMLESS_HEADERS}
     for name in secret:
-        redirect.headers.popall(name)
+        redirect.headers.popall(name, None)
 
 
 @functools.cache

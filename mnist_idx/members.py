@@ -5,10 +5,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .byte_ranges import LARGEST_REQUEST, Version
 from .compressions import COMPRESSIONS, DEFLATE
 from .errors import IdxError, TransferError
-from .places import NO_OPTIONS, RemoteOptions, is_remote
-from .ranges import LARGEST_REQUEST, Version
+from .fetching import NO_OPTIONS, RemoteOptions
+from .paths import is_remote
 from .streams import (
     CHUNK_BYTES,
     DecompressedFile,

@@ -9,10 +9,11 @@ from .archive import Location, list_members
 from .catalog import DATASETS, File, PublishedDataset
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
+from .fetching import Fetcher, InPlace
 from .filenames import MAX_LISTED, base_name, is_same_name
-from .layout import Layout
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .places import Fetcher, InPlace, absolute_path, is_remote
+from .paths import absolute_path, is_remote
+from .record_layout import Layout
 from .records import SplitReader
 
 logger = logging.getLogger(__name__)

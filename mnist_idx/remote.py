@@ -10,11 +10,12 @@ import fsspec.asyn
 import huggingface_hub.constants
 import huggingface_hub.errors
 
+from .byte_ranges import LARGEST_REQUEST, ByteRanges, UnexpectedAnswer, Version, stall_seconds
 from .errors import IdxError, TransferError, is_local_failure, without_secrets
+from .fetching import RemoteOptions, StorageOptions
 from .http_ranges import HttpRanges, http_options
-from .places import RemoteOptions, StorageOptions, is_http
+from .paths import is_http
 from .prefetch import pause
-from .ranges import LARGEST_REQUEST, ByteRanges, UnexpectedAnswer, Version, stall_seconds
 from .streams import Stream
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from urllib.parse import quote
 
 from zlib_ng import zlib_ng
 
+from .byte_ranges import Version
 from .compressions import MAGIC_LENGTH, Compression, Decompressor, find_compression
 from .errors import DamagedError, IdxError, TransferError
-from .ranges import Version
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -21,16 +21,16 @@ from idx_files import four_files, random_images, random_labels, write_archive
 
 import mnist_idx
 from mnist_idx import IdxError, IdxFolder, MnistIdx, TransferError
+from mnist_idx.byte_ranges import ByteRanges, UnexpectedAnswer, Version
 from mnist_idx.catalog import DATASETS
 from mnist_idx.downloads import Downloader
 from mnist_idx.errors import DamagedError, wrong_option
 from mnist_idx.failover import SplitSource, YieldedRecords
+from mnist_idx.fetching import NO_OPTIONS, Fetcher, InPlace
 from mnist_idx.folder import Folder
 from mnist_idx.http_ranges import HttpRanges
 from mnist_idx.members import Access, Member, SplitFiles, open_file, open_member
 from mnist_idx.mirrors import Mirrors, Source, WayOut, published_mirrors
-from mnist_idx.places import NO_OPTIONS, Fetcher, InPlace
-from mnist_idx.ranges import ByteRanges, UnexpectedAnswer, Version
 from mnist_idx.records import ReaderPool
 from mnist_idx.remote import FsspecRanges, open_ranges
 from mnist_idx.selection import Selection

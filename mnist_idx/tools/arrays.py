@@ -8,8 +8,8 @@ import numpy as np
 from ..errors import IdxError
 from ..failover import PlacedBatch
 from ..records import Batch, too_large
-from ..slices import Part, parse_parts
 from .opening import Opened, open_dataset
+from .split_spec import Part, parse_parts
 
 RECORDS_AT_ONCE = 1 << 17  # for which memory is taken at once; more as they arrive
 

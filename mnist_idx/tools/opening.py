@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..catalog import DATASETS
 from ..failover import Locator, SplitSource
+from ..fetching import Fetcher, InPlace
 from ..folder import DataFiles, Folder
-from ..layout import Layout
 from ..members import Access, SplitFiles
 from ..mirrors import published_mirrors
 from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
-from ..places import Fetcher, InPlace, absolute_path, is_downloaded, is_remote
-from ..slices import parse_parts
+from ..paths import absolute_path, is_downloaded, is_remote
+from ..record_layout import Layout
+from .split_spec import parse_parts
 
 if TYPE_CHECKING:
     from ..builder import IdxBuilder

@@ -7,12 +7,13 @@ from ..archive import Location, list_members
 from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, printable
 from ..failover import Located, read_with_failover
+from ..fetching import InPlace, RemoteOptions
 from ..filenames import FoundFiles, base_name, parse_filename
 from ..folder import find_layouts, read_facts
 from ..idx import IdxFile
 from ..members import Access, Member, SplitFiles, open_content, open_stored, read_to_end
 from ..mirrors import Mirrors, published_mirrors
-from ..places import InPlace, RemoteOptions, absolute_path, is_remote
+from ..paths import absolute_path, is_remote
 from ..streams import HashedFile
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .errors import IdxError
+from ..errors import IdxError
 
 # A split, a range of records or of percents in brackets, and a rounding in parentheses. A line
 # break may follow, as for `datasets`.

@@ -1,15 +1,11 @@
-"""Paths, URLs and options as users give them: what they mean, whatever the working folder is."""
+"""How remote files are opened: what the user says of them, and who brings them here."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import unquote
 
 from .errors import IdxError, hide_secrets
 
-LOCAL_SCHEMES = ("file://", "local://")
-# Parts of the names of storage options that hold secrets, or what is sent along with them.
 SECRET_WORDS = (
     "secret",
     "token",
@@ -70,62 +66,6 @@ class InPlace:
 
     def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
         return dict(urls)
-
-
-def local_path(path: str) -> str:
-    """A path or URL, without the scheme and the host that a local file may have.
-
-    >>> local_path("file://localhost/data/a%20b.tar"), local_path("s3://bucket/a%20b.tar")
-    ('/data/a b.tar', 's3://bucket/a%20b.tar')
-    """
-    scheme = next((scheme for scheme in LOCAL_SCHEMES if path.startswith(scheme)), None)
-    if scheme is None or "::" in path:
-        return path
-    local = path.removeprefix(scheme)
-    if local.startswith("localhost/"):
-        local = local.removeprefix("localhost")
-    return local if os.path.exists(local) else unquote(local)
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is a URL that `fsspec` opens, not a local file."""
-    return "://" in path and (not path.startswith(LOCAL_SCHEMES) or "::" in path)
-
-
-def absolute_path(path: str | os.PathLike[str]) -> str:
-    """A path or URL that a user gives, as it stays valid when the working folder changes."""
-    path = local_path(os.fspath(path))
-    inner = local_part(path)
-    if inner and inner != path and os.path.exists(inner):  # a chain of URLs over a local file
-        return path[: len(path) - len(inner)] + absolute_path(inner)
-    if is_remote(path) or not path:
-        return path
-    try:
-        return os.path.realpath(os.path.expanduser(path))
-    except ValueError as error:  # characters that no path has
-        raise IdxError(f"{path}: cannot be a path: {error}.") from error
-
-
-def local_part(path: str) -> str | None:
-    """The local path that a path or a chain of URLs ends in; None if it ends in a URL.
-
-    >>> local_part("zip://a.tar::data/b.zip"), local_part("s3://bucket/a.tar")
-    ('data/b.zip', None)
-    """
-    if is_http(path):
-        return None
-    last = path.rpartition("::")[2] if "://" in path else path
-    return None if is_remote(last) else local_path(last)
-
-
-def is_downloaded(path: str) -> bool:
-    """Whether the download manager has to fetch a file: a URL that does not lead to a local one."""
-    return is_remote(path) and not local_part(path)
-
-
-def is_http(path: str) -> bool:
-    """Whether a path is a URL of HTTP."""
-    return path.startswith(("http://", "https://"))
 
 
 def clean_token(token: str | bool) -> str | bool:

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mnist_idx.errors import IdxError
-from mnist_idx.slices import Part, parse_parts
+from mnist_idx.tools.split_spec import Part, parse_parts
 
 SIZES = {"train": 60_000, "test": 150, "few": 7, "none": 0, "my.split_1": 99}
 
