@@ -70,8 +70,8 @@ class Locator(Protocol):
             IdxError: there is none.
         """
 
-    def has_next_source(self, files: SplitFiles) -> bool:
-        """Whether what `files` yield is unverified, and there is another source."""
+    def must_remember(self, files: SplitFiles) -> bool:
+        """Whether what is read must be remembered: unverified, and another source may go on."""
 
 
 class Stretch:
@@ -218,7 +218,7 @@ class SplitSource:
             with self._pool.borrow(files) as reader:
                 for batch in self._read_range(reader, place, stop, first_size):
                     self._check_labels(batch, num_classes, reader, place)
-                    if self._locator.has_next_source(files):
+                    if self._locator.must_remember(files):
                         stretch.add(batch)
                     yielded.has_any = True
                     yield PlacedBatch(place, batch)

@@ -77,7 +77,7 @@ class Folder:
                 raise
         return self._locate(fetcher, force=True)
 
-    def has_next_source(self, files: SplitFiles) -> bool:
+    def must_remember(self, files: SplitFiles) -> bool:
         """Whether there is another source: never."""
         return False
 

@@ -99,7 +99,11 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
     def _prepare_split_single(  # type: ignore[override]  # the arguments of an ArrowBasedBuilder
         self, *, split_info: object = None, check_duplicate_keys: object = None, **kwargs: object
     ) -> Iterator[object]:
-        """Write a shard, and yield how far it got. The two arguments serve examples only."""
+        """Write a shard, and yield how far it got.
+
+        `split_info` and `check_duplicate_keys` are about examples: `ArrowBasedBuilder` takes
+        neither.
+        """
         prepare = datasets.ArrowBasedBuilder._prepare_split_single
         try:
             yield from prepare(self, **kwargs)  # type: ignore[arg-type]

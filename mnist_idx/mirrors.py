@@ -79,8 +79,8 @@ class Mirrors:
         splits = self._locate_from(0, fetcher, ())
         return Located(splits, dict.fromkeys(splits, layout))
 
-    def has_next_source(self, files: SplitFiles) -> bool:
-        """Whether what `files` yield is unverified, and there is another source."""
+    def must_remember(self, files: SplitFiles) -> bool:
+        """Whether what is read must be remembered: unverified, and another source may go on."""
         # `verify_member` has taken the digests out of what it has verified.
         is_verified = files.images.sha256 is None and files.images.content_sha256 is None
         return not is_verified and files.source_number + 1 < len(self.sources)

@@ -299,8 +299,8 @@ def retry(action: Callable[[], T], title: str) -> T:
 def is_transfer_failure(error: BaseException) -> bool:
     """Whether a transfer has failed, rather than the program or the local disk.
 
-    Each file system of `fsspec` raises the errors of its own client. Whatever is no exception of
-    Python itself is one.
+    Each file system of `fsspec` raises the errors of its own client. Any exception that Python
+    does not define itself is taken for one of these.
     """
     if is_local_failure(error):
         return False

@@ -564,7 +564,7 @@ class Spool:
         self._lock = threading.Lock()
 
     def read_at(self, position: int, size: int) -> bytes | None:
-        """Bytes from `position` on, none at the end. None if they are not kept."""
+        """Bytes from `position` on, b"" at the end; None if the spool does not have them."""
         with self._lock:
             while self._length <= position and not self._has_ended:
                 if self._is_full:

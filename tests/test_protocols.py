@@ -308,7 +308,7 @@ LOCATORS = {
 
 
 def test_each_locator_has_a_case() -> None:
-    kinds = classes_with("locate", "next_source", "has_next_source")
+    kinds = classes_with("locate", "next_source", "must_remember")
     assert kinds == {case.kind for case in LOCATORS.values()}
 
 
@@ -347,13 +347,13 @@ def test_the_next_source_holds_the_same_or_the_error_is_raised(locator: Any) -> 
     source = SplitSource(locator, Access(), ALL, transpose=False)
     for split, files in locator.locate(InPlace()).splits.items():
         assert files.source_number == 0
-        if locator.has_next_source(files):
+        if locator.must_remember(files):
             following = locator.next_source(split, files, error)
             assert following.source_number == 1
             assert "it broke off" in following.failures[0]
             assert read(source, following) == read(source, files)
             files = following
-        assert not locator.has_next_source(files)
+        assert not locator.must_remember(files)
         with pytest.raises(IdxError, match="it broke off"):
             locator.next_source(split, files, error)
 
