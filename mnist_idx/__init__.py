@@ -13,6 +13,8 @@ import wrapt
 from .registry import register
 
 if TYPE_CHECKING:
+    from datasets import load_dataset
+
     from .errors import IdxError, TransferError
     from .idxfolder import IdxFolder, IdxFolderConfig
     from .mnist_idx import MnistIdx, MnistIdxConfig
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from .tools.publish import export, push_to_hub
     from .tools.write import write_idx
 
-__version__ = "2.1.0"
+__version__ = "3.0.0"
 __all__ = [
     "IdxError",
     "IdxFolder",
@@ -32,6 +34,7 @@ __all__ = [
     "contact_sheet",
     "export",
     "load_arrays",
+    "load_dataset",
     "push_to_hub",
     "write_idx",
 ]
@@ -45,6 +48,7 @@ MODULES = {
     "contact_sheet": ".tools.preview",
     "export": ".tools.publish",
     "load_arrays": ".tools.arrays",
+    "load_dataset": "datasets",
     "push_to_hub": ".tools.publish",
     "write_idx": ".tools.write",
 }

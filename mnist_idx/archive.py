@@ -12,11 +12,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from .byte_ranges import LARGEST_REQUEST
 from .compressions import COMPRESSIONS, Compression
 from .errors import DamagedError, IdxError
 from .members import Access, Member, open_file
-from .places import is_http, is_remote
-from .ranges import LARGEST_REQUEST
+from .paths import is_http, is_remote
 from .streams import (
     DecompressedFile,
     Stream,
@@ -37,9 +37,9 @@ MAX_EXTENDED_HEADER = 16 << 10
 MAX_EXTENDED_HEADERS = 1 << 20  # bytes of all of them
 MANY_DIGITS = re.compile(rb"[0-9]{100}")
 HEADER_REQUEST = 4 << 10  # holds a tar header, and the headers of the small members that follow it
-CHUNK_BYTES = 1 << 20
+PADDING_READ_BYTES = 1 << 20  # behind the members of a tar, at once
 # What `tarfile` and `zipfile` raise on damaged archives.
-DAMAGE = (
+DAMAGE_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
     struct.error,
@@ -63,7 +63,7 @@ SEVERAL_IN_ONE = (
 )
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A file or a folder that has IDX files in it."""
 
     path: str  # local path or URL
@@ -72,55 +72,70 @@ class Place(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What error messages call the place."""
+        """What error messages call the location."""
         return self.url or self.path
 
     def open(self, access: Access, largest_request: int = LARGEST_REQUEST) -> Stream:
+        """Open the file."""
         options = access.options_for(self.is_named)
         return open_file(self.path, options, largest_request=largest_request)
 
 
-def list_members(place: Place, access: Access) -> list[Member]:
+def list_members(location: Location, access: Access) -> list[Member]:
     """List the members of a tar, a zip or a folder, or a single file.
 
     Those that cannot be read have a `problem`.
     """
-    folder = list_folder(place.path, access)
-    return list_archive(place, access) if folder is None else folder
+    folder = list_folder(location.path, access)
+    return list_archive(location, access) if folder is None else folder
 
 
-def list_archive(place: Place, access: Access) -> list[Member]:
-    """List the members of a tar or a zip, or a single file, which is called as its place.
+def list_archive(location: Location, access: Access) -> list[Member]:
+    """List the members of a tar or a zip, or a single file, whose name is that of its location.
 
     Only a compressed tar is read to its end.
+
+    Raises:
+        DamagedError: the file is neither an archive nor an IDX file, or it is damaged.
+        IdxError: the archive exceeds a limit, or has other data before or behind it.
     """
-    with place.open(access, HEADER_REQUEST) as file:
+    with location.open(access, HEADER_REQUEST) as file:
         compression = detect_compression(file)
         content: Stream = file
         if compression is not None:
-            content = DecompressedFile(file, compression, place.title)
+            content = DecompressedFile(file, compression, location.title)
         head = bytes(read_fully(content, tarfile.BLOCKSIZE))
-        whole = Member(
-            place.path,
-            place.title,
-            file_size=file.size,
-            url=place.url,
-            version=file.version,
-            is_named=place.is_named,
-        )
-        if head.startswith(b"\0\0") and any(head[2:4]):
+        whole = _whole_file(location, file)
+        if _is_idx_header(head):
             return [whole]
         if head.startswith((ZIP_MEMBER, ZIP_END_SIGNATURE)) and compression is None:
-            with _damage_of("zip", place.title):
+            with _damage_of("zip", location.title):
                 return _list_zip(file, whole)
         if _is_tar_header(head):
-            with _damage_of("tar", place.title):
+            with _damage_of("tar", location.title):
                 if compression is None:
                     return _list_tar(file, whole)
                 file.expect_whole()
-                return _list_compressed_tar(content, compression, whole, place, access)
+                return _list_compressed_tar(content, compression, whole, location, access)
     expected = f"a tar (plain, {_listed_suffixes()}), a zip, a folder, or an IDX file"
-    raise DamagedError(f"{place.title}: found {_describe(head)}, expected {expected}.")
+    raise DamagedError(f"{location.title}: found {_describe(head)}, expected {expected}.")
+
+
+def _whole_file(location: Location, file: Stream) -> Member:
+    """What is known of an open file, as a member that is all of it."""
+    return Member(
+        location.path,
+        location.title,
+        file_size=file.size,
+        url=location.url,
+        version=file.version,
+        is_named=location.is_named,
+    )
+
+
+def _is_idx_header(head: bytes) -> bool:
+    """Whether a file may be an IDX file by its first bytes. A tar may start with zeros, too."""
+    return head.startswith(b"\0\0") and any(head[2:4])
 
 
 @contextlib.contextmanager
@@ -130,7 +145,7 @@ def _damage_of(kind: str, title: str) -> Iterator[None]:
         yield
     except IdxError:
         raise
-    except DAMAGE as error:
+    except DAMAGE_ERRORS as error:
         found = f"the {kind} is damaged or cut short ({error})"
         raise DamagedError(f"{title}: {found}. Fetch it again.") from error
 
@@ -142,7 +157,7 @@ def _listed_suffixes() -> str:
 
 
 def _describe(head: bytes) -> str:
-    """What a file is whose first bytes are neither those of an archive nor of an IDX file."""
+    """What a file is that by its first bytes is neither an archive nor an IDX file."""
     if not head:
         return "an empty file"
     if head.lstrip().startswith(b"<"):
@@ -173,7 +188,7 @@ def list_folder(path: str, access: Access) -> list[Member] | None:
 
 
 def _list_remote_folder(path: str, access: Access) -> list[Member] | None:
-    from .remote import file_system, retry  # their libraries take long to import
+    from .remote import file_system, retry  # `fsspec` takes long to import
 
     fs, fs_path = file_system(path, access.options)
     if not retry(lambda: fs.isdir(fs_path), path):
@@ -199,9 +214,8 @@ def walk(folder: str) -> Iterator["os.DirEntry[str]"]:
         if not entry.is_dir():
             yield entry
             continue
-        with contextlib.suppress(
-            FileNotFoundError
-        ):  # A folder of another program may vanish meanwhile.
+        # A folder of another program may vanish meanwhile.
+        with contextlib.suppress(FileNotFoundError):
             identity = _identity(entry.path)
             if identity not in visited:
                 visited.add(identity)
@@ -228,29 +242,32 @@ def _local_member(entry: "os.DirEntry[str]") -> Member:
 
 
 class _Directory(WrappedFile):
-    """What `tarfile` and `zipfile` may read of an archive to list its members: not too much."""
+    """An archive, of which `tarfile` and `zipfile` can read only so much to list its members."""
 
     def __init__(self, file: Stream, title: str) -> None:
         super().__init__(file)
         self._title = title
-        self._rest = MAX_DIRECTORY_BYTES
+        self._bytes_left = MAX_DIRECTORY_BYTES
 
     def read_some(self, size: int) -> bytes:
         """Read `size` bytes, fewer only at the end: the two libraries do not ask again."""
-        data = bytes(read_fully(self._file, min(size, self._rest + 1)))
-        self._rest -= len(data)
-        if self._rest < 0:
+        data = bytes(read_fully(self._file, min(size, self._bytes_left + 1)))
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
             found = f"more than {MAX_DIRECTORY_BYTES:,} bytes for names and sizes"
             raise IdxError(f"{self._title}: found {found}, expected a handful of IDX files.")
         return data
 
 
 class _TarDirectory(_Directory):
-    """`tarfile` reads a header in one block, and an extended header at once: it may not be long."""
+    """A tar, whose extended headers may not be long.
+
+    `tarfile` reads a header as one block, but an extended header at once, however long it is.
+    """
 
     def __init__(self, file: Stream, title: str) -> None:
         super().__init__(file, title)
-        self._rest_of_extended_headers = MAX_EXTENDED_HEADERS
+        self._extended_bytes_left = MAX_EXTENDED_HEADERS
 
     def read_some(self, size: int) -> bytes:
         if size <= tarfile.BLOCKSIZE:
@@ -265,10 +282,10 @@ class _TarDirectory(_Directory):
 
     def _check_length(self, size: int) -> None:
         """Refuse an extended header that is too long, or that follows too many others."""
-        self._rest_of_extended_headers -= size
+        self._extended_bytes_left -= size
         if size > MAX_EXTENDED_HEADER:
             found = f"an extended header of {size:,} bytes"
-        elif self._rest_of_extended_headers < 0:
+        elif self._extended_bytes_left < 0:
             found = f"more than {MAX_EXTENDED_HEADERS:,} bytes of extended headers"
         else:
             return
@@ -278,15 +295,23 @@ class _TarDirectory(_Directory):
 
 
 def _list_compressed_tar(
-    content: Stream, compression: Compression, whole: Member, place: Place, access: Access
+    content: Stream, compression: Compression, whole: Member, location: Location, access: Access
 ) -> list[Member]:
-    """The members of a tar that is compressed as a whole. `content` is what it decompresses to."""
+    """The members of a tar that is compressed as a whole.
+
+    Args:
+        content: what the open file decompresses to. It is used where it can be read backwards.
+    """
     whole = whole._replace(compression=compression.name)
     if compression.has_seek_points:
         return _list_tar(content, whole)
-    options = access.options_for(place.is_named)  # not `access`, see `members`
+    options = access.options_for(location.is_named)  # not `access`, see `members`
+
+    def open_compressed() -> Stream:
+        return open_file(location.path, options)
+
     with access.open_container(
-        place.path, compression.name, place.title, lambda: open_file(place.path, options)
+        location.path, compression.name, location.title, open_compressed
     ) as kept_content:
         return _list_tar(kept_content, whole)
 
@@ -337,14 +362,14 @@ def _tar_member(info: tarfile.TarInfo, whole: Member, targets: dict[str, Member]
 
 
 def _check_end_of_tar(stream: Stream, offset: int, title: str) -> None:
-    """Nothing but zeros may follow the members. Reading them also checks compressed data."""
+    """Refuse anything but zeros behind the members. Reading them also checks compressed data."""
     stream.seek(offset)
     # `tarfile` stops at whatever is not a header.
     if read_fully(stream, 2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"neither a member nor the end of the archive at byte {offset:,}")
     stream.expect_whole()
     num_zeros = 2 * tarfile.BLOCKSIZE
-    while padding := stream.read(CHUNK_BYTES):
+    while padding := stream.read(PADDING_READ_BYTES):
         if padding.strip(b"\0"):
             found = f"found more data behind the end of the tar at byte {offset:,}"
             raise IdxError(f"{title}: {found}. {SEVERAL_IN_ONE}")
@@ -411,11 +436,11 @@ def _check_zip_layout(
     signature, size, start, comment_length = ZIP_END.unpack(read_fully(file, ZIP_END.size))
     if signature != ZIP_END_SIGNATURE or comment_length != len(archive.comment):
         raise IdxError(f"{title}: found more data behind the end of the zip. {SEVERAL_IN_ONE}")
-    is_large = ZIP64_MARK in (size, start)  # The numbers are in a record of their own.
+    is_large = ZIP64_MARK in (size, start)  # the numbers are in a record of their own
     gap = position - (start + size)
     if not is_large and (archive.start_dir != start or gap not in (0, ZIP64_RECORDS_SIZE)):
         raise IdxError(f"{title}: found other data before the zip. {SEVERAL_IN_ONE}")
-    # Each member takes this at least: how long its name is, its own header tells.
+    # Each member takes at least this. Only its own header tells how long its name is.
     spans = []
     for info in infos:
         stop = info.header_offset + ZIP_HEADER_SIZE + info.compress_size

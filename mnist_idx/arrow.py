@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from .errors import IdxError
-from .layout import Layout
 from .png import encode_png, store_png
+from .record_layout import Layout
 from .records import Batch
 
 ARRAY_FEATURES = {

@@ -1,4 +1,4 @@
-"""What both builders share: their config, and the way from the files to tables."""
+"""What both builders share: their config, and how files become tables."""
 
 import functools
 import itertools
@@ -15,10 +15,11 @@ from .arrow import check_features, make_features, make_table
 from .downloads import Downloader
 from .errors import IdxError
 from .failover import Located, Locator, PlacedBatch, SplitSource
-from .hf import GenKwargs, TableBuilder, disk_error, remote_options
+from .fetching import Fetcher, InPlace, clean_token, location_hash
+from .hf import DownloadMode, GenKwargs, TableBuilder, disk_error, remote_options
 from .members import Access, SplitFiles
 from .options import IdxOptions, check_options
-from .places import Fetcher, InPlace, absolute_path, clean_token, local_part, place_hash
+from .paths import absolute_path, local_part
 from .prefetch import prefetch
 from .registry import code_hash
 from .remote import safe_storage_options
@@ -45,7 +46,9 @@ class IdxConfig(IdxOptions, datasets.BuilderConfig):
         """
         check_options(self)
 
-    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+    def create_config_id(
+        self, config_kwargs: dict[str, object], custom_features: datasets.Features | None = None
+    ) -> str:
         """The key of the cache. It covers the state of local files.
 
         This is where `datasets` has set all options, so that they are checked here.
@@ -62,12 +65,18 @@ class IdxConfig(IdxOptions, datasets.BuilderConfig):
         """The local files that may take part."""
         if not self.data_files:
             return _files_in(str(self.data_dir))
-        return [local_part(str(path)) for paths in self.data_files.values() for path in paths]
+        files = []
+        for paths in self.data_files.values():
+            for path in paths:
+                local = local_part(str(path))
+                if local:
+                    files.append(local)
+        return files
 
 
-def _files_in(place: str) -> list[str]:
-    """The local files of a place: those in a folder, an archive, or the end of a chain of URLs."""
-    local = local_part(place)
+def _files_in(data_dir: str) -> list[str]:
+    """The local files in a folder, or an archive, which a chain of URLs may end in."""
+    local = local_part(data_dir)
     if not local:
         return []
     members = list_folder(local, Access())
@@ -75,7 +84,7 @@ def _files_in(place: str) -> list[str]:
 
 
 class _FileStamp(NamedTuple):
-    """What changes when another file takes the place of one, or it is written to."""
+    """What changes when a file is written to, or another one takes its place."""
 
     path: str
     size: int
@@ -103,15 +112,20 @@ class IdxBuilder(TableBuilder):
     found_features: datasets.Features  # as the files have them, once they are located
 
     def __init__(
-        self, *args: Any, hash: str | None = None, data_dir: Any = None, **kwargs: Any
+        self,
+        *args: Any,
+        hash: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        **kwargs: Any,
     ) -> None:
-        if data_dir is not None:
-            data_dir = absolute_path(data_dir)
-            # As for `imagefolder`, `data_files` are relative to the folder.
-            kwargs.setdefault("base_path", data_dir)
+        """Take the arguments of a builder of `datasets`, checked, and `data_dir` as any path."""
         arguments = _clean_arguments(kwargs)
-        arguments["data_dir"] = data_dir
-        arguments["hash"] = (hash or code_hash()) + place_hash(kwargs.get("storage_options"))
+        arguments["data_dir"] = None
+        if data_dir is not None:
+            arguments["data_dir"] = absolute_path(data_dir)
+            # As for `imagefolder`, `data_files` are relative to the folder.
+            arguments.setdefault("base_path", arguments["data_dir"])
+        arguments["hash"] = (hash or code_hash()) + location_hash(kwargs.get("storage_options"))
         try:
             super().__init__(*args, **arguments)
         except OSError as error:
@@ -129,18 +143,20 @@ class IdxBuilder(TableBuilder):
 
     @functools.cached_property
     def locator(self) -> Locator:
+        """What finds the files."""
         return self.make_locator()
 
     @functools.cached_property
     def source(self) -> SplitSource:
+        """The selected records."""
         config = self.config
         return SplitSource(self.locator, self.access, config.selection, config.transpose)
 
     def make_locator(self) -> Locator:
-        """What finds the files."""
+        """Make what finds the files, as the config says."""
         raise NotImplementedError
 
-    def make_fetcher(self, streaming: bool, download_mode: Any = None) -> Fetcher:
+    def make_fetcher(self, streaming: bool, download_mode: DownloadMode = None) -> Fetcher:
         """The fetcher that `load_dataset` would use for this builder."""
         if streaming:
             return InPlace()
@@ -201,6 +217,7 @@ class IdxBuilder(TableBuilder):
         ranges: list[tuple[int, int]],
         streaming: bool,
     ) -> Iterator[tuple[int, pa.Table]]:
+        """The tables of ranges of a split, each with the place of its first record as its key."""
         if self.info.features is None:
             raise AssertionError("locating the files sets the features")
         schema = self.info.features.arrow_schema
@@ -212,6 +229,7 @@ class IdxBuilder(TableBuilder):
             yield place, make_table(batch, schema, compress=not streaming, title=title)
 
     def divide(self, gen_kwargs: GenKwargs) -> list[GenKwargs]:
+        """Divide each range of a shard into `RESHARD_RANGES`, a shard each."""
         divided = []
         for start, stop in gen_kwargs["ranges"]:
             for part in shard_ranges(start, stop, RESHARD_RANGES):

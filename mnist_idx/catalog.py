@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 
 class File(NamedTuple):
+    """A published file, compressed."""
+
     name: str  # without the suffix
     size: int  # bytes of the compressed file
     sha256: str  # of the compressed file
@@ -19,6 +21,8 @@ class File(NamedTuple):
 
 
 class Split(NamedTuple):
+    """The files of a split."""
+
     images: File
     labels: File
     num_records: int
@@ -194,10 +198,8 @@ DIGITS = tuple(string.digits)
 ALPHANUMERIC = (*DIGITS, *string.ascii_uppercase, *string.ascii_lowercase)
 # Small letters that look like their capitals are in one class with them.
 MERGED = (*DIGITS, *string.ascii_uppercase, *"abdefghnqrt")
-LETTERS = (
-    "N/A",
-    *string.ascii_lowercase,
-)  # The labels in the files start at 1. As in torchvision, class 0 is "N/A".
+# The labels in the files start at 1. As in torchvision, class 0 is "N/A".
+LETTERS = ("N/A", *string.ascii_lowercase)
 CLOTHES = (
     "T-shirt/top",
     "Trouser",

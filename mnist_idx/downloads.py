@@ -1,16 +1,16 @@
 """Downloads through the download manager of `datasets`, which keeps and reuses them by URL."""
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import datasets
 
 from .errors import IdxError, TransferError
+from .fetching import RemoteOptions, location_hash
 from .hf import disk_error
-from .places import RemoteOptions, is_downloaded, is_http, place_hash
+from .paths import is_downloaded, is_http
 from .remote import ask, file_system, is_transfer_failure, retry, safe_storage_options
 
 
@@ -81,15 +81,15 @@ class Downloader:
 
     @property
     def _folder(self) -> str:
-        """Where downloads are kept. The same URL may be another file for other storage options.
+        """Where downloads are kept. With other storage options, a URL may be another file.
 
-        Not for those of the Hub, which `datasets` adds itself: the cache of the Hub has its files.
+        Options for the Hub do not count: `datasets` adds them, and has a cache for its files.
         """
         config = self._usual
         folder = str(config.cache_dir or datasets.config.DOWNLOADED_DATASETS_PATH)
         options = {name: value for name, value in config.storage_options.items() if name != "hf"}
-        place = place_hash(options)
-        return os.path.join(folder, place) if place else folder
+        name = location_hash(options)
+        return os.path.join(folder, name) if name else folder
 
     @contextmanager
     def _configured(self, url: str, is_named: bool, force: bool) -> Iterator[None]:
@@ -108,7 +108,7 @@ class Downloader:
             self._manager.download_config = self._usual
 
     def _ask_version(self, url: str) -> str | None:
-        """What the server says of a file that tells it from another one, None if nothing."""
+        """What tells a file from another one, as its server says; None if that does not answer."""
         try:
             fs, path = file_system(url, self._options)
             answer = ask(fs, path)
@@ -120,6 +120,7 @@ class Downloader:
 
 
 def _check_host(url: str) -> None:
+    """Refuse an IPv6 address, whose "::" `datasets` takes for a chain of URLs."""
     host = url.partition("://")[2].partition("/")[0]
     if is_http(url) and "[" in host:
         way_out = "Use the name of the host, or streaming=True."
@@ -128,7 +129,7 @@ def _check_host(url: str) -> None:
 
 @contextmanager
 def _disk_errors(folder: str, url: str) -> Iterator[None]:
-    """Raise an error of the local disk in words: no other source would help."""
+    """Raise an error of the local disk in words that say what to do."""
     try:
         yield
     except OSError as error:
@@ -143,8 +144,9 @@ class _FileStamp(NamedTuple):
 
 
 def _list_files(folder: str) -> dict[str, _FileStamp]:
+    """The stamps of the files in a folder, by their paths; none if it cannot be listed."""
     stamps = {}
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             facts = entry.stat()
             stamps[entry.path] = _FileStamp(facts.st_ino, facts.st_mtime_ns)

@@ -117,21 +117,23 @@ def hide_secrets(url: str) -> str:
 
 def _hide_secrets_of_link(link: str) -> str:
     scheme, separator, rest = link.partition("://")
-    credentials, at, place = rest.rpartition("@")
+    credentials, at, host_and_path = rest.rpartition("@")
     if at and _may_be_credentials(credentials):
-        rest = f"{HIDDEN}@{place}"
+        rest = f"{HIDDEN}@{host_and_path}"
     for mark in "?#":
-        shown, found, query = rest.partition(mark)
-        if found and (mark == "?" or "=" in query):
-            rest = shown + mark + HIDDEN + query[len(query.rstrip(PUNCTUATION)) :]
+        shown, separated, query = rest.partition(mark)
+        may_be_secret = mark == "?" or "=" in query
+        if separated and may_be_secret:
+            punctuation = query[len(query.rstrip(PUNCTUATION)) :]
+            rest = shown + mark + HIDDEN + punctuation
     return scheme + separator + rest
 
 
 def _may_be_credentials(text: str) -> bool:
-    """Whether what stands before an "@" may be a user, or a user and a password, in which there may
-    be any character.
+    """Whether what stands before an "@" may be a user, or a user and a password.
 
-    Otherwise it is a host and a path, as in `https://host:80/@me` or `hf://datasets/me/data@main`.
+    There may be any character in a password. What is no user is a host and a path, as in
+    `https://host:80/@me` or `hf://datasets/me/data@main`.
     """
     user, colon, password = text.partition(":")
     if "/" in user:
@@ -142,6 +144,7 @@ def _may_be_credentials(text: str) -> bool:
 
 
 def _escape(char: str) -> str:
+    """A character as Python writes it in a text, in ASCII only."""
     return char.encode("unicode_escape").decode("ascii")
 
 

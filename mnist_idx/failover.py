@@ -14,9 +14,9 @@ import numpy as np
 import xxhash
 
 from .errors import IdxError, TransferError
-from .layout import Layout, common_layout, find_wrong_class, wrong_class
+from .fetching import Fetcher
 from .members import Access, SplitFiles
-from .places import Fetcher
+from .record_layout import Layout, common_layout, find_wrong_class, wrong_class
 from .records import Batch, ReaderPool, SplitReader
 from .selection import Selection
 
@@ -70,8 +70,8 @@ class Locator(Protocol):
             IdxError: there is none.
         """
 
-    def has_next_source(self, files: SplitFiles) -> bool:
-        """Whether what `files` yield is unverified, and there is another source."""
+    def must_remember(self, files: SplitFiles) -> bool:
+        """Whether what is read must be remembered: unverified, and another source may go on."""
 
 
 class Stretch:
@@ -218,7 +218,7 @@ class SplitSource:
             with self._pool.borrow(files) as reader:
                 for batch in self._read_range(reader, place, stop, first_size):
                     self._check_labels(batch, num_classes, reader, place)
-                    if self._locator.has_next_source(files):
+                    if self._locator.must_remember(files):
                         stretch.add(batch)
                     yielded.has_any = True
                     yield PlacedBatch(place, batch)

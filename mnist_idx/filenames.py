@@ -5,22 +5,22 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from .compressions import SUFFIXES, is_compressed_name, strip_suffix
 from .errors import IdxError
-from .layout import NAME_THEM_ALIKE
 from .members import Member, SplitFiles
+from .record_layout import NAME_THEM_ALIKE
 
-# The words of `datasets` for splits, "train" first, and that of MNIST.
+SEPARATORS = re.compile(r"[/\\]")  # of a path, on any system
+# The words of `datasets` for splits, in the order in which splits are listed, and that of MNIST.
 SPLIT_WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "dev", "val"),
     "test": ("test", "testing", "eval", "evaluation", "t10k"),
 }
 SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
-SPLIT_ORDER = [*SPLIT_WORDS]
 MAX_LISTED = 20  # names in a message
 MAX_SHOWN = 200  # letters of each
 NAME_THEM = (
@@ -69,8 +69,10 @@ OTHER_WORDS |= {f"sha{bits}{end}" for bits in (1, 224, 256, 384, 512) for end in
 
 
 class ParsedName(NamedTuple):
+    """What the name of an IDX file tells."""
+
     prefix: str  # start of the name, with the folders before it: which of several datasets
-    split: str  # "train", "test" or "validation"; "" if the name does not tell
+    split: str | None  # "train", "test" or "validation"; None if the name does not tell
     role: str  # "images" or "labels"
 
 
@@ -78,16 +80,23 @@ def base_name(name: str) -> str:
     """The file name without folders and without the suffix of a compression."""
     if "://" in name:
         name = name.partition("::")[0]  # the first link of a chain is the file
-    return strip_suffix(re.split(r"[/\\]", name.partition("?")[0])[-1])
+    path = name.partition("?")[0]
+    return strip_suffix(SEPARATORS.split(path)[-1])
 
 
 def _normalized(name: str) -> str:
     return re.sub(r"[._ ]", "-", name.lower())
 
 
+def _words(name: str) -> list[str]:
+    return _normalized(name).split("-")
+
+
 def is_same_name(name: str, published: str) -> bool:
-    """Whether a member has the name of a published file: `train-images.idx3-ubyte` is
-    `train-images-idx3-ubyte`.
+    """Whether a member has the name of a published file, in any spelling of its separators.
+
+    >>> is_same_name("data/train-images.idx3-ubyte.gz", "train-images-idx3-ubyte")
+    True
     """
     return _normalized(base_name(name)) == _normalized(published)
 
@@ -98,34 +107,45 @@ def parse_filename(name: str) -> ParsedName | None:
     >>> parse_filename("gzip/emnist-letters-test-images-idx3-ubyte.gz")
     ParsedName(prefix='gzip/emnist-letters', split='test', role='images')
     """
-    *folders, file = re.split(r"[/\\]", name)
+    *folders, file = SEPARATORS.split(name)
     file = base_name(file)
-    found = _parse_words(_normalized(file).split("-"))
-    if found is None or _is_hidden(name):
+    parts = _parse_words(_words(file))
+    if parts is None or _is_hidden(name):
         return None
-    prefix = file[: len("-".join(found.prefix))]
-    if found.prefix and not prefix:
+    prefix = file[: len("-".join(parts.prefix))]
+    if parts.prefix and not prefix:  # The name starts with a separator.
         return None
-    splits = {*found.splits, *_normalized(prefix).split("-")} & SPLITS.keys()
-    # The file name tells the split, or the folder nearest to it.
-    for folder in reversed(folders):
-        splits = splits or set(_normalized(folder).split("-")) & SPLITS.keys()
-    if len({SPLITS[split] for split in splits}) > 1:
+    splits = _find_splits([*parts.splits, *_words(prefix)], folders)
+    if len(splits) > 1:
         return None
-    places = [folder for folder in folders if not _is_common(folder)]
-    split = SPLITS[splits.pop()] if splits else ""
-    return ParsedName("/".join([*places, prefix] if prefix else places), split, found.role)
+    prefixes = [folder for folder in folders if not _is_common(folder)]
+    if prefix:
+        prefixes.append(prefix)
+    return ParsedName("/".join(prefixes), next(iter(splits), None), parts.role)
 
 
-class _Words(NamedTuple):
+def _find_splits(words: Sequence[str], folders: Sequence[str]) -> set[str]:
+    """The splits that the words of a file name tell, or else those of the nearest folder."""
+    words_by_nearness = [words, *map(_words, reversed(folders))]
+    for candidates in words_by_nearness:
+        splits = {SPLITS[word] for word in candidates if word in SPLITS}
+        if splits:
+            return splits
+    return set()
+
+
+class _NameParts(NamedTuple):
+    """The words of a file name, by what they stand for."""
+
     prefix: list[str]
     splits: list[str]
     role: str
 
 
-def _parse_words(words: list[str]) -> _Words | None:
-    """Parse the words of a name, such as my-letters-train-images-idx3-ubyte or images-train.idx3,
-    from its end.
+def _parse_words(words: Sequence[str]) -> _NameParts | None:
+    """Parse the words of a name from its end; None if they do not tell a role.
+
+    They are, for example, those of my-letters-train-images-idx3-ubyte or images-train.idx3.
     """
     rest = list(words)
     splits = []
@@ -140,7 +160,7 @@ def _parse_words(words: list[str]) -> _Words | None:
         rest.pop()
     if rest and rest[-1] in SPLITS:
         splits.append(rest.pop())
-    return _Words(rest, splits, role)
+    return _NameParts(rest, splits, role)
 
 
 def _is_type(word: str) -> bool:
@@ -148,46 +168,43 @@ def _is_type(word: str) -> bool:
 
 
 def _is_common(folder: str) -> bool:
-    """Whether the name of a folder says nothing about the dataset: train, raw, data,
-    train-images-idx3-ubyte.
-    """
-    return all(word in COMMON_WORDS or _is_type(word) for word in _normalized(folder).split("-"))
+    """Whether the name of a folder says nothing about the dataset, such as "train" or "raw"."""
+    return all(word in COMMON_WORDS or _is_type(word) for word in _words(folder))
 
 
 def _looks_like_idx(file: str) -> bool:
     """Whether a name is that of an IDX file, a copy of one, or of what has become of one."""
-    words = _normalized(file).split("-")
-    last = words[-1]
+    words = _words(file)
     if _parse_words(words) is not None:
         return True
+    last = words[-1]
     if last in OTHER_WORDS:
         return False
     pairs = list(itertools.pairwise(words))
-    if any(
-        role in ROLE_WORDS and kind[:3] == "idx" and kind[3:4].isdigit() for role, kind in pairs
-    ):
-        return True
-    has_role = any(
-        split in SPLITS and role.partition("(")[0] in ROLE_WORDS for split, role in pairs
-    )
+    for role, kind in pairs:
+        if role in ROLE_WORDS and kind.startswith("idx") and kind[3:4].isdigit():
+            return True
     is_copy = last.endswith(("copy", ")"))
-    return has_role and (is_copy or last in LEFTOVER_WORDS)
+    if not is_copy and last not in LEFTOVER_WORDS:
+        return False
+    return any(split in SPLITS and role.partition("(")[0] in ROLE_WORDS for split, role in pairs)
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether macOS made the file: `._train-images-idx3-ubyte`, `__MACOSX/…`."""
-    return any(
-        (part.startswith(".") and part.strip(".")) or part == "__MACOSX"
-        for part in re.split(r"[/\\]", name)
-    )
+    """Whether a file is hidden, as those that macOS adds: `._train-images`, `__MACOSX/…`."""
+    for part in SEPARATORS.split(name):
+        is_dotted = part.startswith(".") and part.strip(".") != ""
+        if is_dotted or part == "__MACOSX":
+            return True
+    return False
 
 
-# By split, "" if names do not tell it, and by role: the members that may be meant.
-Candidates = dict[str, dict[str, list[Member]]]
+# By split, None if names do not tell it, and by role: the members that may be meant.
+Candidates = dict[str | None, dict[str, list[Member]]]
 
 
 class FoundFiles:
-    """The members of one place, by what their names say.
+    """The members of one location, by what their names say.
 
     Args:
         root: the folder that they are in, which is not part of their names.
@@ -195,22 +212,16 @@ class FoundFiles:
 
     def __init__(self, members: Sequence[Member], root: str = "") -> None:
         self._members = members
-        self._place = root or (members[0].url or members[0].path if members else "")
+        self._title = root  # what errors call the location
+        if not root and members:
+            self._title = members[0].location
         self._candidates: dict[str, Candidates] = {}  # by prefix
-        self._unusable: list[
-            tuple[str, Member]
-        ] = []  # which look like IDX files, by their lower-case names
         for parsed, member in _parse_members(members, root):
             splits = self._candidates.setdefault(parsed.prefix, {})
             splits.setdefault(parsed.split, {}).setdefault(parsed.role, []).append(member)
-        for member in members:
-            name = _relative_name(member, root)
-            if (
-                parse_filename(name) is None
-                and not _is_hidden(name)
-                and _looks_like_idx(base_name(name))
-            ):
-                self._unusable.append((name.lower(), member))
+        # Members that look like IDX files, but whose names do not tell what they are.
+        self._unusable = [member for member in members if _is_unusable(member, root)]
+        self._root = root
 
     @property
     def prefixes(self) -> list[str]:
@@ -224,54 +235,69 @@ class FoundFiles:
             IdxError: there is not one such dataset, or a file that looks like an IDX file cannot be
                 used.
         """
-        chosen = self._choose_prefix(prefix)
-        for name, member in self._unusable:
-            if _may_have_prefix(name, (prefix or "").lower()):
-                found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
-                way_out = "Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz"
-                raise IdxError(f"{found}. {way_out}.")
-        candidates = self._candidates[chosen]
-        if "" in candidates and len(candidates) > 1:
-            raise self._ambiguous()
+        candidates = self._candidates[self._choose_prefix(prefix)]
+        self._refuse_unusable(prefix or "")
+        if None in candidates:
+            if len(candidates) > 1:
+                raise self._ambiguous()
+            return {"train": self._choose_files(candidates[None])}
         splits = {}
-        for split in sorted(candidates, key=lambda split: SPLIT_ORDER.index(split) if split else 0):
-            splits[split or "train"] = self._choose_files(candidates[split])
+        for split in SPLIT_WORDS:
+            if split in candidates:
+                splits[split] = self._choose_files(candidates[split])
         return splits
 
     def _choose_prefix(self, prefix: str | None) -> str:
+        """The prefix of the dataset that the user means."""
         if not self._candidates:
             raise self._ambiguous()
         if prefix in self._candidates:
             return str(prefix)
-        wanted = (prefix or "").lower()
-        same = [name for name in self.prefixes if name.lower() == wanted and prefix is not None]
-        chosen = same or [name for name in self.prefixes if name.lower().startswith(wanted)]
-        if len(chosen) == 1:
-            return chosen[0]
+        matching = self._matching_prefixes(prefix)
+        if len(matching) == 1:
+            return matching[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
-        found, example = (
-            _listed(map(repr, self.prefixes)),
-            next(filter(None, chosen or self.prefixes), ""),
-        )
-        choose = f"{self._place}: found {found}, expected {expected}. Choose one:"
+        found = _listed(map(repr, self.prefixes))
+        examples = [name for name in matching or self.prefixes if name]
+        example = examples[0] if examples else ""
+        choose = f"{self._title}: found {found}, expected {expected}. Choose one:"
         raise IdxError(
             f"{choose} prefix={json.dumps(example, ensure_ascii=False)}.",
             command_line=f"{choose} --prefix {shlex.quote(example)}.",
         )
 
+    def _matching_prefixes(self, prefix: str | None) -> list[str]:
+        """The prefixes that are `prefix` but for their case, or else those that start with it."""
+        if prefix is None:
+            return self.prefixes
+        wanted = prefix.lower()
+        same = [name for name in self.prefixes if name.lower() == wanted]
+        if same:
+            return same
+        return [name for name in self.prefixes if name.lower().startswith(wanted)]
+
+    def _refuse_unusable(self, prefix: str) -> None:
+        """Refuse a file that seems to belong to the dataset, but cannot be used."""
+        for member in self._unusable:
+            if _may_have_prefix(_relative_name(member, self._root).lower(), prefix.lower()):
+                found = f"{member.title}: looks like an IDX file by its name, but cannot be used"
+                way_out = "Move it away, or rename it as train-images-idx3-ubyte, or …-ubyte.gz"
+                raise IdxError(f"{found}. {way_out}.")
+
     def _choose_files(self, candidates: dict[str, list[Member]]) -> SplitFiles:
-        prefers_plain = _is_plain_preferred(candidates.values())
+        """The files of a split, of those that may be meant for each role."""
+        prefers_plain = _prefers_plain(candidates.values())
         chosen = {role: _choose(members, prefers_plain) for role, members in candidates.items()}
-        if None in chosen.values():
+        files = {role: member for role, member in chosen.items() if member is not None}
+        if len(files) < len(chosen):
             raise self._ambiguous()
-        images, labels = chosen.get("images"), chosen.get("labels")
-        if images is None:
-            raise _unclear(f"{labels and labels.title}: found labels, but no images beside them.")
-        return SplitFiles(images, labels)
+        if "images" not in files:
+            raise _unclear(f"{files['labels'].title}: found labels, but no images beside them.")
+        return SplitFiles(files["images"], files.get("labels"))
 
     def _ambiguous(self) -> IdxError:
         listed = _listed(member.name for member in self._members)
-        return _unclear(f"{self._place}: cannot tell which file is which: {listed}.")
+        return _unclear(f"{self._title}: cannot tell which file is which: {listed}.")
 
 
 def _may_have_prefix(name: str, prefix: str) -> bool:
@@ -287,86 +313,116 @@ def find_splits(
 
 
 def _unclear(found: str) -> IdxError:
+    """The error of names that do not tell what the files are."""
     return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_ALIKE}")
 
 
 def split_files(members: Sequence[Member]) -> SplitFiles:
-    """The files of one split, named by the user: images and labels by their names, else in this
-    order.
+    """The files of one split, named by the user.
+
+    Their names tell images from labels. If they do not, images come first.
     """
     if len(members) > 2:
         listed = _listed(member.name for member in members)
         raise _unclear(f"{listed}: found {len(members)} files, expected images and labels.")
-    parsed = [parse_filename(base_name(member.name)) for member in members]
-    if [name and name.role for name in parsed] == ["labels", "images"]:
+    roles = [_role_by_name(member) for member in members]
+    if roles == ["labels", "images"]:
         members = members[::-1]
     return SplitFiles(members[0], members[1] if len(members) == 2 else None)
 
 
-def _parse_members(members: Sequence[Member], root: str) -> list[tuple[ParsedName, Member]]:
+def _role_by_name(member: Member) -> str | None:
+    parsed = parse_filename(base_name(member.name))
+    return None if parsed is None else parsed.role
+
+
+class _ParsedMember(NamedTuple):
+    """A member whose name is that of an IDX file."""
+
+    parsed: ParsedName
+    member: Member
+
+
+def _parse_members(members: Sequence[Member], root: str) -> list[_ParsedMember]:
     """The members whose names are those of IDX files.
 
     A folder that all of them are in is no part of the prefixes.
     """
-    names = [(parse_filename(_relative_name(member, root)), member) for member in members]
-    parsed = [(name, member) for name, member in names if name]
-    if len({name.prefix.rpartition("/")[0] for name, _ in parsed}) == 1:
-        parsed = [
-            (name._replace(prefix=name.prefix.rpartition("/")[2]), member)
-            for name, member in parsed
-        ]
-    return parsed
+    found = []
+    for member in members:
+        parsed = parse_filename(_relative_name(member, root))
+        if parsed is not None:
+            found.append(_ParsedMember(parsed, member))
+    folders = {parsed.prefix.rpartition("/")[0] for parsed, _ in found}
+    if len(folders) != 1:
+        return found
+    without_folder = []
+    for parsed, member in found:
+        prefix = parsed.prefix.rpartition("/")[2]
+        without_folder.append(_ParsedMember(parsed._replace(prefix=prefix), member))
+    return without_folder
+
+
+def _is_unusable(member: Member, root: str) -> bool:
+    """Whether a member looks like an IDX file, but its name does not tell what it is."""
+    name = _relative_name(member, root)
+    if parse_filename(name) is not None or _is_hidden(name):
+        return False
+    return _looks_like_idx(base_name(name))
 
 
 def _relative_name(member: Member, root: str) -> str:
     """The name of a member, without the folder `root`. Names in an archive are relative already."""
-    return (
-        member.name.removeprefix(root).lstrip("/\\") if member.name == member.path else member.name
-    )
+    if member.name != member.path:
+        return member.name
+    return member.name.removeprefix(root).lstrip("/\\")
 
 
 def _is_compressed(member: Member) -> bool:
     return is_compressed_name(member.name)
 
 
-def _is_plain_preferred(roles: Iterable[Sequence[Member]]) -> bool:
-    """Whether plain files are preferred to compressed copies: not if only the compressed ones are
-    complete.
+def _prefers_plain(roles: Collection[Sequence[Member]]) -> bool:
+    """Whether to read plain files rather than compressed copies of them.
+
+    Not if only the compressed ones are there for each role.
     """
-    forms = [{_is_compressed(member) for member in members} for members in roles]
-    in_all = set.intersection(*forms)
-    return in_all != {True}
+    has_plain = [not all(map(_is_compressed, members)) for members in roles]
+    has_compressed = [any(map(_is_compressed, members)) for members in roles]
+    return all(has_plain) or not all(has_compressed)
 
 
 def _choose(candidates: Sequence[Member], prefers_plain: bool) -> Member | None:
     """The member to read, of several with the same meaning; None if they are different files."""
     # Kaggle's MNIST has each file twice: raw, and in a folder of the file's own name.
-    nested = [
-        one
-        for one in candidates
-        if is_same_name(os.path.dirname(one.name), _normalized(base_name(one.name)))
-    ]
-    direct = [member for member in candidates if member not in nested] or nested
-    # The archive, if there is one, and the name in it.
-    places = {
-        (member.path if member.name != member.path else "", _plain_name(member))
-        for member in direct
-    }
-    if len(places) > 1:
+    nested = [member for member in candidates if _is_in_namesake(member)]
+    direct = [member for member in candidates if member not in nested]
+    copies = direct or nested
+    if len({_uncompressed(member) for member in copies}) > 1:
         return None
+    wanted = [member for member in copies if _is_compressed(member) != prefers_plain]
     # In a tar, a later member replaces an earlier one.
-    chosen = min(reversed(direct), key=lambda member: _is_compressed(member) == prefers_plain)
+    chosen = (wanted or copies)[-1]
     if chosen.problem:
         raise IdxError(f"{chosen.title}: {chosen.problem}")
     return chosen
 
 
-def _plain_name(member: Member) -> str:
-    return strip_suffix(member.name)
+def _is_in_namesake(member: Member) -> bool:
+    """Whether a member is in a folder of its own name."""
+    return is_same_name(os.path.dirname(member.name), base_name(member.name))
+
+
+def _uncompressed(member: Member) -> tuple[str | None, str]:
+    """The archive of a member, None if there is none, and its name without compression."""
+    archive = None if member.name == member.path else member.path
+    return archive, strip_suffix(member.name)
 
 
 def _listed(names: Iterable[str]) -> str:
     """Names for a message: not too many, and none too long."""
     shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
-    more = f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else ""
-    return (", ".join(shown[:MAX_LISTED]) or "nothing") + more
+    listed = ", ".join(shown[:MAX_LISTED]) or "nothing"
+    if len(shown) > MAX_LISTED:
+        listed += f" and {len(shown) - MAX_LISTED} more"
+    return listed

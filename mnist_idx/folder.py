@@ -1,26 +1,22 @@
 """The user's own files: which of them are the images and the labels of each split."""
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
-from .archive import Place, list_archive, list_folder
+from .archive import Location, list_archive, list_folder
 from .errors import DamagedError, IdxError
 from .failover import Located
-from .filenames import (
-    SPLITS,
-    base_name,
-    find_splits,
-    parse_filename,
-    split_files,
-)
+from .fetching import Fetcher
+from .filenames import SPLITS, base_name, find_splits, parse_filename, split_files
 from .idx import Header, IdxFile
-from .layout import Layout
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .places import Fetcher, is_remote
+from .paths import is_remote
+from .record_layout import Layout
 from .records import SplitReader
 
 MAX_CLASSES = 100_000  # each gets a name
@@ -44,8 +40,8 @@ class Folder:
 
     Args:
         data_dir: a folder, a tar or a zip, local or remote, with all splits.
-        data_files: in its place, paths and URLs for each split.
-        prefix: which of several datasets in one place.
+        data_files: instead of it, paths and URLs for each split.
+        prefix: which of several datasets in one location.
         label_names: names of the classes, by default the numbers up to the largest label.
         reads_labels: whether the labels are read to find how many classes there are.
     """
@@ -77,28 +73,30 @@ class Folder:
             return self._locate(fetcher, force=False)
         except DamagedError:
             # `datasets` reuses what was downloaded earlier for ever, a wrong file, too.
-            if not fetcher.keeps_copies or not any(map(is_remote, self._places)):
+            if not fetcher.keeps_copies or not any(map(is_remote, self._paths)):
                 raise
         return self._locate(fetcher, force=True)
 
-    def has_next_source(self, files: SplitFiles) -> bool:
+    def must_remember(self, files: SplitFiles) -> bool:
+        """Whether there is another source: never."""
         return False
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
+        """Raise the error: there is no other source."""
         if isinstance(error, DamagedError) and files.images.url is not None:
             way_out = 'For another download, pass download_mode="force_redownload".'
             raise DamagedError(f"{error} {way_out}") from error
         raise error
 
     @property
-    def _places(self) -> list[str]:
-        """What the user names: paths and URLs of folders, archives and files."""
+    def _paths(self) -> list[str]:
+        """The paths and URLs that the user names, of folders, archives and files."""
         if self._data_files:
-            return [path for paths in self._data_files.values() for path in paths]
+            return list(itertools.chain.from_iterable(self._data_files.values()))
         return [] if self._data_dir is None else [self._data_dir]
 
     def _locate(self, fetcher: Fetcher, force: bool) -> Located:
-        listed = self._list_places(fetcher, force)
+        listed = self._list_paths(fetcher, force)
         found = self._fetch_members(self._match_files(listed), fetcher, force)
         facts = read_facts(found, self._access, self._reads_labels)
         splits = {}
@@ -110,11 +108,11 @@ class Folder:
             )
         return Located(splits, find_layouts(facts, self._label_names))
 
-    def _list_places(self, fetcher: Fetcher, force: bool) -> dict[str, list[Member]]:
-        """The members of each place. Archives and single files are fetched."""
+    def _list_paths(self, fetcher: Fetcher, force: bool) -> dict[str, list[Member]]:
+        """The members at each path. Archives and single files are fetched."""
         listed = {}
         files = {}
-        for path in self._places:
+        for path in self._paths:
             members = list_folder(path, self._access)
             if members is None:
                 files[path] = path
@@ -122,7 +120,7 @@ class Folder:
                 listed[path] = members
         for path, copy in fetcher.fetch_together(files, force).items():
             url = path if copy != path else None
-            listed[path] = list_archive(Place(copy, url), self._access)
+            listed[path] = list_archive(Location(copy, url), self._access)
         return listed
 
     def _match_files(self, listed: Mapping[str, list[Member]]) -> dict[str, SplitFiles]:
@@ -132,13 +130,12 @@ class Folder:
                 split: self._match_split(split, paths, listed)
                 for split, paths in self._data_files.items()
             }
-        (place,) = self._places
-        members = listed[place]
-        if _is_single_file(place, members):
-            parsed = parse_filename(base_name(members[0].name))
-            split = parsed.split if parsed and parsed.split else "train"
-            return {split: split_files(members)}
-        return find_splits(members, self._prefix, root=place)
+        (path,) = self._paths
+        members = listed[path]
+        if _is_single_file(path, members):
+            split = _split_in_name(base_name(members[0].name))
+            return {split or "train": split_files(members)}
+        return find_splits(members, self._prefix, root=path)
 
     def _match_split(
         self, split: str, paths: Sequence[str], listed: Mapping[str, list[Member]]
@@ -179,20 +176,25 @@ class Folder:
         return member
 
 
-def _is_single_file(place: str, members: Sequence[Member]) -> bool:
-    """Whether a place is a single file, which is listed as a member of the place's own name."""
-    return len(members) == 1 and members[0].name == place
+def _is_single_file(path: str, members: Sequence[Member]) -> bool:
+    """Whether there is a single file at a path, which is listed as a member named by its path."""
+    return len(members) == 1 and members[0].name == path
+
+
+def _split_in_name(name: str) -> str | None:
+    """The split that the name of a file tells."""
+    parsed = parse_filename(name)
+    return None if parsed is None else parsed.split
 
 
 def _pick_split(splits: Mapping[str, SplitFiles], split: str, members: list[Member]) -> SplitFiles:
     """The split of an archive or a folder that the user asks for by name."""
-    parsed = [parse_filename(member.name) for member in members]
-    names_tell = any(found is not None and found.split for found in parsed)
+    names_tell = any(_split_in_name(member.name) is not None for member in members)
     if len(splits) == 1 and not names_tell:  # a lone pair
         return next(iter(splits.values()))
     name = SPLITS.get(split.lower(), split)
     if name not in splits:
-        found = f"{members[0].place}: found the splits {', '.join(splits)}"
+        found = f"{members[0].location}: found the splits {', '.join(splits)}"
         raise IdxError(f"{found}, expected {split!r}. Ask for another.")
     return splits[name]
 
@@ -229,27 +231,30 @@ def find_layouts(
 ) -> dict[str, Layout]:
     """The layout of each split. All have the same classes."""
     if label_names is None:
-        label_names = _numbers_up_to(found.largest_label for found in facts.values())
+        label_names = _class_numbers([of_split.largest_label for of_split in facts.values()])
+    class_names = tuple(str(name) for name in label_names)
     layouts = {}
-    for name, found in facts.items():
-        layout = Layout(found.images.record_shape, str(found.images.dtype))
-        if found.label_parts is not None:
-            names = tuple(str(label_name) for label_name in label_names)
-            layout = layout._replace(class_names=names, label_parts=found.label_parts)
-        layouts[name] = layout
+    for split, of_split in facts.items():
+        layout = Layout(of_split.images.record_shape, str(of_split.images.dtype))
+        if of_split.label_parts is not None:
+            layout = layout._replace(class_names=class_names, label_parts=of_split.label_parts)
+        layouts[split] = layout
     return layouts
 
 
-def _numbers_up_to(largest_labels: Iterable[int | None]) -> list[str]:
-    largest = max((label for label in largest_labels if label is not None), default=-1)
-    return [str(number) for number in range(largest + 1)]
+def _class_numbers(largest_labels: Sequence[int | None]) -> list[str]:
+    """The numbers from 0 to the largest label of all splits, as names of the classes."""
+    known = [label for label in largest_labels if label is not None]
+    num_classes = max(known) + 1 if known else 0
+    return [str(number) for number in range(num_classes)]
 
 
 def _largest_label(labels: IdxFile) -> int | None:
     """The largest class, None if there are no records."""
     smallest, largest = 0, -1
     for batch in labels.batches():
-        classes = batch.reshape(len(batch), math.prod(batch.shape[1:]))[:, 0].astype(np.int64)
+        parts = batch.reshape(len(batch), math.prod(batch.shape[1:]))
+        classes = parts[:, 0].astype(np.int64)
         smallest = min(smallest, int(classes.min(initial=0)))
         largest = max(largest, int(classes.max(initial=-1)))
     if smallest < 0 or largest >= MAX_CLASSES:

@@ -13,14 +13,17 @@ import pyarrow as pa
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
 from .errors import IdxError
-from .places import RemoteOptions, StorageOptions
+from .fetching import RemoteOptions, StorageOptions
 
 # Skip the streaming patches that `datasets` applies to the modules of builders: they import SciPy,
 # and none of the patched functions is called there. Each module with a builder needs this line.
 _patched_for_streaming = True
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-GenKwargs = dict[str, Any]
+GenKwargs = dict[str, Any]  # whatever `_split_generators` puts into them
+# What `Split("train")` makes is a `NamedSplit`.
+SplitChoice = datasets.ReadInstruction | datasets.Split | datasets.NamedSplit
+DownloadMode = datasets.DownloadMode | str | None  # as users give it
 
 
 def resolve_url(url: str, options: RemoteOptions) -> tuple[str, StorageOptions]:
@@ -61,7 +64,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     _writer_batch_size: int | None  # rows that `datasets` writes at once; None for its own default
 
-    def generate_tables(self, **gen_kwargs: Any) -> Iterator[tuple[Any, pa.Table]]:
+    def generate_tables(self, **gen_kwargs: Any) -> Iterator[tuple[int, pa.Table]]:
         """Make tables, each with a key that no other one has."""
         raise NotImplementedError
 
@@ -70,17 +73,19 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         return [gen_kwargs]
 
     def _generate_examples(self, **gen_kwargs: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """The rows of the tables, each with its number as its key."""
         number = 0
         for _, table in self.generate_tables(**gen_kwargs):
             for row in table.to_pylist():
                 yield number, row
                 number += 1
 
-    def _generate_tables(self, **gen_kwargs: Any) -> Iterator[tuple[Any, pa.Table]]:
+    def _generate_tables(self, **gen_kwargs: Any) -> Iterator[tuple[int, pa.Table]]:
         """What an `ArrowBasedBuilder` has in place of `_generate_examples`."""
         return self.generate_tables(**gen_kwargs)
 
     def _generate_more_gen_kwargs(self, **gen_kwargs: Any) -> Iterator[GenKwargs]:
+        """What `IterableDataset.reshard` calls."""
         yield from self.divide(gen_kwargs)
 
     def _make_split_generators_kwargs(self, prepare_split_kwargs: GenKwargs) -> GenKwargs:
@@ -92,9 +97,13 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
     _get_examples_iterable_for_split = datasets.ArrowBasedBuilder._get_examples_iterable_for_split
 
     def _prepare_split_single(  # type: ignore[override]  # the arguments of an ArrowBasedBuilder
-        self, *, split_info: Any = None, check_duplicate_keys: Any = None, **kwargs: Any
-    ) -> Iterator[Any]:
-        """Write a shard. The two arguments that are dropped serve examples only."""
+        self, *, split_info: object = None, check_duplicate_keys: object = None, **kwargs: object
+    ) -> Iterator[object]:
+        """Write a shard, and yield how far it got.
+
+        `split_info` and `check_duplicate_keys` are about examples: `ArrowBasedBuilder` takes
+        neither.
+        """
         prepare = datasets.ArrowBasedBuilder._prepare_split_single
         try:
             yield from prepare(self, **kwargs)  # type: ignore[arg-type]
@@ -112,17 +121,19 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         raise failure
 
     def _as_dataset(
-        self, split: Any = datasets.Split.TRAIN, in_memory: bool = False
+        self, split: SplitChoice = datasets.Split.TRAIN, in_memory: bool = False
     ) -> datasets.Dataset:
         """Open a prepared split. `datasets` refuses to open one without records."""
         splits, features = self.info.splits, self.info.features
         info = None if splits is None else splits.get(str(split))
         if info is not None and info.num_examples == 0 and features is not None:
-            nothing: dict[str, list[Any]] = {name: [] for name in features}
-            return datasets.Dataset.from_dict(nothing, features, self.info, split)
-        return super()._as_dataset(split, in_memory)
+            nothing: dict[str, list[object]] = {name: [] for name in features}
+            return datasets.Dataset.from_dict(
+                nothing, features, self.info, datasets.NamedSplit(info.name)
+            )
+        return super()._as_dataset(split, in_memory)  # type: ignore[arg-type]
 
-    def make_download_manager(self, download_mode: Any = None) -> datasets.DownloadManager:
+    def make_download_manager(self, download_mode: DownloadMode = None) -> datasets.DownloadManager:
         """The download manager that `load_dataset` gives to this builder."""
         config = datasets.DownloadConfig(token=self.token, storage_options=self.storage_options)
         config.use_etag = False

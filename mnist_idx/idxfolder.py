@@ -9,7 +9,7 @@ from .errors import IdxError
 from .failover import Locator
 from .folder import Folder
 from .options import IdxFolderOptions
-from .places import local_path
+from .paths import local_path
 
 _patched_for_streaming = True  # as in `hf`
 

@@ -5,10 +5,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .byte_ranges import LARGEST_REQUEST, Version
 from .compressions import COMPRESSIONS, DEFLATE
 from .errors import IdxError, TransferError
-from .places import NO_OPTIONS, RemoteOptions, is_remote
-from .ranges import LARGEST_REQUEST, Version
+from .fetching import NO_OPTIONS, RemoteOptions
+from .paths import is_remote
 from .streams import (
     CHUNK_BYTES,
     DecompressedFile,
@@ -45,19 +46,19 @@ class Member(NamedTuple):
     problem: str | None = None  # why the member cannot be read
     url: str | None = None  # from where the file at `path` was downloaded
     version: Version | None = None  # of the file, when it was found
-    is_named: bool = True  # whether the user named the source: only then it gets his options
+    is_named: bool = True  # whether the user named the source: options are meant for no other
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """What the user calls the file that holds the member."""
         return self.url or self.path
 
     @property
     def title(self) -> str:
         """What error messages call the member."""
-        if self.name in (self.place, self.path):
-            return self.place
-        return f"{self.name} in {self.place}"
+        if self.name in (self.location, self.path):
+            return self.location
+        return f"{self.name} in {self.location}"
 
     def has_known_sha256(self, size: int | None) -> bool:
         """Whether `sha256` must match a member that is stored with a size.
@@ -79,8 +80,8 @@ class SplitFiles(NamedTuple):
     labels: Member | None = None
     num_records: int | None = None  # that the split must have, where known
     record_bytes: int | None = None  # of an image and its label, where known
-    source: int = 0  # number of the mirror in which they were found
-    failures: tuple[str, ...] = ()  # why the mirrors before it cannot be used
+    source_number: int = 0  # which of several sources has them
+    failures: tuple[str, ...] = ()  # why the sources before it cannot be used
 
     @property
     def members(self) -> list[Member]:
@@ -100,7 +101,7 @@ def open_file(
         TransferError: the file cannot be read, or is another one than when it was found.
     """
     if is_remote(path):
-        from .remote import RemoteFile  # its libraries take long to import
+        from .remote import RemoteFile  # `fsspec` takes long to import
 
         return RemoteFile(path, options, size, version, largest_request)
     file = LocalFile(path)
@@ -173,13 +174,14 @@ class Access:
 
 
 def _close_spools(spools: Spools) -> None:
+    """Close the spools of this process."""
     for key, spool in spools.items():
         if key.process == os.getpid():
             spool.close()
 
 
 class MemberSeekPoints:
-    """The seek points of a member at each of the levels at which it may be compressed."""
+    """The seek points of a member, for each level at which it may be compressed."""
 
     def __init__(self) -> None:
         self.of_container = SeekPoints()  # the archive as a whole
@@ -206,13 +208,14 @@ def open_stored(
     """Open a member as it was put into the archive, still compressed if it was."""
     if member.problem is not None:
         raise IdxError(f"{member.title}: {member.problem}")
-    points = seek_points or MemberSeekPoints()
-    file = _open_container(member, access, points)
+    if seek_points is None:
+        seek_points = MemberSeekPoints()
+    file = _open_container(member, access, seek_points)
     with closed_on_error(file):
         stored: Stream = FileSlice(file, member.offset, member.size, member.title)
         if member.inflated_size is not None:
             stored = DecompressedFile(
-                stored, DEFLATE, member.title, points.of_zip, member.inflated_size
+                stored, DEFLATE, member.title, seek_points.of_zip, member.inflated_size
             )
         if member.crc32 is not None:
             stored = HashedFile(stored, "crc32", f"{member.crc32:08x}", member.title)
@@ -221,7 +224,7 @@ def open_stored(
         return stored
 
 
-def _open_container(member: Member, access: Access, points: MemberSeekPoints) -> Stream:
+def _open_container(member: Member, access: Access, seek_points: MemberSeekPoints) -> Stream:
     """Open the file that holds a member, decompressed if it is compressed as a whole."""
     # Not `access`: what it keeps would refer to itself, and be closed late.
     options = access.options_for(member.is_named)
@@ -232,7 +235,7 @@ def _open_container(member: Member, access: Access, points: MemberSeekPoints) ->
     if member.compression is None:
         return open_it()
     return access.open_container(
-        member.path, member.compression, member.place, open_it, points.of_container
+        member.path, member.compression, member.location, open_it, seek_points.of_container
     )
 
 
@@ -243,8 +246,8 @@ def open_content(
     content = stored
     compression = detect_compression(stored)
     if compression is not None:
-        points = seek_points or MemberSeekPoints()
-        content = DecompressedFile(stored, compression, member.title, points.of_content)
+        points = None if seek_points is None else seek_points.of_content
+        content = DecompressedFile(stored, compression, member.title, points)
     if member.content_sha256 is not None and not member.has_known_sha256(stored.size):
         content = HashedFile(content, "sha256", member.content_sha256, member.title)
     return content
@@ -271,7 +274,7 @@ def read_to_end(stream: Stream) -> None:
 
 
 def pin(files: SplitFiles, identities: Sequence[str]) -> SplitFiles:
-    """The same files, so that every process finds these, and no others at their places.
+    """The same files, marked so that a process that finds others at their paths refuses them.
 
     Args:
         identities: what tells each of `files.members` from another file, as its stream says.

@@ -5,14 +5,15 @@ import os
 from contextlib import closing
 from typing import NamedTuple
 
-from .archive import Place, list_members
+from .archive import Location, list_members
 from .catalog import DATASETS, File, PublishedDataset
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
-from .filenames import base_name, is_same_name
-from .layout import Layout
+from .fetching import Fetcher, InPlace
+from .filenames import MAX_LISTED, base_name, is_same_name
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .places import Fetcher, InPlace, absolute_path, is_remote
+from .paths import absolute_path, is_remote
+from .record_layout import Layout
 from .records import SplitReader
 
 logger = logging.getLogger(__name__)
@@ -20,12 +21,11 @@ logger = logging.getLogger(__name__)
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
 TINY_WORKS = 'load the miniature "tiny", which needs no network'
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {option}).'
-MAX_LISTED = 20  # names in a message
 WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a whole
 
 
 class Source(NamedTuple):
-    """A place that has the files of a published dataset."""
+    """A location that has the files of a published dataset."""
 
     url: str  # or path, of an archive or a folder; the URL of a folder of single files ends in "/"
     is_named: bool  # whether the user named it: options and tokens are meant for it, for no other
@@ -46,7 +46,7 @@ class WayOut(NamedTuple):
 class Mirrors:
     """The sources of a published dataset. One that fails is replaced by the next. Picklable.
 
-    In every process, `SplitFiles.source` is an index into `sources`.
+    In every process, `SplitFiles.source_number` is an index into `sources`.
     """
 
     def __init__(
@@ -74,25 +74,31 @@ class Mirrors:
         Raises:
             IdxError: no source can be used.
         """
-        data = self._dataset
-        layout = Layout(data.shape, "uint8", data.class_names, data.label_parts)
+        dataset = self._dataset
+        layout = Layout(dataset.shape, "uint8", dataset.class_names, dataset.label_parts)
         splits = self._locate_from(0, fetcher, ())
         return Located(splits, dict.fromkeys(splits, layout))
 
-    def has_next_source(self, files: SplitFiles) -> bool:
-        """Whether what `files` yield is unverified, and there is another source."""
-        is_published = files.images.sha256 is None and files.images.content_sha256 is None
-        return not is_published and files.source + 1 < len(self.sources)
+    def must_remember(self, files: SplitFiles) -> bool:
+        """Whether what is read must be remembered: unverified, and another source may go on."""
+        # `verify_member` has taken the digests out of what it has verified.
+        is_verified = files.images.sha256 is None and files.images.content_sha256 is None
+        return not is_verified and files.source_number + 1 < len(self.sources)
 
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the next source, after `error` in the one of `files`."""
-        failures = self._add_failure(files.failures, files.source, error)
-        return self._locate_from(files.source + 1, InPlace(), failures)[split]
+        failures = self._add_failure(files.failures, files.source_number, error)
+        return self._locate_from(files.source_number + 1, InPlace(), failures)[split]
 
     def _locate_from(
-        self, first: int, fetcher: Fetcher, failures: tuple[str, ...]
+        self, first_source: int, fetcher: Fetcher, failures: tuple[str, ...]
     ) -> dict[str, SplitFiles]:
-        for number in range(first, len(self.sources)):
+        """Find the splits in the first usable source, from number `first_source` on.
+
+        Args:
+            failures: why the sources before it cannot be used.
+        """
+        for number in range(first_source, len(self.sources)):
             try:
                 splits = self._try_source(self.sources[number], fetcher)
             except IdxError as error:
@@ -100,13 +106,14 @@ class Mirrors:
                     raise
                 failures = self._add_failure(failures, number, error)
                 continue
-            return {
-                name: files._replace(source=number, failures=failures)
-                for name, files in splits.items()
-            }
+            found = {}
+            for name, files in splits.items():
+                found[name] = files._replace(source_number=number, failures=failures)
+            return found
         raise self._no_source(failures)
 
     def _no_source(self, failures: tuple[str, ...]) -> IdxError:
+        """The error of sources all of which have failed."""
         advice, typed_advice = self._way_out
         if len(self.sources) == 1:
             return IdxError(f"{failures[0]} {advice}", command_line=f"{failures[0]} {typed_advice}")
@@ -117,6 +124,7 @@ class Mirrors:
     def _add_failure(
         self, failures: tuple[str, ...], number: int, error: IdxError
     ) -> tuple[str, ...]:
+        """Add why a source cannot be used, and log it if another one follows."""
         url = printable(self.sources[number].url)
         failure = str(error) if url in str(error) else f"{url}: {error}"
         if number + 1 < len(self.sources):
@@ -166,14 +174,14 @@ class Mirrors:
         return urls
 
     def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
-        """Find the published files in what is at `paths`, which are named as in `_urls`."""
+        """Find the published files in what is at `paths`, whose keys are those of `_urls`."""
         urls = self._urls(source)
         if source.has_single_files:
             members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
         else:
             url = urls[WHOLE] if paths[WHOLE] != urls[WHOLE] else None
-            place = Place(paths[WHOLE], url, source.is_named)
-            members = list_members(place, self._access)
+            location = Location(paths[WHOLE], url, source.is_named)
+            members = list_members(location, self._access)
         splits = {}
         for name, split in self._dataset.splits.items():
             images = self._find(split.images, members, source)
@@ -183,12 +191,12 @@ class Mirrors:
 
     def _find(self, file: File, members: list[Member], source: Source) -> Member:
         """The member that is a published file, with what is known of that."""
-        found = [member for member in members if is_same_name(member.name, file.name)]
-        if not found:
+        candidates = [member for member in members if is_same_name(member.name, file.name)]
+        if not candidates:
             names = sorted(base_name(member.name) for member in members[:MAX_LISTED])
             listed = ", ".join(names) or "nothing"
             raise IdxError(f"{source.url}: found {listed}, expected {file.name} of {self._title}.")
-        member = found[-1]  # In a tar, a later member replaces an earlier one.
+        member = candidates[-1]  # In a tar, a later member replaces an earlier one.
         size = member.size
         if source.has_single_files and is_remote(member.path):
             size = file.size  # tells another file apart before its first record

@@ -13,23 +13,24 @@ import datasets
 from .archive import list_members as list_members
 from .arrow import make_features
 from .builder import IdxBuilder, IdxConfig
+from .byte_ranges import Version as Version
 from .catalog import DATASETS
 from .compressions import COMPRESSIONS as COMPRESSIONS
 from .downloads import Downloader as Downloader
 from .errors import IdxError
 from .failover import Locator
+from .fetching import InPlace as InPlace
 from .filenames import is_same_name as is_same_name
 from .hf import TableBuilder as TableBuilder
 from .http_ranges import make_session as make_session
 from .idx import read_header as read_header
-from .layout import Layout
 from .members import Member as Member
 from .mirrors import OWN_FILES, published_mirrors
 from .options import IdxOptions as IdxOptions
-from .places import absolute_path as absolute_path
+from .paths import absolute_path as absolute_path
 from .png import encode_png as encode_png
 from .prefetch import prefetch as prefetch
-from .ranges import Version as Version
+from .record_layout import Layout
 from .records import SplitReader as SplitReader
 from .registry import code_hash as code_hash
 from .remote import retry as retry

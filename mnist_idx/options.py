@@ -5,12 +5,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from .errors import wrong_option
 from .selection import Selection
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -20,16 +22,16 @@ class About:
     type: str  # in the words of the README
     meaning: str
     expected: str  # in the words of an error
-    is_valid: Callable[[Any], bool]
+    is_valid: Callable[[object], bool]
 
 
-def option(default: Any, about: About) -> Any:
+def option(default: T, about: About) -> T:
     """A field of a dataclass that is an option of a builder."""
     return dataclasses.field(default=default, metadata={"about": about})
 
 
-def options_of(config: Any) -> dict[str, About]:
-    """What is known of each option of a dataclass, by the name of the field."""
+def options_of(config: "IdxOptions | type[IdxOptions]") -> dict[str, About]:
+    """What is known of each option of a config, by the name of the field."""
     known = {}
     for field in dataclasses.fields(config):
         if "about" in field.metadata:
@@ -37,7 +39,7 @@ def options_of(config: Any) -> dict[str, About]:
     return known
 
 
-def check_options(config: Any) -> None:
+def check_options(config: "IdxOptions") -> None:
     """Check the values of all options.
 
     Raises:
@@ -54,10 +56,12 @@ def is_integer(value: object, least: float = -math.inf) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
-def is_list_of_strings(value: object) -> bool:
-    if not isinstance(value, list | tuple | np.ndarray):
+def is_list_of_names(value: object) -> bool:
+    """Whether a value is a list of different strings, or what serves as one, and not empty."""
+    if not isinstance(value, list | tuple | np.ndarray) or len(value) == 0:
         return False
-    return len(value) > 0 and all(isinstance(item, str) for item in value)
+    are_strings = all(isinstance(item, str) for item in value)
+    return are_strings and len(set(value)) == len(value)
 
 
 NUM_SAMPLES = About(
@@ -100,9 +104,7 @@ LABEL_NAMES = About(
     type="list of strings",
     meaning='names of the classes; by default `"0"`, `"1"`, … up to the largest label',
     expected='a list of strings, for example ["cat", "dog"], with a name of its own for each class',
-    is_valid=lambda value: (
-        value is None or (is_list_of_strings(value) and len(set(value)) == len(value))
-    ),
+    is_valid=lambda value: value is None or is_list_of_names(value),
 )
 PREFIX = About(
     type="string",

@@ -5,6 +5,7 @@ A thread cannot be killed. Ours is asked to stop, and everything in it that wait
 """
 
 import atexit
+import enum
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from .errors import IdxError
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 MAX_AHEAD = 4  # items
 MAX_AHEAD_BYTES = 16 << 20
 POLL_SECONDS = 0.1  # how late a waiting thread notices that it shall stop
+WAIT_SECONDS = 1.0  # how long to wait for the other thread before looking again by oneself
 # A file system that cannot be interrupted may hold the thread: it is left alone then, and ends by
 # itself.
 JOIN_SECONDS = 1.0
@@ -40,7 +42,7 @@ def pause(seconds: float) -> None:
     In a background thread that shall stop, raise `Abandoned` at once.
     """
     thread = threading.current_thread()
-    if isinstance(thread, _Reader):
+    if isinstance(thread, _StoppableThread):
         thread.pause(seconds)
     else:
         time.sleep(seconds)
@@ -69,12 +71,13 @@ def prefetch(items: Generator[T, None, None], size_of: Callable[[T], int]) -> It
     """
     # Bound here: at the end of a program, modules lose their names before what outlives them is
     # finalized.
-    get_process, is_finalizing = os.getpid, sys.is_finalizing
+    get_process = os.getpid
+    is_finalizing = sys.is_finalizing
     process = get_process()
     reader = _Reader(items, size_of)
     try:
-        while (item := reader.take()) is not _END:
-            yield item  # type: ignore[misc]
+        while (item := reader.take()) is not _End.END:
+            yield item
             if get_process() != process:
                 # The thread is in the other process, and `items` is in the middle of a step.
                 found = "This iterator was begun before the process was forked"
@@ -84,84 +87,39 @@ def prefetch(items: Generator[T, None, None], size_of: Callable[[T], int]) -> It
             reader.stop()
 
 
-_END = object()
-_readers: "weakref.WeakSet[_Reader[Any]]" = weakref.WeakSet()
+class _End(enum.Enum):
+    """What comes in place of an item behind the last one."""
+
+    END = enum.auto()
 
 
-class _Reader(threading.Thread, Generic[T]):
-    """The thread that reads `items`, started by the first `take`."""
+_running: "weakref.WeakSet[_StoppableThread]" = weakref.WeakSet()
 
-    def __init__(self, items: Generator[T, None, None], size_of: Callable[[T], int]) -> None:
+
+class _StoppableThread(threading.Thread):
+    """A thread that stops when it is asked to, at the next `pause`."""
+
+    def __init__(self) -> None:
         super().__init__(name="mnist_idx-prefetch", daemon=True)
         self.process = os.getpid()
-        self._items = items
-        self._size_of = size_of
         # Not an `Event`: the collector may finalize an iterator while this very thread waits.
         self._changed = threading.Condition(threading.RLock())
         self._is_stopping = False
-        self._waiting: deque[T] = deque()
-        self._waiting_bytes = 0
-        self._num_requested = self._num_read = 0
-        self._has_ended = False
-        self._error: BaseException | None = None
 
-    def take(self) -> object:
-        """The next item, or `_END`."""
-        if self._num_requested == 0:
-            _readers.add(self)
-            self.start()
-        with self._changed:
-            self._num_requested += 1
-            self._changed.notify_all()
-            while not self._waiting and not self._has_ended:
-                self._changed.wait(POLL_SECONDS * 10)
-            if self._waiting:
-                item = self._waiting.popleft()
-                self._waiting_bytes -= self._size_of(item)
-                return item
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-        return _END
-
-    def run(self) -> None:
-        try:
-            while self._has_room() and (item := next(self._items, _END)) is not _END:
-                with self._changed:
-                    self._waiting.append(item)  # type: ignore[arg-type]
-                    self._waiting_bytes += self._size_of(item)  # type: ignore[arg-type]
-                    self._num_read += 1
-                    self._changed.notify_all()
-            self._items.close()
-        except Abandoned:
-            pass
-        except BaseException as error:  # raised again where the items are taken
-            self._error = error
-        finally:
-            with self._changed:
-                self._has_ended = True
-                self._changed.notify_all()
-
-    def _has_room(self) -> bool:
-        """Wait until another item may be read. False if the thread shall stop."""
-        with self._changed:
-            while not self._is_stopping:
-                ahead = min(self._num_requested - 1, MAX_AHEAD)
-                if self._num_read < self._num_requested + ahead and (
-                    not self._waiting or self._waiting_bytes < MAX_AHEAD_BYTES
-                ):
-                    return True
-                self._changed.wait(POLL_SECONDS * 10)
-        return False
+    def start(self) -> None:
+        _running.add(self)
+        super().start()
 
     def pause(self, seconds: float) -> None:
         """Sleep in this thread. Raise `Abandoned` as soon as it shall stop."""
+        until = time.monotonic() + seconds
         with self._changed:
-            until = time.monotonic() + seconds
-            while not self._is_stopping and (rest := until - time.monotonic()) > 0:
+            while not self._is_stopping:
+                rest = until - time.monotonic()
+                if rest <= 0:
+                    return
                 self._changed.wait(rest)
-            if self._is_stopping:
-                raise Abandoned
+        raise Abandoned
 
     def stop(self) -> None:
         """Ask the thread to stop, and wait for it, but not for long."""
@@ -174,11 +132,79 @@ class _Reader(threading.Thread, Generic[T]):
             self.join(JOIN_SECONDS)
 
 
+class _Reader(_StoppableThread, Generic[T]):
+    """The thread that reads `items`, started by the first `take`."""
+
+    def __init__(self, items: Generator[T, None, None], size_of: Callable[[T], int]) -> None:
+        super().__init__()
+        self._items = items
+        self._size_of = size_of
+        self._waiting: deque[T] = deque()
+        self._waiting_bytes = 0
+        self._num_requested = 0
+        self._num_read = 0
+        self._has_ended = False
+        self._error: BaseException | None = None
+
+    def take(self) -> T | _End:
+        """The next item, or `END`. Errors of reading are raised here."""
+        if self._num_requested == 0:
+            self.start()
+        with self._changed:
+            self._num_requested += 1
+            self._changed.notify_all()
+            while not self._waiting and not self._has_ended:
+                self._changed.wait(WAIT_SECONDS)
+            if self._waiting:
+                item = self._waiting.popleft()
+                self._waiting_bytes -= self._size_of(item)
+                return item
+        error = self._error
+        self._error = None  # It is raised once.
+        if error is not None:
+            raise error
+        return _End.END
+
+    def run(self) -> None:
+        try:
+            self._read_items()
+            self._items.close()
+        except Abandoned:
+            pass
+        except BaseException as error:  # raised again where the items are taken
+            self._error = error
+        finally:
+            with self._changed:
+                self._has_ended = True
+                self._changed.notify_all()
+
+    def _read_items(self) -> None:
+        while self._has_room():
+            item = next(self._items, _End.END)
+            if item is _End.END:
+                return
+            with self._changed:
+                self._waiting.append(item)
+                self._waiting_bytes += self._size_of(item)
+                self._num_read += 1
+                self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        """Wait until another item may be read. False if the thread shall stop."""
+        with self._changed:
+            while not self._is_stopping:
+                ahead = min(self._num_requested - 1, MAX_AHEAD)
+                is_wanted = self._num_read < self._num_requested + ahead
+                fits = not self._waiting or self._waiting_bytes < MAX_AHEAD_BYTES
+                if is_wanted and fits:
+                    return True
+                self._changed.wait(WAIT_SECONDS)
+        return False
+
+
 @atexit.register
-def _stop_readers() -> None:
-    """Stop the threads of iterators that outlive their program, before the interpreter is taken
-    apart.
-    """
-    for reader in list(_readers):
-        if reader.process == os.getpid():
-            reader.stop()
+def _stop_threads() -> None:
+    """Stop threads of iterators that outlive their program, while the interpreter is complete."""
+    for thread in list(_running):
+        if thread.process == os.getpid():
+            thread.stop()

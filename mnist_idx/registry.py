@@ -1,20 +1,24 @@
 """Makes `load_dataset("mnist_idx")` and `load_dataset("idxfolder")` resolve to the builders.
 
 From 4.0 on, `datasets` runs no scripts; `datasets.load.dataset_module_factory` is where names
-become builders. This is called while `datasets` may be imported on behalf of the builders: it must
-not import them.
+become builders. This may be called while `datasets` is imported on behalf of the builders: it must
+not import them. Nor does it import `datasets` before a function is called.
 """
 
 import functools
 import hashlib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-MODULES = {
+if TYPE_CHECKING:
+    from datasets.load import DatasetModule
+
+BUILDER_MODULES = {
     "mnist_idx": "mnist_idx.mnist_idx",
     "idxfolder": "mnist_idx.idxfolder",
-}  # of the builders
+}
 
 
 def register() -> None:
@@ -23,26 +27,21 @@ def register() -> None:
     import datasets.load
 
     try:
-        resolve = datasets.load.dataset_module_factory
-        for name in MODULES:
+        resolve: Callable[..., DatasetModule] = datasets.load.dataset_module_factory
+        for name in BUILDER_MODULES:
             _module(name)
     except (AttributeError, TypeError) as error:
-        version = f"datasets {datasets.__version__}"
-        found = f"{version} resolves names in a way that mnist_idx does not know ({error})"
-        code = (
-            "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
-        )
         # Not an error: the builder could not be imported then.
-        warnings.warn(
-            f"{found}. Use `{code}`, or install another version of datasets.", stacklevel=2
-        )
+        warnings.warn(_unknown_version(datasets.__version__, error), stacklevel=2)
         return
     if getattr(resolve, "knows_mnist_idx", False):
         return
 
     @functools.wraps(resolve)
-    def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
-        return _module(path) if path in MODULES else resolve(path, *args, **kwargs)
+    def dataset_module_factory(path: str, *args: object, **kwargs: object) -> "DatasetModule":
+        if path in BUILDER_MODULES:
+            return _module(path)
+        return resolve(path, *args, **kwargs)
 
     dataset_module_factory.knows_mnist_idx = True  # type: ignore[attr-defined]
     # Each holds its own reference.
@@ -50,10 +49,18 @@ def register() -> None:
         module.dataset_module_factory = dataset_module_factory  # type: ignore[attr-defined]
 
 
-def _module(name: str) -> Any:
+def _unknown_version(version: str, error: Exception) -> str:
+    """What to say of a version of `datasets` in which names cannot be registered."""
+    found = f"datasets {version} resolves names in a way that mnist_idx does not know ({error})"
+    code = "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
+    return f"{found}. Use `{code}`, or install another version of datasets."
+
+
+def _module(name: str) -> "DatasetModule":
+    """What `datasets` makes a builder of."""
     import datasets.load
 
-    return datasets.load.DatasetModule(MODULES[name], code_hash(), {"dataset_name": name})
+    return datasets.load.DatasetModule(BUILDER_MODULES[name], code_hash(), {"dataset_name": name})
 
 
 @functools.cache

@@ -3,19 +3,23 @@
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import fsspec
 import fsspec.asyn
 import huggingface_hub.constants
 import huggingface_hub.errors
 
+from .byte_ranges import LARGEST_REQUEST, ByteRanges, UnexpectedAnswer, Version, stall_seconds
 from .errors import IdxError, TransferError, is_local_failure, without_secrets
+from .fetching import RemoteOptions, StorageOptions
 from .http_ranges import HttpRanges, http_options
-from .places import RemoteOptions, StorageOptions, is_http
+from .paths import is_http
 from .prefetch import pause
-from .ranges import LARGEST_REQUEST, ByteRanges, UnexpectedAnswer, Version, stall_seconds
 from .streams import Stream
+
+if TYPE_CHECKING:
+    from fsspec.implementations.http import HTTPFileSystem
 
 T = TypeVar("T")
 
@@ -159,11 +163,11 @@ class FsspecRanges:
         self.version = version or Version()
         self._fs = fs
         self._path = path
-        self._file: Any = None
+        self._file: BinaryIO | None = None
 
     def fetch(self, start: int, stop: int) -> bytes:
         if self._file is None:
-            self._open()
+            self._file = self._open()
         self._file.seek(start)
         return bytes(self._file.read(stop - start)[: stop - start])
 
@@ -176,12 +180,15 @@ class FsspecRanges:
             self._file.close()
         self._file = None
 
-    def _open(self) -> None:
+    def _open(self) -> BinaryIO:
         size, version = ask(self._fs, self._path)
         if self.size not in (None, size) or self.version.validator not in ("", version.validator):
             raise UnexpectedAnswer("the file has changed since it was found")
         self.size, self.version = size, version
-        self._file = self._fs.open(self._path, "rb", block_size=LARGEST_REQUEST, cache_type="none")
+        file: BinaryIO = self._fs.open(
+            self._path, "rb", block_size=LARGEST_REQUEST, cache_type="none"
+        )
+        return file
 
 
 class FileInfo(NamedTuple):
@@ -205,7 +212,7 @@ def open_ranges(
     """The byte ranges of a remote file. `size` and `version` are what is known of it."""
     fs, fs_path = file_system(path, options)
     if is_http(fs_path):
-        return HttpRanges(fs, fs_path, size, version)
+        return HttpRanges(cast("HTTPFileSystem", fs), fs_path, size, version)
     return FsspecRanges(fs, fs_path, size, version)
 
 
@@ -292,8 +299,8 @@ def retry(action: Callable[[], T], title: str) -> T:
 def is_transfer_failure(error: BaseException) -> bool:
     """Whether a transfer has failed, rather than the program or the local disk.
 
-    Each file system of `fsspec` raises the errors of its own client. Whatever is no exception of
-    Python itself is one.
+    Each file system of `fsspec` raises the errors of its own client. Any exception that Python
+    does not define itself is taken for one of these.
     """
     if is_local_failure(error):
         return False

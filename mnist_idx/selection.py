@@ -33,7 +33,9 @@ class Selection(NamedTuple):
 
     def count(self, num_records: int) -> int:
         """How many of `num_records` records are selected."""
-        return num_records if self.num_samples is None else min(int(self.num_samples), num_records)
+        if self.num_samples is None:
+            return num_records
+        return min(int(self.num_samples), num_records)
 
     def counts(self, split_sizes: Mapping[str, int]) -> dict[str, int]:
         """How many records of each split are selected.
@@ -52,8 +54,7 @@ class Selection(NamedTuple):
         return {split: self.count(size) for split, size in split_sizes.items()}
 
     def numbers(self, num_records: int, title: str) -> np.ndarray:
-        """The numbers of the selected records, integers `(count,)`, in the order in which they are
-        yielded.
+        """The numbers of the selected records, integers `(count,)`, in the order of the selection.
 
         "first" takes the first `num_samples` and shuffles them, in the order of `random.shuffle`.
         "uniform" draws them from the whole split without replacement, in the order of
@@ -61,8 +62,9 @@ class Selection(NamedTuple):
         """
         count = self.count(num_records)
         draws_from_many = self.sampling == "uniform" and count > FEW_RECORDS
-        if max(count, num_records if draws_from_many else 0) > MAX_SELECTED:
-            found = f"an order of {max(count, num_records):,} records does not fit into memory"
+        num_kept = num_records if draws_from_many else count
+        if num_kept > MAX_SELECTED:
+            found = f"an order of {num_records:,} records does not fit into memory"
             way_out = "Set num_samples= to fewer, or stream without seed= and shuffle the stream"
             raise IdxError(f"{title}: {found}, expected at most {MAX_SELECTED:,}. {way_out}.")
         seed = DEFAULT_SEED if self.seed is None else int(self.seed)
@@ -71,6 +73,7 @@ class Selection(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def _draw(num_records: int, count: int, seed: int, sampling: str) -> np.ndarray:
+    """The numbers of `Selection.numbers`. They cannot be written to: all callers share them."""
     generator = random.Random(seed)
     if sampling == "first":
         order = array("l", range(count))
@@ -90,14 +93,14 @@ def _sample_many(generator: random.Random, num_records: int, count: int) -> "arr
     As there, a pool is drawn from if it is not much larger than the sample. Otherwise what was
     drawn before is skipped.
     """
-    setsize = 21 + 4 ** (((3 * count - 1).bit_length() + 1) // 2)
+    max_pool = 21 + 4 ** (((3 * count - 1).bit_length() + 1) // 2)  # `setsize` of `random.sample`
     drawn = array("l")
-    if num_records <= setsize:
+    if num_records <= max_pool:
         pool = array("l", range(num_records))
         for taken in range(count):
-            place = generator.randrange(num_records - taken)
-            drawn.append(pool[place])
-            pool[place] = pool[num_records - taken - 1]
+            index = generator.randrange(num_records - taken)
+            drawn.append(pool[index])
+            pool[index] = pool[num_records - taken - 1]
         return drawn
     is_drawn = bytearray(num_records)
     for _ in range(count):

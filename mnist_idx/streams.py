@@ -24,9 +24,9 @@ from urllib.parse import quote
 
 from zlib_ng import zlib_ng
 
+from .byte_ranges import Version
 from .compressions import MAGIC_LENGTH, Compression, Decompressor, find_compression
 from .errors import DamagedError, IdxError, TransferError
-from .ranges import Version
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -235,8 +235,8 @@ def local_errors(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # raised by a signal handler of the program, such as a time limit
             raise
-        place = error.filename or path
-        raise TransferError(f"{place}: cannot be read: {error.strerror}.") from error
+        title = error.filename or path
+        raise TransferError(f"{title}: cannot be read: {error.strerror}.") from error
 
 
 class WrappedFile(Stream):
@@ -397,7 +397,7 @@ class HashedFile(WrappedFile):
 
 
 class SeekPoint(NamedTuple):
-    """A place from which decompression can go on."""
+    """A saved state of a decompressor, from which reading can resume."""
 
     position: int  # in the content
     compressed_position: int
@@ -464,9 +464,8 @@ class DecompressedFile(WrappedFile):
 
     def go_to(self, position: int) -> None:
         """Go to a position. One behind the end is the end."""
-        with (
-            self._seek_points.seeking
-        ):  # Waiting readers reuse the seek points that this one makes.
+        # Waiting readers reuse the seek points that this one makes.
+        with self._seek_points.seeking:
             point = self._seek_points.before(position)
             if position < self._position or point.position > self._position:
                 self._resume_at(point)
@@ -493,9 +492,8 @@ class DecompressedFile(WrappedFile):
         return content
 
     def finish(self) -> None:
-        if self.read_some(
-            1
-        ):  # Reading behind the content also checks the checksums of gzip and xz.
+        # Reading behind the content also checks the checksums of gzip and xz.
+        if self.read_some(1):
             raise self._damaged("more data follows")
         self._file.finish()
 
@@ -523,8 +521,8 @@ class DecompressedFile(WrappedFile):
             self._file.expect_end(compressed + predicted + SPARE_BYTES)
 
     def _damaged(self, reason: str) -> DamagedError:
-        place = f"after {self._position:,} decompressed bytes"
-        found = f"the {self._compression.name} data is damaged {place} ({reason})"
+        position = f"after {self._position:,} decompressed bytes"
+        found = f"the {self._compression.name} data is damaged {position} ({reason})"
         return DamagedError(f"{self._title}: {found}. Fetch it again.")
 
     def _start_next_stream(self) -> bool:
@@ -566,7 +564,7 @@ class Spool:
         self._lock = threading.Lock()
 
     def read_at(self, position: int, size: int) -> bytes | None:
-        """Bytes from `position` on, none at the end. None if they are not kept."""
+        """Bytes from `position` on, b"" at the end; None if the spool does not have them."""
         with self._lock:
             while self._length <= position and not self._has_ended:
                 if self._is_full:

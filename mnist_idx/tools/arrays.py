@@ -8,10 +8,10 @@ import numpy as np
 from ..errors import IdxError
 from ..failover import PlacedBatch
 from ..records import Batch, too_large
-from ..slices import Part, parse_parts
 from .opening import Opened, open_dataset
+from .split_spec import Part, parse_parts
 
-FIRST_RECORDS = 1 << 17  # for which memory is taken at once; more as they arrive
+RECORDS_AT_ONCE = 1 << 17  # for which memory is taken at once; more as they arrive
 
 
 def load_arrays(
@@ -45,11 +45,11 @@ def load_arrays(
     if path not in ("mnist_idx", "idxfolder"):
         raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
     opened = open_dataset(path, name, split, streaming, {"as_array": True, **options})
-    arrays = [_read(opened, part) for part in parse_parts(split, opened.sizes)]
-    if len(arrays) == 1:
-        return arrays[0]
-    images = np.concatenate([part.images for part in arrays])
-    labels = [part.labels for part in arrays if part.labels is not None]
+    parts = [_read(opened, part) for part in parse_parts(split, opened.sizes)]
+    if len(parts) == 1:
+        return parts[0]
+    images = np.concatenate([part.images for part in parts])
+    labels = [part.labels for part in parts if part.labels is not None]
     return images, np.concatenate(labels) if labels else None
 
 
@@ -82,7 +82,7 @@ def _join(batches: Iterable[PlacedBatch], start: int, count: int) -> Batch:
 def _put(values: np.ndarray, target: np.ndarray | None, done: int, count: int) -> np.ndarray:
     """Put values into an array that has `done` of `count` already. It grows as they arrive."""
     if target is None:
-        target = np.empty((min(count, FIRST_RECORDS), *values.shape[1:]), values.dtype)
+        target = np.empty((min(count, RECORDS_AT_ONCE), *values.shape[1:]), values.dtype)
     if done + len(values) > len(target):
         target.resize((min(count, 2 * len(target)), *values.shape[1:]), refcheck=False)
     target[done : done + len(values)] = values

@@ -188,8 +188,8 @@ def splits_lines(constant: str, splits: Splits) -> list[str]:
                 lines.append(f"{INDENT * 2}{role}={file_code(files[role])}")
             else:
                 lines.append(f"{INDENT * 2}{role}=...,  # not among the files")
-        first = next(iter(files.values()))
-        lines.append(f"{INDENT * 2}num_records={first.header.num_records:_},")
+        any_file = next(iter(files.values()))
+        lines.append(f"{INDENT * 2}num_records={any_file.header.num_records:_},")
         lines.append(f"{INDENT}),")
     return [*lines, "}"]
 

@@ -6,23 +6,24 @@
 import glob
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..catalog import DATASETS
 from ..failover import Locator, SplitSource
+from ..fetching import Fetcher, InPlace
 from ..folder import DataFiles, Folder
-from ..layout import Layout
 from ..members import Access, SplitFiles
 from ..mirrors import published_mirrors
 from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
-from ..places import Fetcher, InPlace, absolute_path, is_downloaded, is_remote
-from ..slices import parse_parts
+from ..paths import absolute_path, is_downloaded, is_remote
+from ..record_layout import Layout
+from .split_spec import parse_parts
 
 if TYPE_CHECKING:
     from ..builder import IdxBuilder
 
 # What else a user may pass for local files. Nothing of them is kept in the cache.
-PLACES = {"data_dir", "data_files", "cache_dir"}
+OTHER_ARGUMENTS = {"data_dir", "data_files", "cache_dir"}
 # What patterns do not match for `datasets`: files that describe a dataset.
 PASSED_OVER = {
     "README.md",
@@ -32,6 +33,7 @@ PASSED_OVER = {
     "dummy_data.zip",
     "dataset_dict.json",
 }
+Arguments = Mapping[str, Any]  # of `load_dataset_builder`, by name
 
 
 class Opened(NamedTuple):
@@ -44,7 +46,7 @@ class Opened(NamedTuple):
 
 
 def open_dataset(
-    path: str, name: str | None, split: object, streaming: bool, options: Mapping[str, Any]
+    path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
 ) -> Opened:
     """Find the files of a dataset.
 
@@ -52,12 +54,12 @@ def open_dataset(
         path: "mnist_idx" or "idxfolder".
         name: of the config.
         split: what will be read. It is checked before the network is touched, if it can be.
-        options: those of `load_dataset_builder`.
+        arguments: those of `load_dataset_builder`. None is as good as left out.
 
     Raises:
         IdxError: the files cannot be found, or an option is wrong.
     """
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in arguments.items() if value is not None}
     local = _find_local(path, name or "mnist", given)
     if local is None:
         return _open_with_builder(path, name, split, streaming, given)
@@ -74,28 +76,28 @@ def open_dataset(
 
 
 def _num_classes(layout: Layout) -> int | None:
+    """How many classes there are; None without labels."""
     return None if layout.class_names is None else len(layout.class_names)
 
 
 def _open_with_builder(
-    path: str, name: str | None, split: object, streaming: bool, options: Mapping[str, Any]
+    path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
 ) -> Opened:
-    builder = _make_builder(path, name, options)
+    """Find the files of a dataset as `load_dataset` would."""
+    builder = _make_builder(path, name, arguments)
     known = builder.info.splits
     if known is not None:  # so that wrong arguments are found before the network is touched
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
-    fetcher = builder.make_fetcher(streaming, options.get("download_mode"))
+    fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
     located = builder.locate(fetcher)
     sizes = builder.source.count(located.splits)
     return Opened(located.splits, builder.source, sizes, builder.num_classes)
 
 
-def _make_builder(path: str, name: str | None, options: Mapping[str, Any]) -> "IdxBuilder":
-    import datasets
+def _make_builder(path: str, name: str | None, arguments: Arguments) -> "IdxBuilder":
+    import datasets  # takes long, and local files do without
 
-    builder: Any = datasets.load_dataset_builder(path, name, **options)
-    made: IdxBuilder = builder
-    return made
+    return cast("IdxBuilder", datasets.load_dataset_builder(path, name, **arguments))
 
 
 class LocalFirst:
@@ -103,17 +105,17 @@ class LocalFirst:
 
     keeps_copies = True
 
-    def __init__(self, path: str, name: str | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, path: str, name: str | None, arguments: Arguments) -> None:
         self._path = path
         self._name = name
-        self._options = options
+        self._arguments = arguments
 
     def fetch(
         self, urls: Mapping[str, str], is_named: bool = True, force: bool = False
     ) -> dict[str, str]:
         if not any(map(is_downloaded, urls.values())):
             return dict(urls)
-        builder = _make_builder(self._path, self._name, self._options)
+        builder = _make_builder(self._path, self._name, self._arguments)
         return builder.make_fetcher(streaming=False).fetch(urls, is_named, force)
 
     def fetch_together(self, urls: Mapping[str, str], force: bool = False) -> dict[str, str]:
@@ -128,14 +130,14 @@ class _Local(NamedTuple):
     options: IdxOptions
 
 
-def _find_local(path: str, name: str, given: Mapping[str, Any]) -> _Local | None:
+def _find_local(path: str, name: str, given: Arguments) -> _Local | None:
     """The dataset, if its files are local and all options are our own; else None.
 
     None as well for what a builder refuses: it has the words for that.
     """
     kind = IdxOptions if path == "mnist_idx" else IdxFolderOptions
     options = {key: value for key, value in given.items() if key in options_of(kind)}
-    if given.keys() - options.keys() - PLACES:
+    if given.keys() - options.keys() - OTHER_ARGUMENTS:
         return None
     data_dir = given.get("data_dir")
     if data_dir is not None:
@@ -148,8 +150,9 @@ def _find_local(path: str, name: str, given: Mapping[str, Any]) -> _Local | None
 
 
 def _find_local_copy(
-    name: str, given: Mapping[str, Any], data_dir: str | None, has_data_files: bool
+    name: str, given: Arguments, data_dir: str | None, has_data_files: bool
 ) -> _Local | None:
+    """The published dataset in `data_dir`, in the package or in the mirror of the user."""
     is_refused = has_data_files or (name == "tiny" and data_dir is not None)
     if name not in DATASETS or is_refused:
         return None
@@ -166,22 +169,21 @@ def _find_local_copy(
     return _Local(mirrors, access, IdxOptions(**{**defaults, **given}))
 
 
-def _find_local_folder(
-    given: Mapping[str, Any], data_dir: str | None, data_files: object
-) -> _Local | None:
-    found: DataFiles | None = None
+def _find_local_folder(given: Arguments, data_dir: str | None, data_files: object) -> _Local | None:
+    """The dataset of the user's own files."""
+    by_split: DataFiles | None = None
     if data_files is not None:
-        found = find_data_files(data_files, data_dir or os.getcwd())
-    if found is None and data_files is not None:
-        return None
-    if not found and not data_dir:
+        by_split = find_data_files(data_files, data_dir or os.getcwd())
+        if by_split is None:
+            return None
+    if not by_split and not data_dir:
         return None
     options = IdxFolderOptions(**given)
     check_options(options)
     access = Access()
     folder = Folder(
         data_dir,
-        found,
+        by_split,
         access,
         prefix=options.prefix,
         label_names=options.label_names,

@@ -214,8 +214,10 @@ def _text_lines(image: np.ndarray) -> list[str]:
 
 
 def summarize(splits: "Mapping[str, Dataset]", width: int) -> str:
-    """The description of a dataset, and of each split its size and its classes, in lines of at most
-    `width`.
+    """Describe a dataset, and of each split its size and its classes.
+
+    Args:
+        width: most characters of a line.
     """
     lines = [next(iter(splits.values())).info.description]
     for split, dataset in splits.items():

@@ -25,8 +25,8 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, without_secrets
+from ..fetching import clean_token
 from ..mnist_idx import MnistIdx
-from ..places import clean_token
 from ..remote import explain
 from .preview import contact_sheet, summarize
 from .staged import staged

@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..archive import Place, list_members
+from ..archive import Location, list_members
 from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, printable
 from ..failover import Located, read_with_failover
+from ..fetching import InPlace, RemoteOptions
 from ..filenames import FoundFiles, base_name, parse_filename
 from ..folder import find_layouts, read_facts
 from ..idx import IdxFile
 from ..members import Access, Member, SplitFiles, open_content, open_stored, read_to_end
-from ..mirrors import published_mirrors
-from ..places import InPlace, RemoteOptions, absolute_path, is_remote
+from ..mirrors import Mirrors, published_mirrors
+from ..paths import absolute_path, is_remote
 from ..streams import HashedFile
 
 
@@ -47,23 +48,24 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
         return _verify_published(source)
     source = absolute_path(source)
     access = Access(_remote_options()) if is_remote(source) else Access()
-    members = list_members(Place(source), access)
-    if len(members) == 1 and members[0].name == source:
+    members = list_members(Location(source), access)
+    is_single_file = len(members) == 1 and members[0].name == source
+    if is_single_file:
         parsed = parse_filename(base_name(source))
-        return [_verify_file(members[0], "", parsed.role if parsed else "images", access)]
-    found = FoundFiles(members, source)
-    if prefix is not None:
-        return _verify_splits(found.splits(prefix), "", access)
-    if len(found.prefixes) < 2:
-        return _verify_splits(found.splits(None), "", access)
+        role = "images" if parsed is None else parsed.role
+        return [_verify_file(members[0], "", role, access)]
+    files = FoundFiles(members, source)
+    if prefix is not None or len(files.prefixes) < 2:
+        return _verify_splits(files.splits(prefix), "", access)
     reports = []
-    for name in found.prefixes:
-        reports += _verify_splits(found.splits(name), f"{name} ", access)
+    for name in files.prefixes:
+        reports += _verify_splits(files.splits(name), f"{name} ", access)
     return reports
 
 
 def _remote_options() -> RemoteOptions:
-    from ..hf import remote_options  # imports `datasets`, which knows the URLs of the Hub
+    """The options for a URL: `datasets` knows those of the Hub."""
+    from ..hf import remote_options  # imports `datasets`, which takes long
 
     return remote_options(None, None)
 
@@ -74,40 +76,48 @@ def _verify_published(name: str) -> list[FileReport]:
     mirrors = published_mirrors(name, access)
     reports: list[FileReport] = []
     for split, files in mirrors.locate(InPlace()).splits.items():
-
-        def attempt(files: SplitFiles, split: str = split) -> Iterator[FileReport]:
-            yield from _verify_splits({split: files}, "", access)
-
-        def next_files(files: SplitFiles, error: IdxError, split: str = split) -> SplitFiles:
-            if not isinstance(error, TransferError):
-                raise error
-            return mirrors.next_source(split, files, error)
-
-        reports += read_with_failover(attempt, files, next_files)
+        reports += _verify_published_split(mirrors, split, files, access)
     return reports
 
 
+def _verify_published_split(
+    mirrors: Mirrors, split: str, files: SplitFiles, access: Access
+) -> Iterator[FileReport]:
+    """Verify a split. Where a transfer fails, begin again with the next source."""
+
+    def attempt(files: SplitFiles) -> Iterator[FileReport]:
+        yield from _verify_splits({split: files}, "", access)
+
+    def next_files(files: SplitFiles, error: IdxError) -> SplitFiles:
+        if not isinstance(error, TransferError):
+            raise error
+        return mirrors.next_source(split, files, error)
+
+    return read_with_failover(attempt, files, next_files)
+
+
 def _verify_splits(
-    splits: Mapping[str, SplitFiles], title: str, access: Access
+    splits: Mapping[str, SplitFiles], shown_prefix: str, access: Access
 ) -> list[FileReport]:
     """Verify the files of splits, and that all splits which can be loaded fit each other.
 
     Args:
-        title: what the reports put before the name of a split.
+        shown_prefix: what the reports put before the name of a split.
     """
     reports = []
     valid: dict[str, SplitFiles] = {}
     for split, files in splits.items():
-        found = [_verify_file(files.images, title + split, "images", access)]
+        shown_split = shown_prefix + split
+        of_split = [_verify_file(files.images, shown_split, "images", access)]
         if files.labels is not None:
-            found.append(_verify_file(files.labels, title + split, "labels", access))
-        if not any(report.problem for report in found):
+            of_split.append(_verify_file(files.labels, shown_split, "labels", access))
+        if not any(report.problem for report in of_split):
             problem = _why_not_loaded({**valid, split: files}, access)
             if problem is None:
                 valid[split] = files
             else:
-                found[-1] = found[-1]._replace(problem=problem)
-        reports += found
+                of_split[-1] = of_split[-1]._replace(problem=problem)
+        reports += of_split
     return reports
 
 
@@ -124,6 +134,7 @@ def _why_not_loaded(splits: dict[str, SplitFiles], access: Access) -> str | None
 
 
 def _verify_file(member: Member, split: str, role: str, access: Access) -> FileReport:
+    """Read a file to its end. What is wrong with it becomes the problem of its report."""
     report = FileReport(member.name, split, role)
     try:
         with HashedFile(open_stored(member, access), "sha256") as stored:
@@ -167,6 +178,7 @@ def table(reports: Sequence[FileReport]) -> str:
 
 
 def _row(report: FileReport) -> tuple[str, ...]:
+    """The cells of a report, below `HEADINGS`."""
     shape = " x ".join(map(str, report.shape[1:]))
     records = f"{report.shape[0]:,}" if report.shape else ""
     cells = [report.split, report.role, report.dtype, shape, records]

@@ -14,7 +14,7 @@ from loading import MODES, refusal
 from packers import PACKERS, deflate
 
 from mnist_idx import load_arrays
-from mnist_idx.archive import Place, list_members
+from mnist_idx.archive import Location, list_members
 from mnist_idx.catalog import DATASETS
 from mnist_idx.compressions import COMPRESSIONS, DEFLATE
 from mnist_idx.errors import DamagedError
@@ -273,7 +273,9 @@ def test_a_part_of_another_file_than_the_published_one_is_not_checked() -> None:
 def test_a_member_is_verified_to_its_end(tmp_path: Path) -> None:
     """Also by what does not look at its records."""
     path = DAMAGED["deflated in a zip"](tmp_path)
-    (member,) = [one for one in list_members(Place(str(path)), Access()) if one.name == TEST_IMAGES]
+    (member,) = [
+        one for one in list_members(Location(str(path)), Access()) if one.name == TEST_IMAGES
+    ]
     with pytest.raises(DamagedError, match="crc32"):
         verify_member(member, Access())
     for open_it in (open_member, open_stored):

@@ -21,16 +21,16 @@ from idx_files import four_files, random_images, random_labels, write_archive
 
 import mnist_idx
 from mnist_idx import IdxError, IdxFolder, MnistIdx, TransferError
+from mnist_idx.byte_ranges import ByteRanges, UnexpectedAnswer, Version
 from mnist_idx.catalog import DATASETS
 from mnist_idx.downloads import Downloader
 from mnist_idx.errors import DamagedError, wrong_option
 from mnist_idx.failover import SplitSource, YieldedRecords
+from mnist_idx.fetching import NO_OPTIONS, Fetcher, InPlace
 from mnist_idx.folder import Folder
 from mnist_idx.http_ranges import HttpRanges
 from mnist_idx.members import Access, Member, SplitFiles, open_file, open_member
 from mnist_idx.mirrors import Mirrors, Source, WayOut, published_mirrors
-from mnist_idx.places import NO_OPTIONS, Fetcher, InPlace
-from mnist_idx.ranges import ByteRanges, UnexpectedAnswer, Version
 from mnist_idx.records import ReaderPool
 from mnist_idx.remote import FsspecRanges, open_ranges
 from mnist_idx.selection import Selection
@@ -308,7 +308,7 @@ LOCATORS = {
 
 
 def test_each_locator_has_a_case() -> None:
-    kinds = classes_with("locate", "next_source", "has_next_source")
+    kinds = classes_with("locate", "next_source", "must_remember")
     assert kinds == {case.kind for case in LOCATORS.values()}
 
 
@@ -346,14 +346,14 @@ def test_the_next_source_holds_the_same_or_the_error_is_raised(locator: Any) -> 
     error = TransferError("it broke off")
     source = SplitSource(locator, Access(), ALL, transpose=False)
     for split, files in locator.locate(InPlace()).splits.items():
-        assert files.source == 0
-        if locator.has_next_source(files):
+        assert files.source_number == 0
+        if locator.must_remember(files):
             following = locator.next_source(split, files, error)
-            assert following.source == 1
+            assert following.source_number == 1
             assert "it broke off" in following.failures[0]
             assert read(source, following) == read(source, files)
             files = following
-        assert not locator.has_next_source(files)
+        assert not locator.must_remember(files)
         with pytest.raises(IdxError, match="it broke off"):
             locator.next_source(split, files, error)
 

@@ -19,7 +19,7 @@ from idx_files import (
 from loading import assert_same, read_all
 
 from mnist_idx import IdxError, load_arrays
-from mnist_idx.archive import Place, list_members
+from mnist_idx.archive import Location, list_members
 from mnist_idx.members import Access
 
 IMAGES, LABELS = random_images(800, 28, 28), random_labels(800)
@@ -64,7 +64,7 @@ def test_an_archive_that_takes_the_place_of_another_is_listed_anew(
         new = tmp_path / "new"
         new.write_bytes(PACKINGS[packing](make_tar({name: to_idx(LABELS)})))
         new.replace(path)
-        members = list_members(Place(str(path)), access)
+        members = list_members(Location(str(path)), access)
         assert [member.name for member in members] == [name]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from array_digests import digest_array
-from clients import ROOT, run_client
+from clients import ROOT, run_client, run_snippet
 from conftest import ARCHIVE, Arrays
 from http_server import Server
 from idx_files import (
@@ -262,3 +262,12 @@ def test_where_a_local_mirror_fails_the_published_files_are_fetched(
     found, _ = run(hf_home, LOAD, ["mnist_idx"], options, sources=sources, env=env)
     assert found == digests(*mnist_arrays["train"])
     assert (server.sent(ARCHIVE, "GET") == 0) != streaming, "a download is kept"
+
+
+def test_load_dataset_is_that_of_datasets(tmp_path: Path) -> None:
+    """An import that a linter would not take for unused."""
+    code = "from mnist_idx import load_dataset\nimport datasets\n"
+    code += "is_same = load_dataset is datasets.load_dataset\n"
+    code += "result = [is_same, load_dataset('mnist_idx', 'tiny').num_rows]"
+    found = run_snippet(code, home=tmp_path / "home").result
+    assert found == [True, {"train": 1000, "test": 200}]

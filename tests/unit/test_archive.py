@@ -17,7 +17,7 @@ from http_server import Server
 from idx_files import make_tar, random_images, to_idx, write_archive
 
 from mnist_idx import archive
-from mnist_idx.archive import Place, list_folder, list_members
+from mnist_idx.archive import Location, list_folder, list_members
 from mnist_idx.errors import IdxError, TransferError
 from mnist_idx.members import Access, Member, open_member
 from mnist_idx.streams import read_fully
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 def read_all(file: Path, name: str = "") -> dict[str, bytes]:
     contents = {}
-    for member in list_members(Place(str(file), url=name), Access()):
+    for member in list_members(Location(str(file), url=name), Access()):
         with open_member(member, Access()) as stream:
             contents[member.name] = bytes(read_fully(stream, 1 << 20))
             stream.finish()
@@ -48,7 +48,7 @@ def read_all(file: Path, name: str = "") -> dict[str, bytes]:
 
 def test_single_files(file: Path) -> None:
     file.write_bytes(CONTENT[IMAGES])
-    assert list_members(Place(str(file)), Access()) == [
+    assert list_members(Location(str(file)), Access()) == [
         Member(str(file), str(file), file_size=len(CONTENT[IMAGES]))
     ]
     file.write_bytes(gzip.compress(CONTENT[IMAGES]))
@@ -132,7 +132,7 @@ def make_zip(
 )
 def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, serve: Serve) -> None:
     file.write_bytes(many_members(form, archive.MAX_MEMBERS))
-    assert {member.name for member in list_members(Place(str(file)), Access())} >= (
+    assert {member.name for member in list_members(Location(str(file)), Access())} >= (
         {"0", "999"} if form == "zip" else {"a"}
     )
     file.write_bytes(many_members(form, count))
@@ -140,23 +140,29 @@ def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, ser
     with traced_memory(60 << 20):
         for path in (str(file), server.url("/file")):
             with pytest.raises(IdxError, match=r"/file: .*members"):
-                list_members(Place(path), Access())
+                list_members(Location(path), Access())
     assert server.sent() < 6 << 20
 
 
 @pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
 def test_the_size_of_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Patch) -> None:
     assert (
-        len(list_members(Place(str(write_archive(tmp_path / form, {"a" * 3_500: b""}))), Access()))
+        len(
+            list_members(
+                Location(str(write_archive(tmp_path / form, {"a" * 3_500: b""}))), Access()
+            )
+        )
         == 1
     )
     for length in (5_000, 20_000):
         with pytest.raises(IdxError, match=rf"/{form}: .* at most (4,096|16,384)"):
-            list_members(Place(str(write_archive(tmp_path / form, {"a" * length: b""}))), Access())
+            list_members(
+                Location(str(write_archive(tmp_path / form, {"a" * length: b""}))), Access()
+            )
     monkeypatch.setattr(archive, "MAX_DIRECTORY_BYTES", 20_000)
     many = {f"{number}{'a' * 3_500}": b"" for number in range(9)}
     with pytest.raises(IdxError, match=rf"/{form}: .* 20,000 bytes"):
-        list_members(Place(str(write_archive(tmp_path / form, many))), Access())
+        list_members(Location(str(write_archive(tmp_path / form, many))), Access())
 
 
 def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch: Patch) -> None:
@@ -175,7 +181,7 @@ def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch:
     ):
         file.write_bytes(gzip.compress(tar))
         with pytest.raises(IdxError, match=f"/file: .*{message}"):
-            list_members(Place(str(file)), Access())
+            list_members(Location(str(file)), Access())
 
 
 # Crafted tars and zips

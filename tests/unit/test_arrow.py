@@ -8,7 +8,7 @@ import pytest
 
 from mnist_idx.arrow import label_columns, make_features
 from mnist_idx.errors import IdxError
-from mnist_idx.layout import Layout, common_layout, find_wrong_class, wrong_class
+from mnist_idx.record_layout import Layout, common_layout, find_wrong_class, wrong_class
 
 
 def check(shape: tuple[int, ...], dtype: str, as_array: bool) -> Layout:

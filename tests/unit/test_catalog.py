@@ -8,9 +8,9 @@ from idx_files import from_idx
 import mnist_idx.mirrors
 from mnist_idx import IdxError, load_arrays
 from mnist_idx.catalog import DATASETS, File, PublishedDataset
+from mnist_idx.fetching import InPlace
 from mnist_idx.members import Access, open_member, verify_member
 from mnist_idx.mirrors import published_mirrors
-from mnist_idx.places import InPlace
 from mnist_idx.tools.cli import main
 
 EMNIST = [name for name in DATASETS if name.startswith("emnist")]

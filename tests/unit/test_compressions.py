@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packers import PACKERS
 
 from mnist_idx import IdxError
-from mnist_idx.archive import Place, list_members
+from mnist_idx.archive import Location, list_members
 from mnist_idx.compressions import (
     COMPRESSIONS,
     MAGIC_LENGTH,
@@ -72,7 +72,7 @@ def usual_suffixes() -> list[str]:
 def test_the_message_of_what_is_no_archive_names_all(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"something else")
     with pytest.raises(IdxError) as caught:
-        list_members(Place(str(tmp_path / "file")), Access())
+        list_members(Location(str(tmp_path / "file")), Access())
     assert re.findall(r"\.\w+(?= or|,|\))", str(caught.value)) == usual_suffixes()
 
 

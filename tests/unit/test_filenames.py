@@ -47,7 +47,7 @@ def found(names: list[str], prefix: str | None = None) -> dict[str, list[str]]:
     return tar
 
 
-PARSED = {
+PARSED: dict[str, tuple[str, str | None, str]] = {
     "train-images-idx3-ubyte": ("", "train", "images"),
     "data/t10k-labels.idx1-ubyte.gz": ("", "test", "labels"),
     "gzip/emnist-letters-test-images-idx3-ubyte.gz": ("gzip/emnist-letters", "test", "images"),
@@ -61,7 +61,7 @@ PARSED = {
     "train_labels.idx": ("", "train", "labels"),
     "train-image-labels-idx1-ubyte": ("", "train", "labels"),
     "images-dev.short.bz2": ("", "validation", "images"),
-    "images-idx3-ubyte": ("", "", "images"),
+    "images-idx3-ubyte": ("", None, "images"),
     "../a/train-images": ("a", "train", "images"),
 }
 OTHERS = [

@@ -15,7 +15,7 @@ from idx_files import random_images, random_labels, to_idx
 
 import mnist_idx
 from mnist_idx import IdxError
-from mnist_idx.places import InPlace
+from mnist_idx.fetching import InPlace
 from mnist_idx.tools.opening import find_data_files
 
 NAMES = (

@@ -15,8 +15,9 @@ from http_server import Server
 
 from mnist_idx import remote
 from mnist_idx.errors import TransferError
+from mnist_idx.fetching import NO_OPTIONS
 from mnist_idx.members import Access, Member, open_file, open_member
-from mnist_idx.places import NO_OPTIONS, is_remote
+from mnist_idx.paths import is_remote
 from mnist_idx.streams import read_fully
 
 CONTENT = bytes(range(256)) * 16_000  # 4,000 KiB

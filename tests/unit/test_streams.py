@@ -22,10 +22,10 @@ from packers import PACKERS, deflate
 
 import mnist_idx
 from mnist_idx import archive, remote, streams
+from mnist_idx.byte_ranges import Version
 from mnist_idx.compressions import COMPRESSIONS, DEFLATE
+from mnist_idx.fetching import NO_OPTIONS
 from mnist_idx.members import Access
-from mnist_idx.places import NO_OPTIONS
-from mnist_idx.ranges import Version
 from mnist_idx.remote import RemoteFile
 from mnist_idx.streams import (
     DecompressedFile,

@@ -5,10 +5,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .errors import IdxError
+from ..errors import IdxError
 
-SEPARATOR = re.compile(r"\s*\+\s*")
-# A line break may follow, as for `datasets`.
+# A split, a range of records or of percents in brackets, and a rounding in parentheses. A line
+# break may follow, as for `datasets`.
 PART = re.compile(
     r"(?P<split>\w+(?:\.\w+)*)"
     r"(?:\[(?:(?P<start>-?[\d_]+)(?P<start_percent>%)?)?"
@@ -39,11 +39,12 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     Raises:
         IdxError: the text is no such list, or names a split that is not there.
     """
-    expected = f"expected one of {', '.join(map(repr, sizes))}, or a part of one"
+    names = ", ".join(repr(name) for name in sizes)
+    expected = f"expected one of {names}, or a part of one"
     refused = IdxError(f"split={spec!r}: {expected}.")
     parts = []
     roundings = []
-    for text in SEPARATOR.split(str(spec)):
+    for text in _texts_of_parts(str(spec)):
         match = PART.fullmatch(text)
         if match is None or match["split"] not in sizes:
             raise refused
@@ -56,6 +57,16 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     if not _go_together(roundings):
         raise refused
     return parts
+
+
+def _texts_of_parts(spec: str) -> list[str]:
+    """The text of each part. Spaces may stand around "+", not around the whole text."""
+    first, *others = spec.split("+")
+    texts = [first]
+    for text in others:
+        texts[-1] = texts[-1].rstrip()
+        texts.append(text.lstrip())
+    return texts
 
 
 def _parse_rounding(match: "re.Match[str]") -> str | None:
@@ -76,14 +87,23 @@ def _go_together(roundings: Sequence[str | None]) -> bool:
 
 
 def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part:
+    """The part that a match of `PART` means in a split of `size` records.
+
+    Args:
+        rounding: of percents; None if the bounds are records.
+
+    Raises:
+        ValueError: there is no such part.
+    """
     bounds = []
     for text, default in ((match["start"], 0), (match["stop"], size)):
-        bound = default
-        if text is not None:
+        if text is None:
+            bound = default
+        elif rounding is not None:
+            bound = _of_percent(int(text), size, rounding)
+        else:
             bound = int(text)
-            if rounding is not None:
-                bound = _of_percent(bound, size, rounding)
-        if bound < 0:
+        if bound < 0:  # counted from the end
             bound = max(0, size + bound)
         bounds.append(min(bound, size))
     start, stop = bounds
@@ -91,10 +111,12 @@ def _parse_part(match: "re.Match[str]", rounding: str | None, size: int) -> Part
 
 
 def _of_percent(percent: int, size: int, rounding: str) -> int:
+    """The number of records that a percentage of `size` is, rounded as `datasets` does."""
     if not -100 <= percent <= 100:
         raise ValueError(f"{percent} %")
+    # Divided by a float, large sizes are rounded as `datasets` rounds them.
     if rounding == "closest":
-        return round(percent * size / 100)
+        return round(percent * size / 100.0)
     if size < 100:  # It would always be nothing.
         raise ValueError("a part in steps of one percent of fewer than 100 records")
-    return percent * math.trunc(size / 100)
+    return percent * math.trunc(size / 100.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import IdxError
 
-MAX_DIMENSIONS = 5  # of an image: `datasets` has features for arrays of up to so many
+MAX_ARRAY_DIMENSIONS = 5  # of an image: `datasets` has features for arrays of up to so many
 NAME_THEM_ALIKE = "Name the files as MNIST's, or move each split to a folder of its own."
 MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 
@@ -63,19 +63,19 @@ def common_layout(
     for name, layout in layouts.items():
         _check_loadable(layout, titles[name], as_array)
     _check_same_labels(layouts, titles)
-    first, expected = next(iter(layouts.items()))
+    first_split, expected = next(iter(layouts.items()))
     for name, layout in layouts.items():
         is_same = (layout.shape, layout.dtype) == (expected.shape, expected.dtype)
         if as_array and not is_same:
             found = f"{titles[name]}: found {layout.dtype} records of shape {layout.shape}"
-            wanted = f"{expected.dtype} of shape {expected.shape} as in {titles[first]}"
+            wanted = f"{expected.dtype} of shape {expected.shape} as in {titles[first_split]}"
             raise _different_splits(f"{found}, expected {wanted}.")
     return expected
 
 
 def _check_loadable(layout: Layout, title: str, as_array: bool) -> None:
     found = f"{title}: found {layout.dtype} records of shape {layout.shape}, expected"
-    if len(layout.shape) > MAX_DIMENSIONS:
+    if len(layout.shape) > MAX_ARRAY_DIMENSIONS:
         raise IdxError(f"{found} at most five dimensions. Write the file again with fewer.")
     if not as_array and not layout.is_picture:
         expected = "uint8 of shape (rows, columns) or (rows, columns, 3)"

@@ -23,8 +23,9 @@ class ByteRanges(Protocol):
     version: Version
 
     def fetch(self, start: int, stop: int) -> bytes:
-        """The bytes `start` to `stop`; fewer where the file or the answer ends, none behind the
-        end.
+        """The bytes `start` to `stop`; fewer where the file or the answer ends.
+
+        There are none only behind the end of the file.
         """
 
     def check_unchanged(self) -> None:
@@ -43,6 +44,6 @@ class UnexpectedAnswer(OSError):
 
 def stall_seconds() -> float:
     """How long a transfer may stand still."""
-    import huggingface_hub.constants  # takes long, and only remote files need it
+    import huggingface_hub.constants  # takes long to import, and only remote files need it
 
     return float(huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT)

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mnist_idx.errors import IdxError
-from mnist_idx.slices import Part, parse_parts
+from mnist_idx.tools.split_spec import Part, parse_parts
 
 SIZES = {"train": 60_000, "test": 150, "few": 7, "none": 0, "my.split_1": 99}
 
@@ -78,6 +78,7 @@ def test_a_text_means_the_same_or_is_refused_by_both(spec: str) -> None:
     stop=st.integers(-101, 101),
     rounding=st.sampled_from(["", "(closest)", "(pct1_dropremainder)"]),
 )
+@example(size=28_739_536_814_760_364, start=0, stop=9, rounding="")
 def test_percents_of_any_size_are_the_same(size: int, start: int, stop: int, rounding: str) -> None:
     spec = f"a[{start}%:{stop}%]{rounding}"
     assert our_parts(spec, {"a": size}) == parts_of_datasets(spec, {"a": size})
