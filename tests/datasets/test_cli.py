@@ -265,6 +265,7 @@ def test_run_a_program_that_never_imports_the_package(form: str, tmp_path: Path)
     assert done.returncode == 3
 
 
+@pytest.mark.slow
 def test_a_program_finds_all_public_names(tmp_path: Path) -> None:
     program = "import mnist_idx\nfrom mnist_idx import *\n"
     program += "print(mnist_idx.write_idx is write_idx, IdxFolder.__name__)"

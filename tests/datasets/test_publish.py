@@ -118,6 +118,7 @@ def test_what_is_pushed_loads_without_the_package(
     }
 
 
+@pytest.mark.slow
 def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path, hf_home: Path) -> None:
     folder = export(tmp_path / "deep" / "mnist_idx", ["tiny", "subset"])
     result = push_to_hub("digits", ["subset", "tiny"])

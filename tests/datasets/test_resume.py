@@ -36,6 +36,7 @@ def stream(folder: Path, **options: Any) -> IterableDataset:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_any_record_and_another_process(python: str, folder: Path, hf_home: Path) -> None:
     args = {"folder": str(folder), "places": PLACES, "count": COUNT}

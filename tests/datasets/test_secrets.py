@@ -80,10 +80,11 @@ def assert_nothing_shown(
         assert [name for name in names if any(secret in name for secret in secrets)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "works"),
     [
-        pytest.param("hf_writer\n", True, id="line break at the end", marks=pytest.mark.slow),
+        pytest.param("hf_writer\n", True, id="line break at the end"),
         pytest.param("hf_s3cr\net", False, id="line break within"),
     ],
 )
@@ -154,6 +155,7 @@ def test_no_error_shows_a_password_or_a_signature(
     assert_nothing_shown(outcome, hf_home, place)
 
 
+@pytest.mark.slow
 def test_nothing_that_works_shows_a_password_or_a_signature(
     serve: Callable[..., Server], hf_home: Path
 ) -> None:
@@ -178,7 +180,8 @@ def test_nothing_that_works_shows_a_password_or_a_signature(
     assert_nothing_shown(outcome, hf_home, place)
 
 
-@pytest.mark.parametrize("name", slow_but_first(["404", "other", "host not found"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["other", "404", "host not found"])
 def test_no_warning_of_a_mirror_shows_a_password_or_a_signature(
     name: str, faulty: dict[str, str], hf_home: Path
 ) -> None:

@@ -163,6 +163,7 @@ def rude_server() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_reasons_of_servers_and_warnings_are_escaped(
     rude_server: str, hf_home: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from clients import run_client, run_snippet
 from idx_files import numbered_images, random_images, random_labels, to_idx, write_archive
 from loading import MODES, assert_same, read_all
 from memory import RECORD_BYTES, write_large_images
+from representatives import slow_but_first
 
 pytestmark = [
     pytest.mark.measures,
@@ -51,14 +52,15 @@ def shuffled(seed: int, count: int) -> list[int]:
     return order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "form", "pack"),
     [
         pytest.param("streamed", "folder", gzip.compress, id="streamed from gzip"),
-        pytest.param("prepared", "folder", gzip.compress, id="prepared from gzip", marks=SLOW),
-        pytest.param("arrays", "folder", gzip.compress, id="arrays from gzip", marks=SLOW),
-        pytest.param("streamed", "deflated.zip", gzip.compress, id="gzip in a zip", marks=SLOW),
-        pytest.param("streamed", "folder", bz2.compress, id="streamed from bzip2", marks=SLOW),
+        pytest.param("prepared", "folder", gzip.compress, id="prepared from gzip"),
+        pytest.param("arrays", "folder", gzip.compress, id="arrays from gzip"),
+        pytest.param("streamed", "deflated.zip", gzip.compress, id="gzip in a zip"),
+        pytest.param("streamed", "folder", bz2.compress, id="streamed from bzip2"),
     ],
 )
 def test_labels_that_are_larger_than_images(
@@ -93,13 +95,15 @@ def announced(scratch: Path) -> Path:
     return scratch / "x"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", slow_but_first(MODES))
 @pytest.mark.parametrize(
     "options",
     [
         pytest.param({"seed": 1}, id="shuffled"),
-        pytest.param({"seed": 1, "num_shards": 8}, id="shuffled in shards"),
-        pytest.param({"sampling": "uniform", "num_samples": 3_000_000_000}, id="most of them"),
+        pytest.param({"seed": 1, "num_shards": 8}, id="shuffled in shards", marks=SLOW),
+        pytest.param(
+            {"sampling": "uniform", "num_samples": 3_000_000_000}, id="most of them", marks=SLOW
+        ),
     ],
 )
 def test_an_order_of_four_billion_records_is_refused(

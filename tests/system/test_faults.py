@@ -23,7 +23,6 @@ import pytest
 from clients import Client, digest_arrays, fingerprint, start_client, tree
 from conftest import ARCHIVE, Arrays
 from http_server import RandomFaults, Server
-from representatives import slow_but_first
 
 from mnist_idx import IdxError
 from mnist_idx.errors import TransferError
@@ -230,6 +229,7 @@ def test_read_only_home(server: Server, tmp_path: Path, prepared: Any) -> None:
 TINY = {"train": 1000, "test": 200}
 
 
+@pytest.mark.slow
 def test_offline(
     server: Server, hf_home: Path, mirror: Callable[[str], None], prepared: dict[str, Any]
 ) -> None:
@@ -248,7 +248,8 @@ def test_offline(
     assert server.count() == 0
 
 
-@pytest.mark.parametrize("years", slow_but_first([30, -30]))
+@pytest.mark.slow
+@pytest.mark.parametrize("years", [-30, 30])
 def test_files_of_another_time(
     years: int,
     server: Server,

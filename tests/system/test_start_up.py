@@ -226,15 +226,16 @@ def damaged(path: Path, target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "streaming"),
     [
-        pytest.param("damaged", False, id="damaged, downloaded", marks=pytest.mark.slow),
+        pytest.param("damaged", False, id="damaged, downloaded"),
         pytest.param("missing", False, id="missing, downloaded"),
-        pytest.param("other files", False, id="other files, downloaded", marks=pytest.mark.slow),
+        pytest.param("other files", False, id="other files, downloaded"),
         # What is damaged shows at its end, where its records have been streamed.
-        pytest.param("missing", True, id="missing, streamed", marks=pytest.mark.slow),
-        pytest.param("other files", True, id="other files, streamed", marks=pytest.mark.slow),
+        pytest.param("missing", True, id="missing, streamed"),
+        pytest.param("other files", True, id="other files, streamed"),
     ],
 )
 def test_where_a_local_mirror_fails_the_published_files_are_fetched(

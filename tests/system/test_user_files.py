@@ -110,6 +110,7 @@ def test_a_wrong_argument_costs_no_second_download(
     assert server.count(method="GET") == (option == "data_files")
 
 
+@pytest.mark.slow
 def test_what_other_libraries_have_downloaded_is_kept(hf_home: Path) -> None:
     with HubServer() as hub:
         repo = hub.create("alice/idx")
@@ -253,7 +254,7 @@ def wait_for(client: Client) -> None:
 SLOW = pytest.mark.slow
 KILLED_WRITERS = [
     pytest.param(start_pieces, "digits", "SIGTERM", id="folder, terminated", marks=SLOW),
-    pytest.param(start_pieces, "digits", "SIGKILL", id="folder, killed"),
+    pytest.param(start_pieces, "digits", "SIGKILL", id="folder, killed", marks=SLOW),
     pytest.param(start_pieces, "digits.tar", "SIGTERM", id="tar, terminated", marks=SLOW),
     pytest.param(start_pieces, "digits.tar", "SIGHUP", id="tar, terminal closed"),
     pytest.param(start_export, "digits", "SIGTERM", id="export, terminated", marks=SLOW),
