@@ -228,7 +228,8 @@ def run_tests(root: str, args: Sequence[str], limit: float | None = None) -> tup
 
     Returns the exit code, None at the time limit, and what was printed.
     """
-    env, code = {**os.environ, "PYTHONPATH": root}, None
+    env = {"HYPOTHESIS_PROFILE": "thorough", **os.environ, "PYTHONPATH": root}
+    code = None
     with tempfile.TemporaryFile() as log:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = subprocess.run(
