@@ -191,13 +191,13 @@ def test_a_reason_of_a_server_is_escaped_in_an_error(rude_server: str, capfd: Ca
 
 LETTERS = "Größe-日本-ελ"
 ASCII = [
-    pytest.param({"PYTHONIOENCODING": "ascii"}, id="PYTHONIOENCODING"),
-    pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, id="locale"),
-    pytest.param({"PYTHONIOENCODING": "utf-8"}, id="UTF-8"),
+    {"PYTHONIOENCODING": "ascii"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"PYTHONIOENCODING": "utf-8"},
 ]
 
 
-@pytest.mark.parametrize("env", slow_but_first(ASCII))
+@pytest.mark.parametrize("env", slow_but_first(ASCII), ids=str)
 def test_any_encoding_of_the_terminal_will_do(
     env: dict[str, str], hf_home: Path, tmp_path: Path
 ) -> None:
