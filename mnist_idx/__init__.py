@@ -8,8 +8,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-import wrapt
-
+from .import_hook import when_imported
 from .registry import register
 
 if TYPE_CHECKING:
@@ -70,4 +69,4 @@ def __dir__() -> list[str]:
 
 
 # At once if `datasets` is imported already, else as soon as it is.
-wrapt.when_imported("datasets")(lambda module: register())
+when_imported("datasets", register)

@@ -1,5 +1,4 @@
-"""Measure the package against what else could be used: `python tests/benchmarks/run.py [NAME ...]
-[--runs N]`.
+"""Measure the package against what else could be used, or against another version of it.
 
 Tasks that are compared take turns, each in a process of its own. A row gives the run with the worst
 ratio.
@@ -10,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,12 +24,24 @@ from http_server import Server
 HERE = Path(__file__).resolve().parent
 ARCHIVE = HERE.parents[2] / "shared" / "data" / "mnist_database.tar"
 OURS = "mnist_idx"
-NAMES = ("prepare", "python", "numpy", "arrow", "http", "arrays", "warm")
+NAMES = ("prepare", "python", "numpy", "arrow", "http", "arrays", "warm", "program")
 
 # A whole program, from the start of Python to the first batch.
 FIRST_BATCH = """
 import datasets{imports}
 next(datasets.load_dataset(split="train", cache_dir={cache!r}, **{source}).iter(256))
+"""
+# Whole programs that only want arrays, from the start of Python to its end.
+OUR_ARRAYS = """
+import mnist_idx
+images, labels = mnist_idx.load_arrays("mnist_idx", split="train", data_dir={archive!r})
+assert images.shape == (60000, 28, 28) and labels.shape == (60000,)
+"""
+THEIR_ARRAYS = """
+import gzip, idx2numpy
+images = idx2numpy.convert_from_file(gzip.open({folder!r} + "/train-images-idx3-ubyte.gz"))
+labels = idx2numpy.convert_from_file(gzip.open({folder!r} + "/train-labels-idx1-ubyte.gz"))
+assert images.shape == (60000, 28, 28) and labels.shape == (60000,)
 """
 
 
@@ -139,6 +151,15 @@ def comparisons(bench: Bench, server: Server) -> dict[str, dict[str, Any]]:
     tasks["warm"] = {
         label: partial(bench.run, "-c", program) for label, program in programs.items()
     }
+    unpacked = f"{bench.folder}/unpacked"
+    with tarfile.open(bench.archive) as tar:
+        for member in filter(tarfile.TarInfo.isfile, tar):
+            member.name = os.path.basename(member.name)
+            tar.extract(member, unpacked, filter="data")
+    tasks["program"] = {
+        OURS: partial(bench.run, "-c", OUR_ARRAYS.format(archive=bench.archive)),
+        "idx2numpy": partial(bench.run, "-c", THEIR_ARRAYS.format(folder=unpacked)),
+    }
     return tasks
 
 
@@ -158,6 +179,9 @@ def main() -> None:
     parser.add_argument(
         "--archive", type=Path, default=ARCHIVE, help="the MNIST archive (default: %(default)s)"
     )
+    parser.add_argument(
+        "--beside", type=Path, metavar="FOLDER", help="another checkout, to compare with instead"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"unknown: {', '.join(unknown)}")
@@ -167,6 +191,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Server() as server:
         bench = Bench(options.archive, options.package, folder)
         tasks = comparisons(bench, server)
+        if options.beside is not None:
+            other = comparisons(Bench(options.archive, options.beside, folder), server)
+            tasks = {
+                name: {OURS: tasks[name][OURS], str(options.beside): other[name][OURS]}
+                for name in tasks
+            }
         if "warm" in (options.names or NAMES):
             for prepare in tasks["warm"].values():
                 prepare()
