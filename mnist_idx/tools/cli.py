@@ -113,12 +113,15 @@ def ending_on_sigterm() -> Iterator[None]:
             os._exit(128 + number)
         raise SystemExit(128 + number)
 
-    usual = {name: signal.signal(name, end) for name in ENDING_SIGNALS}
+    usual = {}
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` leaves it
+            usual[number] = signal.signal(number, end)
     try:
         yield
     finally:
-        for name, handler in usual.items():
-            signal.signal(name, handler)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 # The parser

@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -308,3 +309,14 @@ def test_run_a_program_whose_workers_are_spawned(tmp_path: Path) -> None:
     done = run_program(tmp_path, "program.py")
     _, labels = mnist_idx.load_arrays("mnist_idx", "tiny", split="test")
     assert done.stdout == f"{sorted(labels.tolist())}\n", done.stderr  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_command_that_nohup_starts_survives_the_end_of_its_terminal() -> None:
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cli.ending_on_sigterm():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, usual)

@@ -33,6 +33,8 @@ def write_answer(path: str, result: Any) -> None:
 
 def run() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, shells ignore it
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it
     request = json.loads(os.environ.pop("CLIENT"))
     limit_process(request["limits"])
     result = None
