@@ -82,6 +82,10 @@ def files_of_examples(
     write_archive(tmp_path / "my_idx", {TEST_IMAGES: to_idx(images), TEST_LABELS: to_idx(labels)})
 
 
+def test_each_test_file_is_in_the_folder_of_its_kind() -> None:
+    assert {path.parent.name for path in TESTS.rglob("test_*.py")} == {"unit", "datasets", "system"}
+
+
 def test_names_of_test_files_differ() -> None:
     """They are imported by their names alone."""
     names = [path.name for path in TESTS.glob("*/test_*.py")]
