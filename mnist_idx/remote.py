@@ -116,7 +116,8 @@ class RemoteFile(Stream):
         retry(self._ranges.check_unchanged, self._path)
 
     def close(self) -> None:
-        self._ranges.close()
+        if hasattr(self, "_ranges"):  # else the file could not be opened
+            self._ranges.close()
         super().close()
 
     def expect_whole(self) -> None:
