@@ -6,7 +6,6 @@
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from types import ModuleType
 
 
@@ -21,8 +20,11 @@ def when_imported(name: str, action: Callable[[], None]) -> None:
         sys.meta_path.insert(0, _ImportHook(name, action))
 
 
-class _ImportHook(MetaPathFinder):
-    """Finds one module as the other finders do, and lets something follow its execution."""
+class _ImportHook:
+    """Finds one module as the other finders do, and lets something follow its execution.
+
+    It is a `MetaPathFinder`, without the base class: importing that takes 14 ms.
+    """
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self._name = name
