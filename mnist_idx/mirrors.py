@@ -3,7 +3,7 @@
 import logging
 import os
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .archive import Location, list_members
 from .catalog import DATASETS, File, PublishedDataset
@@ -74,8 +74,7 @@ class Mirrors:
         Raises:
             IdxError: no source can be used.
         """
-        dataset = self._dataset
-        layout = Layout(dataset.shape, "uint8", dataset.class_names, dataset.label_parts)
+        layout = published_layout(self._dataset)
         splits = self._locate_from(0, fetcher, ())
         return Located(splits, dict.fromkeys(splits, layout))
 
@@ -207,6 +206,20 @@ class Mirrors:
             published_size=file.size,
             is_named=source.is_named,
         )
+
+
+def published_layout(dataset: PublishedDataset) -> Layout:
+    """The layout that all splits of a published dataset have."""
+    return Layout(dataset.shape, "uint8", dataset.class_names, dataset.label_parts)
+
+
+def published_options(dataset: PublishedDataset) -> dict[str, Any]:
+    """The options of a published dataset, unless the user gives others."""
+    return {
+        "num_samples": dataset.num_samples,
+        "seed": dataset.seed,
+        "transpose": dataset.transposed,
+    }
 
 
 def published_mirrors(

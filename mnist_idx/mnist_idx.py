@@ -25,12 +25,12 @@ from .hf import TableBuilder as TableBuilder
 from .http_ranges import make_session as make_session
 from .idx import read_header as read_header
 from .members import Member as Member
-from .mirrors import OWN_FILES, published_mirrors
+from .mirrors import OWN_FILES, published_layout, published_mirrors, published_options
 from .options import IdxOptions as IdxOptions
 from .paths import absolute_path as absolute_path
 from .png import encode_png as encode_png
 from .prefetch import prefetch as prefetch
-from .record_layout import Layout
+from .record_layout import Layout as Layout
 from .records import SplitReader as SplitReader
 from .registry import code_hash as code_hash
 from .remote import retry as retry
@@ -68,9 +68,7 @@ def _make_config(name: str) -> MnistIdxConfig:
     return MnistIdxConfig(
         name=name,
         description=data.description,
-        num_samples=data.num_samples,
-        seed=data.seed,
-        transpose=data.transposed,
+        **published_options(data),
     )
 
 
@@ -83,7 +81,7 @@ class MnistIdx(IdxBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         config, data = self.config, DATASETS[self.config.name]
-        layout = Layout(data.shape, "uint8", data.class_names, data.label_parts)
+        layout = published_layout(data)
         sizes = {name: split.num_records for name, split in data.splits.items()}
         splits = datasets.SplitDict(dataset_name=self.dataset_name)
         for name, count in config.selection.counts(sizes).items():

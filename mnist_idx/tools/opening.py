@@ -13,7 +13,7 @@ from ..failover import Locator, SplitSource
 from ..fetching import Fetcher, InPlace
 from ..folder import DataFiles, Folder
 from ..members import Access, SplitFiles
-from ..mirrors import published_mirrors
+from ..mirrors import published_mirrors, published_options
 from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
 from ..paths import absolute_path, is_downloaded, is_remote
 from ..record_layout import Layout
@@ -160,13 +160,8 @@ def _find_local_copy(
     mirrors = published_mirrors(name, access, data_dir)
     if mirrors.is_remote:
         return None
-    data = DATASETS[name]
-    defaults = {
-        "num_samples": data.num_samples,
-        "seed": data.seed,
-        "transpose": data.transposed,
-    }
-    return _Local(mirrors, access, IdxOptions(**{**defaults, **given}))
+    options = IdxOptions(**{**published_options(DATASETS[name]), **given})
+    return _Local(mirrors, access, options)
 
 
 def _find_local_folder(given: Arguments, data_dir: str | None, data_files: object) -> _Local | None:
@@ -179,7 +174,6 @@ def _find_local_folder(given: Arguments, data_dir: str | None, data_files: objec
     if not by_split and not data_dir:
         return None
     options = IdxFolderOptions(**given)
-    check_options(options)
     access = Access()
     folder = Folder(
         data_dir,

@@ -56,7 +56,6 @@ def arrays() -> int:
 
 def opened(archive: str) -> list[gzip.GzipFile]:
     with tarfile.open(archive) as tar:
-        # type: ignore[union-attr]
         return [gzip.open(io.BytesIO(tar.extractfile(name).read())) for name in MEMBERS["train"]]
 
 
