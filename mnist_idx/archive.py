@@ -8,15 +8,17 @@ import os
 import re
 import struct
 import tarfile
+import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from .byte_ranges import LARGEST_REQUEST
 from .compressions import COMPRESSIONS, Compression
-from .errors import DamagedError, IdxError
-from .members import Access, Member, open_file
+from .errors import DamagedError, IdxError, printable
+from .members import Access, Member, open_file, open_stored
 from .paths import is_http, is_remote
+from .signatures import find_foreign, is_idx, is_tar
 from .streams import (
     DecompressedFile,
     Stream,
@@ -99,26 +101,70 @@ def list_archive(location: Location, access: Access) -> list[Member]:
         DamagedError: the file is neither an archive nor an IDX file, or it is damaged.
         IdxError: the archive exceeds a limit, or has other data before or behind it.
     """
+    options = access.options_for(location.is_named)  # not `access`, see `members`
+
+    def open_again() -> Stream:
+        return open_file(location.path, options)
+
     with location.open(access, HEADER_REQUEST) as file:
-        compression = detect_compression(file)
-        content: Stream = file
-        if compression is not None:
-            content = DecompressedFile(file, compression, location.title)
-        head = bytes(read_fully(content, tarfile.BLOCKSIZE))
-        whole = _whole_file(location, file)
-        if _is_idx_header(head):
-            return [whole]
-        if head.startswith((ZIP_MEMBER, ZIP_END_SIGNATURE)) and compression is None:
-            with _damage_of("zip", location.title):
-                return _list_zip(file, whole)
-        if _is_tar_header(head):
-            with _damage_of("tar", location.title):
-                if compression is None:
-                    return _list_tar(file, whole)
-                file.expect_whole()
-                return _list_compressed_tar(content, compression, whole, location, access)
+        return _list_stream(file, _whole_file(location, file), open_again, access)
+
+
+def list_nested(archive: Member, access: Access) -> list[Member]:
+    """List the members of a tar or a zip that is a file in a folder, or a member itself.
+
+    Raises:
+        IdxError: see `list_archive`.
+    """
+    if archive.name == archive.path:
+        return list_archive(Location(archive.path, archive.url, archive.is_named), access)
+    options = access.options_for(archive.is_named)
+
+    def open_again() -> Stream:
+        return open_stored(archive, Access(options))
+
+    with open_stored(archive, access) as file:
+        whole = Member(
+            archive.path,
+            archive.title,
+            file_size=archive.file_size,
+            url=archive.url,
+            version=archive.version,
+            is_named=archive.is_named,
+            holder=archive,
+        )
+        return _list_stream(file, whole, open_again, access)
+
+
+def _list_stream(
+    file: Stream, whole: Member, open_again: Callable[[], Stream], access: Access
+) -> list[Member]:
+    """List the members of an open archive.
+
+    Args:
+        whole: what is known of the archive, as a member that is all of it.
+    """
+    title = whole.name
+    compression = detect_compression(file)
+    content: Stream = file
+    if compression is not None:
+        content = DecompressedFile(file, compression, title)
+    head = bytes(read_fully(content, tarfile.BLOCKSIZE))
+    if is_idx(head):
+        return [whole]
+    if head.startswith((ZIP_MEMBER, ZIP_END_SIGNATURE)) and compression is None:
+        with _damage_of("zip", title):
+            return _list_zip(file, whole)
+    if is_tar(head):
+        with _damage_of("tar", title):
+            if compression is None:
+                return _list_tar(file, whole)
+            file.expect_whole()
+            return _list_compressed_tar(content, compression, whole, open_again, access)
     expected = f"a tar (plain, {_listed_suffixes()}), a zip, a folder, or an IDX file"
-    raise DamagedError(f"{location.title}: found {_describe(head)}, expected {expected}.")
+    foreign = find_foreign(head)
+    found = f"{title}: found {foreign.what}, expected {expected}"
+    raise DamagedError(f"{found}. {foreign.advice}.")
 
 
 def _whole_file(location: Location, file: Stream) -> Member:
@@ -131,11 +177,6 @@ def _whole_file(location: Location, file: Stream) -> Member:
         version=file.version,
         is_named=location.is_named,
     )
-
-
-def _is_idx_header(head: bytes) -> bool:
-    """Whether a file may be an IDX file by its first bytes. A tar may start with zeros, too."""
-    return head.startswith(b"\0\0") and any(head[2:4])
 
 
 @contextlib.contextmanager
@@ -154,22 +195,6 @@ def _listed_suffixes() -> str:
     """The suffixes of compressed archives, as in a sentence: `.gz, .bz2 or .xz`."""
     *others, last = [row.suffixes[0] for row in COMPRESSIONS.values() if row.suffixes]
     return f"{', '.join(others)} or {last}"
-
-
-def _describe(head: bytes) -> str:
-    """What a file is that by its first bytes is neither an archive nor an IDX file."""
-    if not head:
-        return "an empty file"
-    if head.lstrip().startswith(b"<"):
-        return "an HTML or XML page"
-    return f"data that starts with {head[:8]!r}"
-
-
-def _is_tar_header(block: bytes) -> bool:
-    with contextlib.suppress(tarfile.HeaderError):
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        return True
-    return False
 
 
 def list_folder(path: str, access: Access) -> list[Member] | None:
@@ -219,7 +244,17 @@ def walk(folder: str) -> Iterator["os.DirEntry[str]"]:
             identity = _identity(entry.path)
             if identity not in visited:
                 visited.add(identity)
-                waiting += _sorted_entries(entry.path)
+                waiting += _readable_entries(entry.path)
+
+
+def _readable_entries(folder: str) -> list["os.DirEntry[str]"]:
+    """The entries of a subfolder; none, and a warning, if it cannot be read."""
+    try:
+        return _sorted_entries(folder)
+    except PermissionError as error:
+        found = f"{printable(folder)}: cannot be read: {error.strerror}"
+        warnings.warn(f"{found}. Files in it are not loaded.", stacklevel=2)
+        return []
 
 
 def _sorted_entries(folder: str) -> list["os.DirEntry[str]"]:
@@ -295,24 +330,22 @@ class _TarDirectory(_Directory):
 
 
 def _list_compressed_tar(
-    content: Stream, compression: Compression, whole: Member, location: Location, access: Access
+    content: Stream,
+    compression: Compression,
+    whole: Member,
+    open_again: Callable[[], Stream],
+    access: Access,
 ) -> list[Member]:
     """The members of a tar that is compressed as a whole.
 
     Args:
         content: what the open file decompresses to. It is used where it can be read backwards.
     """
+    title = whole.name
     whole = whole._replace(compression=compression.name)
     if compression.has_seek_points:
         return _list_tar(content, whole)
-    options = access.options_for(location.is_named)  # not `access`, see `members`
-
-    def open_compressed() -> Stream:
-        return open_file(location.path, options)
-
-    with access.open_container(
-        location.path, compression.name, location.title, open_compressed
-    ) as kept_content:
+    with access.open_container(title, compression.name, title, open_again) as kept_content:
         return _list_tar(kept_content, whole)
 
 

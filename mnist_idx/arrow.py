@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from .errors import IdxError
 from .png import encode_png, store_png
-from .record_layout import Layout
+from .record_layout import Layout, arrange_channels
 from .records import Batch
 
 ARRAY_FEATURES = {
@@ -26,6 +26,12 @@ def make_features(layout: Layout, as_array: bool) -> datasets.Features:
     features: dict[str, object] = {
         "image": _array_feature(layout) if as_array else datasets.Image(),
     }
+    if layout.label_dtype is not None:
+        number = datasets.Value(layout.label_dtype)
+        is_number = layout.label_parts == 1
+        features["label"] = (
+            number if is_number else datasets.Sequence(number, length=layout.label_parts)
+        )
     if layout.class_names is not None:
         features["label"] = datasets.ClassLabel(names=list(layout.class_names))
         num_details = layout.label_parts - 1
@@ -36,6 +42,8 @@ def make_features(layout: Layout, as_array: bool) -> datasets.Features:
 
 
 def _array_feature(layout: Layout) -> object:
+    if layout.shape == ():
+        return datasets.Value(layout.dtype)
     if len(layout.shape) == 1:
         return datasets.Sequence(datasets.Value(layout.dtype), length=layout.shape[0])
     return ARRAY_FEATURES[len(layout.shape)](layout.shape, layout.dtype)
@@ -91,11 +99,10 @@ def make_table(batch: Batch, schema: pa.Schema, compress: bool, title: str) -> p
     Raises:
         IdxError: labels do not fit the features.
     """
-    array_types = pa.BaseExtensionType | pa.FixedSizeListType | pa.ListType
-    if isinstance(schema.field("image").type, array_types):
-        columns = {"image": array_column(batch.images)}
+    if pa.types.is_struct(schema.field("image").type):
+        columns = {"image": png_column(arrange_channels(batch.images), compress)}
     else:
-        columns = {"image": png_column(batch.images, compress)}
+        columns = {"image": array_column(batch.images)}
     if batch.labels is not None:
         columns |= label_columns(batch.labels)
     try:
@@ -132,6 +139,8 @@ def _binary_column(rows: np.ndarray) -> pa.Array:
 def array_column(images: np.ndarray) -> pa.Array:
     """Images `(k, *record_shape)` as a column of arrays."""
     storage = pa.array(np.ascontiguousarray(images).reshape(-1))
+    if images.ndim == 1:
+        return storage
     if images.ndim == 2:
         return pa.FixedSizeListArray.from_arrays(storage, images.shape[1])
     for axis in range(images.ndim - 1, 0, -1):
@@ -143,7 +152,9 @@ def array_column(images: np.ndarray) -> pa.Array:
 
 
 def label_columns(labels: np.ndarray) -> dict[str, pa.Array]:
-    """Labels `(k,)` or `(k, parts)` as columns."""
+    """Labels `(k,)` or `(k, parts)` as columns. Of integers, the first part is the class."""
+    if labels.dtype.kind == "f":
+        return {"label": array_column(labels)}
     parts = labels.astype(np.int64).reshape(len(labels), math.prod(labels.shape[1:]))
     columns = {"label": pa.array(parts[:, 0])}
     num_details = parts.shape[1] - 1

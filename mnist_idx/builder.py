@@ -64,7 +64,7 @@ class IdxConfig(IdxOptions, datasets.BuilderConfig):
     def _local_files(self) -> list[str]:
         """The local files that may take part."""
         if not self.data_files:
-            return _files_in(str(self.data_dir))
+            return self.files_in(str(self.data_dir))
         files = []
         for paths in self.data_files.values():
             for path in paths:
@@ -73,14 +73,13 @@ class IdxConfig(IdxOptions, datasets.BuilderConfig):
                     files.append(local)
         return files
 
-
-def _files_in(data_dir: str) -> list[str]:
-    """The local files in a folder, or an archive, which a chain of URLs may end in."""
-    local = local_part(data_dir)
-    if not local:
-        return []
-    members = list_folder(local, Access())
-    return [local] if members is None else [member.path for member in members]
+    def files_in(self, data_dir: str) -> list[str]:
+        """The local files in a folder, or an archive, which a chain of URLs may end in."""
+        local = local_part(data_dir)
+        if not local:
+            return []
+        members = list_folder(local, Access())
+        return [local] if members is None else [member.path for member in members]
 
 
 class _FileStamp(NamedTuple):
@@ -125,7 +124,11 @@ class IdxBuilder(TableBuilder):
             arguments["data_dir"] = absolute_path(data_dir)
             # As for `imagefolder`, `data_files` are relative to the folder.
             arguments.setdefault("base_path", arguments["data_dir"])
-        arguments["hash"] = (hash or code_hash()) + location_hash(kwargs.get("storage_options"))
+        self.are_splits_named = isinstance(kwargs.get("data_files"), Mapping)
+        key = hash or code_hash()
+        if kwargs.get("data_files") is not None and not self.are_splits_named:
+            key += "unnamed"  # other splits than those of the same files by name
+        arguments["hash"] = key + location_hash(kwargs.get("storage_options"))
         try:
             super().__init__(*args, **arguments)
         except OSError as error:
@@ -194,6 +197,7 @@ class IdxBuilder(TableBuilder):
         layout = located.common_layout(self.config.transpose, self.config.as_array)
         self.found_features = make_features(layout, self.config.as_array)
         if self.info.features is None:
+            located.check_classes(self.config.transpose, self.config.as_array)
             self.info.features = self.found_features
         return located
 

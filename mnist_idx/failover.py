@@ -16,7 +16,13 @@ import xxhash
 from .errors import IdxError, TransferError
 from .fetching import Fetcher
 from .members import Access, SplitFiles
-from .record_layout import Layout, common_layout, find_wrong_class, wrong_class
+from .record_layout import (
+    Layout,
+    common_layout,
+    find_wrong_class,
+    not_classes,
+    wrong_class,
+)
 from .records import Batch, ReaderPool, SplitReader
 from .selection import Selection
 
@@ -51,6 +57,18 @@ class Located(NamedTuple):
         if transpose:
             layouts = {name: layout.transposed() for name, layout in layouts.items()}
         return common_layout(layouts, titles, as_array)
+
+    def check_classes(self, transpose: bool, as_array: bool) -> None:
+        """Refuse labels that are no classes, though they are integers.
+
+        Raises:
+            IdxError: it says which features load them.
+        """
+        for name, layout in self.layouts.items():
+            labels = self.splits[name].labels
+            if layout.not_classes is not None and labels is not None:
+                loaded = layout.transposed() if transpose else layout
+                raise not_classes(labels.title, loaded, as_array)
 
 
 class Locator(Protocol):

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import DamagedError, IdxError
-from .streams import Stream, closed_on_error, read_fully
+from .signatures import HEAD_BYTES, find_foreign
+from .streams import CHUNK_BYTES, Stream, closed_on_error, read_fully
 
 TYPE_NAMES = {
     0x08: "uint8",
@@ -35,6 +36,13 @@ BATCH_RECORDS = 1000
 BATCH_BYTES = 1 << 20
 MAX_RECORD_BYTES = 64 << 20  # a header can announce any size
 MAX_DIMENSIONS = 32  # what every version of NumPy can hold
+MAX_COUNTED_BYTES = 256 << 10  # behind the last record, for an error message
+COPY_AGAIN = "Copy or download the file again, or write it again with the sizes that it has"
+WRITE_AGAIN = "Write the file again"
+LITTLE_ENDIAN_SIZES = (
+    "The sizes seem to be little-endian: write the file again, with mnist_idx.write_idx or "
+    'struct.pack(">…I", …)'
+)
 
 
 class Header(NamedTuple):
@@ -94,17 +102,17 @@ def read_header(stream: Stream, title: str) -> Header:
         DamagedError: there is no header, or one that no file of records has.
     """
     magic = bytes(read_fully(stream, 4))
-    if len(magic) < 4 or magic[:2] != b"\0\0":
-        expected = "expected two zero bytes. It is not an IDX file"
-        raise DamagedError(f"{title}: found {magic!r} at its start, {expected}.")
+    if len(magic) < 4 or magic[:2] != b"\0\0" or not any(magic[2:]):
+        head = magic + bytes(read_fully(stream, HEAD_BYTES - len(magic)))
+        raise DamagedError(find_foreign(head).explain(title))
     code, dimensions = magic[2:]
     sizes = read_fully(stream, 4 * dimensions)
     if code not in ELEMENT_TYPES:
         found = f"found the element type 0x{code:02X}"
-        raise DamagedError(f"{title}: {found}, expected {KNOWN_TYPES}. Is the file damaged?")
+        raise DamagedError(f"{title}: {found}, expected {KNOWN_TYPES}. {WRITE_AGAIN}.")
     if len(sizes) < 4 * dimensions:
         found = f"the file ends within its header of {dimensions} dimensions"
-        raise DamagedError(f"{title}: {found}. Fetch it again.")
+        raise DamagedError(f"{title}: {found}. {COPY_AGAIN}.")
     header = Header(ELEMENT_TYPES[code], struct.unpack(f">{dimensions}I", sizes))
     _check_limits(header, title)
     return header
@@ -118,9 +126,21 @@ def _check_limits(header: Header, title: str) -> None:
     if len(header.shape) > MAX_DIMENSIONS or largest > MAX_RECORD_BYTES or has_empty_records:
         found = f"the header announces {header.shape}"
         expected = f"at most {MAX_DIMENSIONS} dimensions and 1 to {MAX_RECORD_BYTES:,} bytes"
-        raise DamagedError(
-            f"{title}: {found}, expected {expected} per record. Is the file damaged?"
-        )
+        way_out = WRITE_AGAIN
+        if _swapped(header.shape) != header.shape and _is_plausible(_swapped(header.shape)):
+            way_out = LITTLE_ENDIAN_SIZES
+        raise DamagedError(f"{title}: {found}, expected {expected} per record. {way_out}.")
+
+
+def _swapped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that a shape has if its bytes are in reverse order."""
+    count = len(shape)
+    return struct.unpack(f"<{count}I", struct.pack(f">{count}I", *shape))
+
+
+def _is_plausible(shape: tuple[int, ...]) -> bool:
+    """Whether a shape may be what the writer of a file meant."""
+    return all(0 < size < 1 << 24 for size in shape)
 
 
 class IdxFile:
@@ -173,16 +193,85 @@ class IdxFile:
     def _finish(self) -> None:
         """Check the end of the file, behind the last record."""
         if self.stream.read(1):
-            self._check_size(self.header.offset_of(self.header.num_records) + 1)
+            raise self._wrong_size(self._measure())
         self.stream.finish()
+
+    def _measure(self) -> int | None:
+        """The size of the file, of which one byte behind the last record has been read.
+
+        None if it is much larger than it announces: a small compressed file may hold a lot.
+        """
+        if self.stream.size is not None:
+            return self.stream.size
+        announced = self.header.offset_of(self.header.num_records)
+        size = announced + 1
+        limit = announced + max(MAX_COUNTED_BYTES, 3 * announced)
+        try:
+            while size < limit:
+                data = self.stream.read(CHUNK_BYTES)
+                if not data:
+                    return size
+                size += len(data)
+        except DamagedError:
+            return None
+        return None
 
     def _check_size(self, size: int) -> None:
         """Compare the size that the header announces with the bytes that are there."""
-        expected = self.header.offset_of(self.header.num_records)
-        if size == expected:
-            return
-        found = "more data follows"
-        if size < expected:
-            found = f"the data ends after {size:,}. It is cut short"
-        announced = f"the header {self.header.shape} announces {expected:,} bytes"
-        raise DamagedError(f"{self.title}: {announced}, but {found}. Fetch it again.")
+        if size != self.header.offset_of(self.header.num_records):
+            raise self._wrong_size(size)
+
+    def _wrong_size(self, size: int | None) -> DamagedError:
+        """The error of a file that has other bytes than announced; None means many more."""
+        announced = self.header.offset_of(self.header.num_records)
+        title = f"{self.title}: the header {self.header.shape} announces {announced:,} bytes"
+        if size is None:
+            return DamagedError(f"{title}, but more data follows. {COPY_AGAIN}.")
+        found = f"more data follows: the file has {size:,}"
+        if size < announced:
+            found = f"the data ends after {size:,}. It is cut short, or the header is wrong"
+        return DamagedError(f"{title}, but {found}. {suggest_header(self.header, size)}.")
+
+
+def suggest_header(header: Header, size: int) -> str:
+    """What to do about a file whose size its header does not announce.
+
+    >>> suggest_header(Header(np.dtype("uint8"), (240, 56, 56)), 16 + 240 * 112 * 112)
+    'Records of 112 × 112 would fit, or 960 records of 56 × 56. Write the file again'
+
+    Args:
+        size: of the decompressed file, in bytes.
+    """
+    content = size - header.offset_of(0)
+    excess = content - header.num_records * header.record_size
+    swapped = Header(header.dtype, _swapped(header.shape))
+    if swapped != header and swapped.num_records * swapped.record_size == content:
+        return LITTLE_ENDIAN_SIZES
+    fitting = _fitting_sizes(header, content)
+    if fitting:
+        return f"{', or '.join(fitting)}. {WRITE_AGAIN}"
+    if 0 < excess < header.record_size:
+        unit = "byte follows" if excess == 1 else "bytes follow"
+        return f"{excess:,} {unit} the last record: write the file again without them"
+    return COPY_AGAIN
+
+
+def _fitting_sizes(header: Header, content: int) -> list[str]:
+    """Which records the content may be, as the start of a sentence and its continuation."""
+    if content <= 0 or header.num_records == 0:
+        return []
+    fitting = []
+    record_size, rest = divmod(content, header.num_records)
+    is_picture = len(header.record_shape) == 2 and rest == 0
+    if is_picture:
+        side = math.isqrt(record_size // header.dtype.itemsize)
+        if side * side * header.dtype.itemsize == record_size:
+            fitting.append(f"Records of {side} × {side} would fit")
+    if header.record_size > 0 and content % header.record_size == 0:
+        count = content // header.record_size
+        sides = " × ".join(map(str, header.record_shape))
+        noun = f"{count:,} records"
+        if sides:
+            noun += f" of {sides}"
+        fitting.append(noun if fitting else f"{noun} would fit")
+    return fitting

@@ -8,8 +8,9 @@ from .builder import IdxBuilder, IdxConfig
 from .errors import IdxError
 from .failover import Locator
 from .folder import Folder
+from .members import Access
 from .options import IdxFolderOptions
-from .paths import local_path
+from .paths import local_part, local_path
 
 _patched_for_streaming = True  # as in `hf`
 
@@ -23,6 +24,12 @@ class IdxFolderConfig(IdxFolderOptions, IdxConfig):
         if not self.data_dir and not self.data_files:
             ways = 'load_dataset("idxfolder", data_dir=…) or data_files=…'
             raise IdxError(f"Expected the IDX files to load: {ways}.")
+
+    def files_in(self, data_dir: str) -> list[str]:
+        """The local files that take part: others in the folder do not change the cache key."""
+        if local_part(data_dir) != data_dir:
+            return super().files_in(data_dir)
+        return Folder(data_dir, None, Access(), prefix=self.prefix).local_files()
 
 
 class IdxFolder(IdxBuilder):
@@ -45,4 +52,5 @@ class IdxFolder(IdxBuilder):
             prefix=self.config.prefix,
             label_names=self.config.label_names,
             reads_labels=self.info.features is None,
+            are_splits_named=self.are_splits_named,
         )

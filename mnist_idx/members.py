@@ -47,6 +47,7 @@ class Member(NamedTuple):
     url: str | None = None  # from where the file at `path` was downloaded
     version: Version | None = None  # of the file, when it was found
     is_named: bool = True  # whether the user named the source: options are meant for no other
+    holder: "Member | None" = None  # the archive that has the member, if that is a member itself
 
     @property
     def location(self) -> str:
@@ -58,7 +59,8 @@ class Member(NamedTuple):
         """What error messages call the member."""
         if self.name in (self.location, self.path):
             return self.location
-        return f"{self.name} in {self.location}"
+        place = self.location if self.holder is None else self.holder.title
+        return f"{self.name} in {place}"
 
     def has_known_sha256(self, size: int | None) -> bool:
         """Whether `sha256` must match a member that is stored with a size.
@@ -82,6 +84,7 @@ class SplitFiles(NamedTuple):
     record_bytes: int | None = None  # of an image and its label, where known
     source_number: int = 0  # which of several sources has them
     failures: tuple[str, ...] = ()  # why the sources before it cannot be used
+    has_one_hot_labels: bool = False  # whether a label is a row of zeros with a one at its class
 
     @property
     def members(self) -> list[Member]:
@@ -230,12 +233,15 @@ def _open_container(member: Member, access: Access, seek_points: MemberSeekPoint
     options = access.options_for(member.is_named)
 
     def open_it() -> Stream:
+        if member.holder is not None:
+            return open_stored(member.holder, Access(options))
         return open_file(member.path, options, member.file_size, member.version)
 
     if member.compression is None:
         return open_it()
+    title = member.location if member.holder is None else member.holder.title
     return access.open_container(
-        member.path, member.compression, member.location, open_it, seek_points.of_container
+        title, member.compression, title, open_it, seek_points.of_container
     )
 
 
@@ -254,11 +260,13 @@ def open_content(
 
 
 def verify_member(member: Member, access: Access) -> Member:
-    """Check the checksums of a whole member.
+    """Check the checksums of a whole member, and of an archive in an archive that has it.
 
     Returns the member without its published digests: they need not be checked again. The checksum
     that a zip has of it costs nothing, and still is.
     """
+    if member.holder is not None:
+        verify_member(member.holder, access)
     with open_stored(member, access) as stored:
         is_hashed_as_stored = member.has_known_sha256(stored.size)
         content = stored if is_hashed_as_stored else open_content(stored, member)

@@ -10,7 +10,7 @@ from .catalog import DATASETS, File, PublishedDataset
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
 from .fetching import Fetcher, InPlace
-from .filenames import MAX_LISTED, base_name, is_same_name
+from .filenames import base_name, is_same_name
 from .members import Access, Member, SplitFiles, pin, verify_member
 from .paths import absolute_path, is_remote
 from .record_layout import Layout
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
 TINY_WORKS = 'load the miniature "tiny", which needs no network'
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {option}).'
+MAX_LISTED = 5  # names in a message
 WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a whole
 
 

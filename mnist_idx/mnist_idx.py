@@ -35,6 +35,7 @@ from .records import SplitReader as SplitReader
 from .registry import code_hash as code_hash
 from .remote import retry as retry
 from .selection import Selection as Selection
+from .signatures import find_foreign as find_foreign
 from .streams import Stream as Stream
 
 _patched_for_streaming = True  # as in `hf`

@@ -13,18 +13,54 @@ NAME_THEM_ALIKE = "Name the files as MNIST's, or move each split to a folder of 
 MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 
 
+def channel_axis(record_shape: tuple[int, ...]) -> int | None:
+    """The axis of a record that holds the channels of a picture; None if there is none.
+
+    It is of length 1 or 3, and the last one, as in IDX files of pictures, or else the first one, as
+    in PyTorch. Where both could be, it is the last one.
+
+    >>> channel_axis((28, 28, 3)), channel_axis((1, 28, 28)), channel_axis((28, 28))
+    (2, 0, None)
+    """
+    if len(record_shape) != 3:
+        return None
+    for axis in (2, 0):
+        if record_shape[axis] in (1, 3):
+            return axis
+    return None
+
+
+def arrange_channels(images: np.ndarray) -> np.ndarray:
+    """Images with their channels as pictures have them: last, and none if they are gray.
+
+    (n, rows, cols, 1) and (n, 1, rows, cols) become (n, rows, cols), and (n, 3, rows, cols) becomes
+    (n, rows, cols, 3); all others stay as they are. No pixel is copied.
+    """
+    axis = channel_axis(images.shape[1:])
+    if axis is None:
+        return images
+    arranged = np.moveaxis(images, axis + 1, -1)
+    return arranged[..., 0] if arranged.shape[-1] == 1 else arranged
+
+
 class Layout(NamedTuple):
     """The shape, the element type and the labels of the records of a dataset."""
 
     shape: tuple[int, ...]  # of an image
     dtype: str  # element type of the images
-    class_names: tuple[str, ...] | None = None  # None without labels
+    class_names: tuple[str, ...] | None = None  # None without labels, or if they are no classes
     label_parts: int = 1  # numbers per label, the first of which is the class
+    label_dtype: str | None = None  # element type of labels that are no classes
+    not_classes: str | None = None  # why labels that should be classes are none
+
+    @property
+    def has_labels(self) -> bool:
+        return self.class_names is not None or self.label_dtype is not None
 
     @property
     def numbers_per_label(self) -> int:
         """How many numbers a label has: none without labels."""
-        return 0 if self.class_names is None else self.label_parts
+        return self.label_parts if self.has_labels else 0
 
     @property
     def num_lists(self) -> int:
@@ -41,9 +77,9 @@ class Layout(NamedTuple):
     @property
     def is_picture(self) -> bool:
         """Whether the images can be loaded as pictures, gray or RGB."""
-        is_gray = len(self.shape) == 2
-        is_rgb = len(self.shape) == 3 and self.shape[2] == 3
-        return self.dtype == "uint8" and (is_gray or is_rgb) and 0 not in self.shape
+        has_channels = channel_axis(self.shape) is not None
+        is_plane = len(self.shape) == 2 or has_channels
+        return self.dtype == "uint8" and is_plane and 0 not in self.shape
 
 
 def common_layout(
@@ -79,7 +115,8 @@ def _check_loadable(layout: Layout, title: str, as_array: bool) -> None:
         raise IdxError(f"{found} at most five dimensions. Write the file again with fewer.")
     if not as_array and not layout.is_picture:
         expected = "uint8 of shape (rows, columns) or (rows, columns, 3)"
-        raise IdxError(f"{found} {expected}. Load arrays with as_array=True.")
+        question = " Are these the labels?" if layout.shape == () else ""
+        raise IdxError(f"{found} {expected}.{question} Load arrays with as_array=True.")
     if as_array and layout.num_lists > MAX_LISTS:
         expected = f"at most {MAX_LISTS:,} rows in a record"
         raise IdxError(f"{found} {expected}. Write the file again with fewer dimensions.")
@@ -121,3 +158,34 @@ def wrong_class(title: str, record: int, label: np.ndarray, num_classes: int) ->
     found = f"{title}: record {record:,} has the label {label.reshape(-1)[0]}"
     advice = f"{found}, expected 0 to {num_classes - 1}. Fetch the file again"
     return IdxError(f"{advice}, or pass more label_names=.", command_line=f"{advice}.")
+
+
+def not_classes(title: str, layout: Layout, as_array: bool) -> IdxError:
+    """The error of integers that are no classes, with the features that load them.
+
+    Args:
+        title: what errors call the file of labels.
+    """
+    image = _image_feature(layout, as_array)
+    columns = f'"image": {image}, "label": datasets.Value("int64")'
+    num_details = layout.label_parts - 1
+    if num_details > 0:
+        columns += f', "label_details": {_list_feature("int64", num_details)}'
+    found = f"{title}: {layout.not_classes}"
+    way_out = f"For labels that are no classes, pass features=datasets.Features({{{columns}}})"
+    return IdxError(f"{found}. {way_out}.", command_line=f"{found}.")
+
+
+def _image_feature(layout: Layout, as_array: bool) -> str:
+    """The feature of the images, as Python writes it."""
+    if not as_array:
+        return "datasets.Image()"
+    if layout.shape == ():
+        return f'datasets.Value("{layout.dtype}")'
+    if len(layout.shape) == 1:
+        return _list_feature(layout.dtype, layout.shape[0])
+    return f'datasets.Array{len(layout.shape)}D({layout.shape}, "{layout.dtype}")'
+
+
+def _list_feature(dtype: str, length: int) -> str:
+    return f'datasets.Sequence(datasets.Value("{dtype}"), length={length})'

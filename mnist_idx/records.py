@@ -58,6 +58,7 @@ class SplitReader:
     ) -> None:
         self._last_stop: int | None = None  # of the range that was read last
         self._window: _Window | None = None
+        self._has_one_hot_labels = files.has_one_hot_labels
         images = open_member(files.images, access, seek_points)
         self.images = IdxFile(images, files.images.title)
         self.labels: IdxFile | None = None
@@ -156,11 +157,22 @@ class SplitReader:
         if self.labels is None:
             return Batch(images)
         labels = self.labels.read(start, stop)
+        if self._has_one_hot_labels:
+            classes = labels.argmax(axis=1)
+            return Batch(images, classes.astype(self._label_dtype(self.labels.header)))
         return Batch(images, labels.reshape(len(labels), *self._label_shape(self.labels.header)))
 
     def _label_shape(self, header: Header) -> tuple[int, ...]:
         """The shape of a label. One part is a number, not a row of one number."""
-        return () if header.record_shape == (1,) else header.record_shape
+        is_number = self._has_one_hot_labels or header.record_shape == (1,)
+        return () if is_number else header.record_shape
+
+    def _label_dtype(self, header: Header) -> np.dtype:
+        """The element type of labels. One-hot labels become the smallest type of IDX that fits."""
+        if not self._has_one_hot_labels:
+            return header.dtype
+        num_classes = header.record_shape[0]
+        return np.dtype("uint8" if num_classes <= 256 else "int16")
 
     def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
         """Read the places `first` to `first + size` of a selection, unless they were read last."""
@@ -207,12 +219,13 @@ class SplitReader:
         if self.labels is None:
             return Batch(images)
         header = self.labels.header
-        return Batch(images, np.empty((count, *self._label_shape(header)), header.dtype))
+        labels = np.empty((count, *self._label_shape(header)), self._label_dtype(header))
+        return Batch(images, labels)
 
     def _check_headers(self, num_records: int | None) -> None:
         """Refuse files that are no images and labels, or do not belong together."""
         shape, title = self.images.header.shape, self.images.title
-        if len(shape) < 2:
+        if len(shape) < 2 and (self.labels is not None or not shape):
             expected = "expected (records, rows, …). Are these the labels?"
             raise IdxError(f"{title}: found the shape {shape}, {expected}")
         if num_records is not None and num_records != shape[0]:
@@ -225,8 +238,8 @@ class SplitReader:
         header = labels.header
         found = f"{labels.title}: found {header.dtype} {header.shape}"
         is_label_shape = len(header.shape) in (1, 2) and 0 not in header.record_shape
-        if header.dtype.kind not in "iu" or not is_label_shape:
-            expected = "integers (records,) or (records, parts)"
+        if not is_label_shape:
+            expected = "numbers (records,) or (records, parts)"
             raise IdxError(f"{found}, expected {expected}. Are these the images?")
         num_records = self.images.header.num_records
         if header.num_records != num_records:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import IdxError, wrong_option
 from ..filenames import base_name, parse_filename
 from ..idx import Header, IdxFile
+from ..matching import find_role
 from ..members import Access, Member, open_member, open_stored
 from ..streams import CHUNK_BYTES, Stream
 
@@ -115,16 +116,7 @@ def read_facts(path: str) -> FileFacts:
 def split_and_role(path: str, header: Header) -> tuple[str, str]:
     """What a file is for, by its name and by its header: labels have one dimension."""
     parsed = parse_filename(base_name(path))
-    if parsed is None or not parsed.split:
-        split = DEFAULT_SPLIT
-    else:
-        split = parsed.split
-    is_named_labels = parsed is not None and parsed.role == "labels"
-    if is_named_labels or len(header.shape) == 1:
-        role = "labels"
-    else:
-        role = "images"
-    return split, role
+    return parsed.split or DEFAULT_SPLIT, find_role(parsed, header)
 
 
 def read_digest(stream: Stream) -> Digest:

@@ -181,6 +181,7 @@ def _find_local_folder(given: Arguments, data_dir: str | None, data_files: objec
         access,
         prefix=options.prefix,
         label_names=options.label_names,
+        are_splits_named=isinstance(data_files, Mapping),
     )
     return _Local(folder, access, options)
 

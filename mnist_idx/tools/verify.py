@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 from ..archive import Location, list_members
 from ..catalog import DATASETS
+from ..contents import look_at
 from ..errors import IdxError, TransferError, printable
 from ..failover import Located, read_with_failover
 from ..fetching import InPlace, RemoteOptions
-from ..filenames import FoundFiles, base_name, parse_filename
+from ..filenames import base_name, parse_filename
 from ..folder import find_layouts, read_facts
 from ..idx import IdxFile
+from ..matching import FoundFiles, find_role, name_relative
 from ..members import Access, Member, SplitFiles, open_content, open_stored, read_to_end
 from ..mirrors import Mirrors, published_mirrors
 from ..paths import absolute_path, is_remote
@@ -51,10 +53,12 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
     members = list_members(Location(source), access)
     is_single_file = len(members) == 1 and members[0].name == source
     if is_single_file:
-        parsed = parse_filename(base_name(source))
-        role = "images" if parsed is None else parsed.role
+        content = look_at(members[0], access)
+        role = "images"
+        if content.header is not None:
+            role = find_role(parse_filename(base_name(source)), content.header)
         return [_verify_file(members[0], "", role, access)]
-    files = FoundFiles(members, source)
+    files = FoundFiles(name_relative(members, source), access, source)
     if prefix is not None or len(files.prefixes) < 2:
         return _verify_splits(files.splits(prefix), "", access)
     reports = []

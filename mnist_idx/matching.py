@@ -1,0 +1,525 @@
+"""Which files are the images and the labels of each split of a dataset.
+
+Content says what a file is, its name says to which split and dataset it belongs.
+"""
+
+import json
+import logging
+import os
+import shlex
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from .archive import list_nested
+from .compressions import is_compressed_name, strip_suffix
+from .contents import Content, look_at
+from .errors import IdxError
+from .filenames import (
+    IMAGES,
+    LABELS,
+    SPLIT_WORDS,
+    SPLITS,
+    ParsedName,
+    base_name,
+    is_hidden,
+    is_of_another_kind,
+    is_same_name,
+    parse_filename,
+    strip_archive_suffix,
+)
+from .idx import Header
+from .members import Access, Member, SplitFiles
+from .paths import is_remote
+from .record_layout import NAME_THEM_ALIKE
+
+logger = logging.getLogger(__name__)
+
+MAX_LISTED = 5  # names in a message
+MAX_SHOWN = 200  # letters of each
+MAX_REMOTE = 1000  # remote files that are looked at: each takes a request
+NAME_THEM = (
+    "Name the files of each split: "
+    'data_files={"train": [IMAGES, LABELS], "test": [IMAGES, LABELS]}.'
+)
+PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"}
+NUMPY = {"npz", "npy"}
+
+
+class Listed(NamedTuple):
+    """A file that the user may mean."""
+
+    name: str  # relative to the place that the user named
+    member: Member
+
+
+class IdxMember(NamedTuple):
+    """An IDX file, and what its name and its content say."""
+
+    name: str
+    member: Member
+    parsed: ParsedName
+    header: Header
+    role: str  # "images" or "labels"
+
+    @property
+    def place(self) -> "Place":
+        """What the file is for."""
+        return Place(self.parsed.dataset, self.parsed.split)
+
+
+class Place(NamedTuple):
+    """A split of a dataset."""
+
+    dataset: str
+    split: str | None  # None if names do not tell
+
+
+class Claim(NamedTuple):
+    """A file whose name says that it is an IDX file, though its content does not."""
+
+    parsed: ParsedName
+    problem: str
+
+
+Files = dict[str, list[IdxMember]]  # by role: the files that may be meant
+
+
+def name_relative(members: Iterable[Member], root: str) -> list[Listed]:
+    """Name the files in a folder or an archive relative to it."""
+    listed = []
+    for member in members:
+        name = member.name
+        is_in_archive = name != member.path
+        if not is_in_archive:
+            name = name.removeprefix(root).lstrip("/\\")
+        listed.append(Listed(name, member))
+    return listed
+
+
+class FoundFiles:
+    """The IDX files of one place, which may hold several datasets.
+
+    A place without IDX files may have archives of them.
+
+    Args:
+        title: what errors call the place.
+    """
+
+    def __init__(self, listed: Sequence[Listed], access: Access, title: str) -> None:
+        self.title = title
+        self._listed = listed
+        self._claims: list[Claim] = []
+        contents = _look_at_all(listed, access, title)
+        if not any(content.header is not None for content in contents.values()):
+            archives = [one for one, content in contents.items() if content.is_archive]
+            if archives:
+                contents = _look_at_all(_list_archives(archives, access), access, title)
+        self._splits = _pair_orphans(self._sort(contents))
+
+    def _sort(self, contents: Mapping[Listed, Content]) -> dict[Place, Files]:
+        """The IDX files, by what they are for. Others are noted if their name claims to be one."""
+        splits: dict[Place, Files] = {}
+        for (name, member), content in contents.items():
+            parsed = parse_filename(name)
+            if content.header is None or parsed.is_leftover:
+                self._note_claim(name, member, parsed, content)
+                continue
+            role = find_role(parsed, content.header)
+            found = IdxMember(name, member, parsed, content.header, role)
+            splits.setdefault(found.place, {}).setdefault(role, []).append(found)
+        return splits
+
+    def _note_claim(self, name: str, member: Member, parsed: ParsedName, content: Content) -> None:
+        if not parsed.claims_idx:
+            logger.debug("Skipped: %s", content.problem)
+            return
+        problem = content.problem
+        if parsed.is_leftover:
+            found = "what a download or an editor has left behind"
+            problem = f"{member.title}: found {found}, expected an IDX file. Move it away."
+        self._claims.append(Claim(parsed, problem))
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Which datasets there are, by what their file names have in common."""
+        return sorted({place.dataset for place in self._splits})
+
+    def splits(self, prefix: str | None = None, only: str | None = None) -> dict[str, SplitFiles]:
+        """The images and the labels of each split of a dataset, "train" first.
+
+        Args:
+            prefix: which of several datasets.
+            only: the one split that is asked for, if it is only one. Others may be incomplete.
+
+        Raises:
+            IdxError: there is not one such dataset, or it is not clear which file is which.
+        """
+        dataset = self._choose_dataset(prefix)
+        self._refuse_claims(dataset, only)
+        found = {
+            place.split: files for place, files in self._splits.items() if place.dataset == dataset
+        }
+        if prefix is None:
+            self._warn_of_unused(dataset)
+        if None in found and len(found) > 1:
+            raise self._unknown_split(found[None])
+        if None in found:
+            return {"train": self._choose_files("train", found[None])}
+        names = [name for name in SPLIT_WORDS if name in found and only in (None, name)]
+        if not names:
+            names = [name for name in SPLIT_WORDS if name in found]
+        return {name: self._choose_files(name, found[name]) for name in names}
+
+    @property
+    def split_names(self) -> set[str | None]:
+        """The splits of all datasets, None among them if names do not tell."""
+        return {place.split for place in self._splits}
+
+    def _choose_dataset(self, prefix: str | None) -> str:
+        """The dataset that the user means."""
+        names = self._names_with_images()
+        if not names:
+            raise self._nothing_found()
+        matching = _matching_names(names, prefix)
+        if len(matching) == 1:
+            return matching[0]
+        expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
+        found = _shown([repr(name) for name in names])
+        examples = [name for name in matching or names if name]
+        example = examples[0] if examples else ""
+        choose = f"{self.title}: found {found}, expected {expected}. Choose one:"
+        raise IdxError(
+            f"{choose} prefix={json.dumps(example, ensure_ascii=False)}.",
+            command_line=f"{choose} --prefix {shlex.quote(example)}.",
+        )
+
+    def _names_with_images(self) -> list[str]:
+        """The datasets that have images, or all if none has: an error says what they lack."""
+        names = {place.dataset for place, files in self._splits.items() if IMAGES in files}
+        return sorted(names) or self.prefixes
+
+    def _refuse_claims(self, dataset: str, only: str | None) -> None:
+        """Refuse a file that claims to belong to the dataset, but is no IDX file."""
+        for parsed, problem in self._claims:
+            may_belong = parsed.dataset in (dataset, "") or not dataset
+            may_be_asked_for = only is None or parsed.split in (None, only)
+            if may_belong and may_be_asked_for:
+                raise IdxError(problem)
+
+    def _warn_of_unused(self, dataset: str) -> None:
+        """Name the labels that belong to no images."""
+        unused = []
+        for place, files in self._splits.items():
+            if place.dataset != dataset and IMAGES not in files:
+                unused += [labels.member.title for labels in files[LABELS]]
+        if not unused:
+            return
+        lacking = [
+            files[IMAGES][0].member.title
+            for place, files in self._splits.items()
+            if place.dataset == dataset and IMAGES in files and LABELS not in files
+        ]
+        found = f"{_shown(unused)}: found labels, but no images with names like theirs"
+        if lacking:
+            raise _unclear(f"{found}; {_shown(lacking)} has no labels.")
+        warnings.warn(f"{found}. They are not loaded.", stacklevel=2)
+
+    def _unknown_split(self, files: Files) -> IdxError:
+        names = [found.member.name for of_role in files.values() for found in of_role]
+        return _unclear(f"{self.title}: cannot tell the split of {_shown(names)}.")
+
+    def _choose_files(self, split: str, files: Files) -> SplitFiles:
+        """The files of a split, of those that may be meant for each role."""
+        prefers_plain = _prefers_plain(files)
+        chosen = {role: _choose(found, prefers_plain, split) for role, found in files.items()}
+        if IMAGES not in chosen:
+            raise self._missing_images(chosen[LABELS])
+        return SplitFiles(chosen[IMAGES], chosen.get(LABELS))
+
+    def _missing_images(self, labels: Member) -> IdxError:
+        """The error of labels without images. It says how to load the splits that are complete."""
+        expected = _images_named_like(base_name(labels.name))
+        found = f"{labels.title}: found labels, but no images beside them"
+        found += f", expected {expected}." if expected else "."
+        complete = {}
+        for place, files in self._splits.items():
+            if IMAGES in files and place.split is not None:
+                chosen = [of_role[0].member for of_role in files.values()]
+                complete[place.split] = chosen
+        if not complete:
+            return _unclear(found)
+        way_out = (
+            f"{found} Add it, or load the other splits: data_files={_as_data_files(complete)}."
+        )
+        return IdxError(way_out, command_line=f"{found} Add it, or move its labels away.")
+
+    def _nothing_found(self) -> IdxError:
+        """The error of a place without IDX files: what is there, and how that is loaded."""
+        for claim in self._claims:
+            return IdxError(claim.problem)
+        names = [name for name, _ in self._listed if not is_hidden(name)]
+        if not names:
+            return IdxError(f"{self.title}: no IDX files, nothing is in it. Name another folder.")
+        kinds = Counter(_extension(name) for name in names)
+        described = [_count_of(kind, number) for kind, number in kinds.most_common(3)]
+        most_common = kinds.most_common(1)[0][0]
+        found = f"{self.title}: no IDX files, {', '.join(described)}"
+        if len(names) <= MAX_LISTED:
+            found += f" ({_shown(sorted(names))})"
+        return IdxError(f"{found}. {_other_road(most_common, self.title)}.")
+
+
+def find_role(parsed: ParsedName, header: Header) -> str:
+    """Whether a file holds images or labels: one dimension or its name say labels."""
+    if len(header.shape) == 1 or parsed.role == LABELS:
+        return LABELS
+    return IMAGES
+
+
+def find_pair(files: Sequence[IdxMember]) -> SplitFiles:
+    """The files of one split, which the user names in any order.
+
+    Names and contents tell images from labels. If they do not, images come first.
+    """
+    if len(files) > 2:
+        listed = _shown([found.member.name for found in files])
+        raise _unclear(f"{listed}: found {len(files)} files, expected images and labels.")
+    if len(files) == 1:
+        return SplitFiles(files[0].member)
+    first, second = files
+    if _are_swapped(first, second):
+        first, second = second, first
+    return SplitFiles(first.member, second.member)
+
+
+def _are_swapped(first: IdxMember, second: IdxMember) -> bool:
+    """Whether the first of two files holds the labels."""
+    if first.role != second.role:
+        return first.role == LABELS
+    # Neither name tells: labels have fewer dimensions.
+    return len(first.header.shape) < len(second.header.shape)
+
+
+def read_listed(listed: Listed, access: Access) -> IdxMember:
+    """What the name and the content of one file say, which the user has named.
+
+    Raises:
+        IdxError: it is no IDX file.
+    """
+    content = look_at(listed.member, access)
+    if content.header is None:
+        raise IdxError(content.problem)
+    parsed = parse_filename(listed.name)
+    role = find_role(parsed, content.header)
+    return IdxMember(listed.name, listed.member, parsed, content.header, role)
+
+
+def _look_at_all(listed: Iterable[Listed], access: Access, title: str) -> dict[Listed, Content]:
+    """Look at the files that may be IDX files by their names."""
+    looked_at = {}
+    num_remote = 0
+    for one in listed:
+        if is_hidden(one.name) or is_of_another_kind(one.name):
+            continue
+        num_remote += is_remote(one.member.path)
+        if num_remote > MAX_REMOTE:
+            found = f"found more than {MAX_REMOTE:,} files that may be IDX files"
+            raise IdxError(f"{title}: {found}. {NAME_THEM}")
+        looked_at[one] = look_at(one.member, access)
+    return looked_at
+
+
+def _list_archives(archives: Iterable[Listed], access: Access) -> list[Listed]:
+    """The files in archives. The name of an archive stands for a folder."""
+    listed = []
+    for archive in archives:
+        folder = strip_archive_suffix(archive.name)
+        for member in list_nested(archive.member, access):
+            listed.append(Listed(f"{folder}/{member.name}", member))
+    return listed
+
+
+def _pair_orphans(splits: dict[Place, Files]) -> dict[Place, Files]:
+    """Give labels whose names fit no images to the only images that they can belong to.
+
+    A misspelt name must not cost the labels. They belong together if the numbers of their records
+    are equal, and nothing else comes into question.
+    """
+    merged = {place: dict(files) for place, files in _without_common_folder(splits).items()}
+    orphans = [place for place, files in merged.items() if IMAGES not in files]
+    lacking = [place for place, files in merged.items() if LABELS not in files]
+    for orphan in orphans:
+        fitting = [place for place in lacking if _may_belong(merged, orphan, place)]
+        if len(fitting) != 1:
+            continue
+        rivals = [other for other in orphans if _may_belong(merged, other, fitting[0])]
+        if len(rivals) != 1:
+            continue
+        place = _better_name(merged, orphan, fitting[0])
+        files = {**merged.pop(orphan), **merged.pop(fitting[0])}
+        lacking.remove(fitting[0])
+        merged.setdefault(place, {}).update(files)
+        logger.info("Took %s for the labels of %s.", *_titles(files))
+    return merged
+
+
+def _titles(files: Files) -> tuple[str, str]:
+    return files[LABELS][0].member.title, files[IMAGES][0].member.title
+
+
+def _may_belong(splits: Mapping[Place, Files], orphan: Place, images: Place) -> bool:
+    """Whether labels may be those of images."""
+    if orphan not in splits or images not in splits:
+        return False
+    if orphan.split is not None and images.split is not None and orphan.split != images.split:
+        return False
+    labels_header = splits[orphan][LABELS][0].header
+    return labels_header.num_records == splits[images][IMAGES][0].header.num_records
+
+
+def _better_name(splits: Mapping[Place, Files], orphan: Place, images: Place) -> Place:
+    """The place of labels and images that were found apart: that with more files beside it."""
+
+    def num_beside(place: Place) -> int:
+        return sum(other.dataset == place.dataset for other in splits)
+
+    dataset = max(images, orphan, key=num_beside).dataset
+    return Place(dataset, images.split or orphan.split)
+
+
+def _without_common_folder(splits: dict[Place, Files]) -> dict[Place, Files]:
+    """The same places, if all are in one folder without it."""
+    folders = {place.dataset.rpartition("/")[0] for place in splits}
+    if len(folders) != 1:
+        return splits
+    shortened: dict[Place, Files] = {}
+    for place, files in splits.items():
+        name = place.dataset.rpartition("/")[2]
+        shortened[place._replace(dataset=name)] = files
+    return shortened
+
+
+def _matching_names(names: Sequence[str], prefix: str | None) -> list[str]:
+    """The datasets that are called `prefix`, in any case, or else those that start with it."""
+    if prefix is None:
+        return list(names)
+    if prefix in names:
+        return [prefix]
+    wanted = prefix.lower()
+    same = [name for name in names if name.lower() == wanted]
+    return same or [name for name in names if name.lower().startswith(wanted)]
+
+
+def _choose(candidates: Sequence[IdxMember], prefers_plain: bool, split: str) -> Member:
+    """The member to read, of several with the same meaning."""
+    # Kaggle's MNIST has each file twice: raw, and in a folder of the file's own name.
+    nested = [found for found in candidates if _is_in_namesake(found.name)]
+    direct = [found for found in candidates if found not in nested]
+    copies = direct or nested
+    different = {_without_compression(found): found for found in copies}
+    if len(different) > 1:
+        first, second, *_ = different.values()
+        what = f"two files for the {first.role} of {split!r}"
+        raise _unclear(f"{first.member.title} and {second.member.title}: found {what}.")
+    wanted = [found for found in copies if is_compressed_name(found.name) != prefers_plain]
+    # In a tar, a later member replaces an earlier one.
+    return (wanted or copies)[-1].member
+
+
+def _is_in_namesake(name: str) -> bool:
+    """Whether a file is in a folder of its own name."""
+    return is_same_name(os.path.dirname(name), base_name(name))
+
+
+def _without_compression(found: IdxMember) -> tuple[str | None, str]:
+    """The archive of a file, None if there is none, and its name without compression."""
+    member = found.member
+    archive = None if member.name == member.path else member.path
+    return archive, strip_suffix(found.name)
+
+
+def _prefers_plain(files: Files) -> bool:
+    """Whether to read plain files rather than compressed copies of them.
+
+    Not if only the compressed ones are there for each role.
+    """
+    names = [[found.name for found in of_role] for of_role in files.values()]
+    has_plain = [not all(map(is_compressed_name, of_role)) for of_role in names]
+    has_compressed = [any(map(is_compressed_name, of_role)) for of_role in names]
+    return all(has_plain) or not all(has_compressed)
+
+
+def _unclear(found: str) -> IdxError:
+    """The error of names that do not tell what the files are."""
+    return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_ALIKE}")
+
+
+def _images_named_like(labels: str) -> str | None:
+    """The name that images beside labels of a name have; None if the name does not tell."""
+    expected = labels.replace("labels", "images").replace("label", "image")
+    expected = expected.replace("idx1", "idx3")
+    return None if expected == labels else expected
+
+
+def _as_data_files(splits: Mapping[str, Sequence[Member]]) -> str:
+    """What to pass as `data_files` to load splits, as Python writes it."""
+    data_files: dict[str, list[str]] = {}
+    for split, members in splits.items():
+        paths = [member.location for member in members]
+        data_files[split] = list(dict.fromkeys(paths))  # an archive once
+    return json.dumps(data_files, ensure_ascii=False)
+
+
+def _extension(name: str) -> str:
+    file = strip_suffix(name).rpartition("/")[2].lower()
+    return file.rpartition(".")[2] if "." in file else ""
+
+
+def _count_of(extension: str, number: int) -> str:
+    """How many files there are of a kind.
+
+    >>> _count_of("png", 1000), _count_of("", 1)
+    ('1,000 .png files', '1 file without a suffix')
+    """
+    noun = "file" if number == 1 else "files"
+    if not extension:
+        return f"{number:,} {noun} without a suffix"
+    return f"{number:,} .{extension} {noun}"
+
+
+def _other_road(extension: str, title: str) -> str:
+    """How files of another kind are loaded or converted, as a sentence without its full stop."""
+    place = json.dumps(title, ensure_ascii=False)
+    quoted = shlex.quote(title)
+    if extension in PICTURES:
+        convert = f"mnist-idx convert imagefolder OUT --data-dir {quoted}"
+        return f'Use load_dataset("imagefolder", data_dir={place}), or convert them: {convert}'
+    if extension == "csv":
+        convert = "mnist-idx convert csv OUT --data-files FILE"
+        return f'Use load_dataset("csv", data_dir={place}), or convert rows of pixels: {convert}'
+    if extension in NUMPY:
+        return "Read them with numpy.load, and write IDX files with mnist_idx.write_idx"
+    if extension in ("parquet", "arrow", "json", "jsonl"):
+        kind = "json" if extension == "jsonl" else extension
+        return f'Use load_dataset("{kind}", data_dir={place})'
+    return NAME_THEM.rstrip(".")
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names for a message: not too many, and none too long.
+
+    >>> _shown(["a", "b", "c", "d", "e", "f", "g"])
+    'a, b, c, d, e and 2 more'
+    """
+    shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
+    text = ", ".join(shown[:MAX_LISTED]) or "nothing"
+    if len(shown) > MAX_LISTED:
+        text += f" and {len(shown) - MAX_LISTED} more"
+    return text
+
+
+def split_of_word(word: str) -> str:
+    """The split that a word of a user means: "Testing" is "test"."""
+    return SPLITS.get(word.lower(), word)
