@@ -37,7 +37,9 @@ each_packing = pytest.mark.parametrize(
 class Sources:
     """The published files, the built-in sources that have them, and the source before those."""
 
-    def __init__(self, stack: ExitStack, files: dict[str, bytes], arrays: Arrays, tar: Path):
+    def __init__(
+        self, stack: ExitStack, files: dict[str, bytes], arrays: Arrays, tar: Path
+    ) -> None:
         self._stack = stack
         self.files = files
         self._arrays = arrays["test"]
