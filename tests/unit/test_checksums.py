@@ -71,6 +71,10 @@ def right_sha256_of_gunzip(file: Stream) -> Stream:
     return HashedFile(gunzip(file), "sha256", SHA256, "file")
 
 
+def right_sha256_of_wrong_crc32(file: Stream) -> Stream:
+    return HashedFile(wrong_crc32(file), "sha256", SHA256, "file")
+
+
 def gunzip_of_wrong_sha256(file: Stream) -> Stream:
     return gunzip(wrong_sha256(file))
 
@@ -95,6 +99,7 @@ WRONG_AT_THE_END = [
     pytest.param(
         flip_bits(GZIP, -5), right_sha256_of_gunzip, "gzip", id="flipped-gzip-below-a-digest"
     ),
+    pytest.param(CONTENT, right_sha256_of_wrong_crc32, "crc32", id="wrong-crc32-below-a-digest"),
     pytest.param(GZIP, gunzip_of_wrong_sha256, "sha256", id="wrong-sha256-below-gzip"),
     pytest.param(CONTENT, wrapper_of_wrong_sha256, "sha256", id="wrong-sha256-below-a-wrapper"),
 ]
