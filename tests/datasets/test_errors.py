@@ -43,7 +43,7 @@ each_mode = pytest.mark.parametrize("mode", MODES)
 each_way = pytest.mark.parametrize("way", [*MODES, "verify"])
 
 
-def use_sources(monkeypatch: pytest.MonkeyPatch, mirror: str, *sources: str) -> None:
+def use_mirror_and_sources(monkeypatch: pytest.MonkeyPatch, mirror: str, *sources: str) -> None:
     """Have MNIST be at the mirror, then at the given URLs.
 
     They are facts of the catalog, which no option changes.
@@ -67,7 +67,7 @@ def dead_sources(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) 
     server.behave("/mnist_database.tar", status=403)
     paths = ("/mirror.tar", "/mnist_database.tar", "/first/", "/second/")
     urls = [server.url(path) for path in paths]
-    use_sources(monkeypatch, *urls)
+    use_mirror_and_sources(monkeypatch, *urls)
     return DeadSources(server, urls)
 
 
@@ -121,7 +121,7 @@ def test_the_final_error_in_the_middle_of_a_stream_lists_every_source_once(
 ) -> None:
     urls = [server.url(path) for path in ("/mirror.tar", ARCHIVE, "/folder/")]
     server.behave(ARCHIVE, skip=16, status=404)
-    use_sources(monkeypatch, *urls)
+    use_mirror_and_sources(monkeypatch, *urls)
     rows = iter(datasets.load_dataset("mnist_idx", split="train", streaming=True))
     assert next(rows)
     with pytest.raises(mnist_idx.IdxError) as caught:

@@ -52,7 +52,7 @@ WHOLE_TAR = make_tar(PACKED_FILES)
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def use_sources(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
+def have_mnist_be_tiny_at(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
     """Have the dataset "mnist" be the miniature, at the given URLs.
 
     They are facts of the catalog, which no option changes.
@@ -71,7 +71,7 @@ def start_sources(
 
     def start(count: int) -> list[Server]:
         servers = [serve({PATH: TINY_TAR}) for _ in range(count)]
-        use_sources(monkeypatch, *(server.url(PATH) for server in servers))
+        have_mnist_be_tiny_at(monkeypatch, *(server.url(PATH) for server in servers))
         return servers
 
     return start
@@ -247,9 +247,9 @@ def test_hosts_that_are_not_there_are_named_and_passed_over(
 ) -> None:
     (good,) = start_sources(1)
     dead_url = f"http://{host}/mnist.tar"
-    use_sources(monkeypatch, dead_url)
+    have_mnist_be_tiny_at(monkeypatch, dead_url)
     assert failure("streamed", tmp_path).startswith(f"{dead_url}: {reason}. ")
-    use_sources(monkeypatch, dead_url, good.url(PATH))
+    have_mnist_be_tiny_at(monkeypatch, dead_url, good.url(PATH))
     assert_same(load("prepared", tmp_path), ARRAYS)
 
 
@@ -276,7 +276,7 @@ def test_the_next_source_is_used_after_folders_of_other_files(
         serve({**SINGLE_FILES, SINGLE_IMAGES: other_images}).url("/mnist/"),
         serve(SINGLE_FILES).url("/mnist/"),
     ]
-    use_sources(monkeypatch, *urls)
+    have_mnist_be_tiny_at(monkeypatch, *urls)
     assert_same(load(mode, tmp_path), ARRAYS)
     warned = " ".join(record.getMessage() for record in caplog.records)
     for url in urls:  # the last one is the next to try
@@ -287,7 +287,7 @@ def test_a_streamed_split_requests_no_files_of_the_other(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(SINGLE_FILES)
-    use_sources(monkeypatch, server.url("/mnist/"))
+    have_mnist_be_tiny_at(monkeypatch, server.url("/mnist/"))
     rows = list(datasets.load_dataset("mnist_idx", split="test", streaming=True))
     assert len(rows) == 200
     assert {request.path for request in server.requests} == {SINGLE_IMAGES, SINGLE_LABELS}
