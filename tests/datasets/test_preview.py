@@ -376,7 +376,7 @@ def test_any_source_is_drawn_as_text(
 
 
 @pytest.fixture
-def two_datasets(tmp_path: Path, monkeypatch: Patch) -> Path:
+def tar_of_two_datasets(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A tar of two datasets, "one" and "two", in the working folder."""
     monkeypatch.chdir(tmp_path)
     files = {
@@ -388,7 +388,7 @@ def two_datasets(tmp_path: Path, monkeypatch: Patch) -> Path:
     return write_archive(Path("set.tar"), files)
 
 
-@pytest.mark.usefixtures("two_datasets")
+@pytest.mark.usefixtures("tar_of_two_datasets")
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -417,7 +417,7 @@ def test_wrong_options_of_preview(line: str, said: str, tmp_path: Path, capsys: 
     assert [path.name for path in tmp_path.iterdir()] == ["set.tar"]
 
 
-@pytest.mark.usefixtures("two_datasets")
+@pytest.mark.usefixtures("tar_of_two_datasets")
 def test_options_of_preview_choose_dataset_records_and_picture() -> None:
     line = "preview set.tar --prefix two --num 3 --output x.png"
     assert main(line.split()) == 0

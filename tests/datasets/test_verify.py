@@ -198,7 +198,7 @@ def test_the_checksum_of_a_zip_covers_what_follows_the_records(tmp_path: Path) -
 
 
 @pytest.fixture
-def two_datasets(tmp_path: Path) -> str:
+def zip_of_two_datasets(tmp_path: Path) -> str:
     """The path of a zip of two datasets, "one" and "two"."""
     files = {}
     for prefix in ("one", "two"):
@@ -207,15 +207,15 @@ def two_datasets(tmp_path: Path) -> str:
     return str(write_archive(tmp_path / "stored.zip", files))
 
 
-def test_all_of_several_datasets_are_verified(two_datasets: str) -> None:
-    reports = verify(two_datasets)
+def test_all_of_several_datasets_are_verified(zip_of_two_datasets: str) -> None:
+    reports = verify(zip_of_two_datasets)
     assert known_as(reports) == [""] * 8
     splits = [report.split for report in reports if report.role == "images"]
     assert splits == ["one train", "one test", "two train", "two test"]
 
 
-def test_one_of_several_datasets_is_verified(two_datasets: str, capsys: Capsys) -> None:
-    assert main(["verify", two_datasets, "--prefix", "one"]) == 0
+def test_one_of_several_datasets_is_verified(zip_of_two_datasets: str, capsys: Capsys) -> None:
+    assert main(["verify", zip_of_two_datasets, "--prefix", "one"]) == 0
     assert capsys.readouterr().out.endswith("4 files, all valid\n")
 
 

@@ -47,7 +47,7 @@ def split(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The files of `IMAGES` and `LABELS`, plain and compressed."""
     images, labels = to_idx(IMAGES), to_idx(LABELS)
     if request.param == "gzip":
-        images, labels = gzip.compress(images, 1), gzip.compress(labels)
+        images, labels = gzip.compress(images, 0), gzip.compress(labels)
     return write_split(tmp_path_factory.mktemp("split"), images, labels)
 
 
