@@ -155,6 +155,7 @@ def test_the_archive_is_fetched_once(server: Server, mirror: Mirror) -> None:
     mirror(server.url(ARCHIVE))
     mnist_idx.load_arrays("mnist_idx", split="train")
     mnist_idx.load_arrays("mnist_idx", split="test")
+    server.settle()
     assert server.count(ARCHIVE, "GET") == 1
 
 

@@ -145,6 +145,7 @@ def test_a_source_that_dies_is_replaced_by_the_next(
     monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=sources))
     first.behave("/set.tar", status=403, skip=3)
     assert known_as(verify()) == ["mnist"] * 4
+    second.settle()
     assert second.count("/set.tar", "GET")
     second.behave("/set.tar", status=403)
     with pytest.raises(IdxError, match=r"(?s)None of the sources.*403.*403"):

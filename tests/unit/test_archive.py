@@ -242,6 +242,7 @@ def test_more_members_than_allowed_are_refused_at_little_cost(
     path = str(tmp_path / "file") if place == "local" else server.url("/file")
     with traced_memory(60 << 20), pytest.raises(IdxError, match=r"/file: .*members"):
         list_of(path)
+    server.settle()
     assert server.sent() < 6 << 20
 
 

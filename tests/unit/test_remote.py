@@ -125,6 +125,7 @@ def test_a_server_without_ranges_is_read_once_from_the_start(served: Server) -> 
         for position in (0, 100_000, 300_000):
             file.seek(position)
             assert read_fully(file, 50_000) == CONTENT[position : position + 50_000]
+        served.settle()
         forwards = served.count(method="GET")
         file.seek(10)
         assert file.read(5) == CONTENT[10:15]
@@ -190,6 +191,7 @@ def test_an_answer_that_stays_the_same_is_asked_for_once(status: int, served: Se
     url = re.escape(served.url("/file"))
     with pytest.raises(TransferError, match=f"^{url}: the server answered {status}"):
         open_file(served.url("/file"))
+    served.settle()
     assert served.count() == 1
 
 
@@ -199,6 +201,7 @@ def test_an_answer_that_may_pass_is_asked_for_again(status: int, served: Server)
     url = re.escape(served.url("/file"))
     with pytest.raises(TransferError, match=f"^{url}: the server answered {status}"):
         open_file(served.url("/file"))
+    served.settle()
     assert served.count() == ATTEMPTS
 
 
