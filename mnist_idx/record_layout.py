@@ -13,6 +13,36 @@ NAME_THEM_ALIKE = "Name the files as MNIST's, or move each split to a folder of 
 MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 
 
+def channel_axis(record_shape: tuple[int, ...]) -> int | None:
+    """The axis of a record that holds the channels of a picture; None if there is none.
+
+    It is of length 1 or 3, and the last one, as in IDX files of pictures, or else the first one, as
+    in PyTorch. Where both could be, it is the last one.
+
+    >>> channel_axis((28, 28, 3)), channel_axis((1, 28, 28)), channel_axis((28, 28))
+    (2, 0, None)
+    """
+    if len(record_shape) != 3:
+        return None
+    for axis in (2, 0):
+        if record_shape[axis] in (1, 3):
+            return axis
+    return None
+
+
+def arrange_channels(images: np.ndarray) -> np.ndarray:
+    """Images with their channels as pictures have them: last, and none if they are gray.
+
+    (n, rows, cols, 1) and (n, 1, rows, cols) become (n, rows, cols), and (n, 3, rows, cols) becomes
+    (n, rows, cols, 3); all others stay as they are. No pixel is copied.
+    """
+    axis = channel_axis(images.shape[1:])
+    if axis is None:
+        return images
+    arranged = np.moveaxis(images, axis + 1, -1)
+    return arranged[..., 0] if arranged.shape[-1] == 1 else arranged
+
+
 class Layout(NamedTuple):
     """The shape, the element type and the labels of the records of a dataset."""
 
