@@ -55,6 +55,7 @@ def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
     )
     for seed, name in enumerate("ab"):
         pictures(random_images(4, 3, 3, seed=seed), range(4)).to_parquet(place / f"{name}.parquet")
+    (place / "train.csv").write_text("label,pixel0,pixel1,pixel2,pixel3\n7,0,1,2,255\n")
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "argv", ["mnist-idx"])
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -199,9 +200,9 @@ def test_a_folder_of_pictures_becomes_idx_in_one_line(workplace: Path, capsys: C
     printed = capsys.readouterr().out
     assert "train-images-idx3-ubyte.gz: 9 x 28 x 20 uint8" in printed
     # What is printed as the way to load it, loads it.
-    data = eval(printed.partition("Load with ")[2], {"load_dataset": datasets.load_dataset})[
-        "train"
-    ]
+    loaded: dict[str, Any] = {}
+    exec(printed.partition("Load with\n")[2], loaded)
+    data = loaded["ds"]["train"]
     assert data.features["label"].names == ["cat", "dog", "eel"]
     np.testing.assert_array_equal([np.asarray(image) for image in data["image"]], images)
     for line, said in (

@@ -9,12 +9,18 @@ from mnist_idx import IdxError
 from mnist_idx.tools.columns import choose_columns, element_type, empty_shape
 
 PICTURE, ARRAY, CLASS, NUMBER = Image(), Array2D((2, 2), "int16"), ClassLabel(2), Value("int64")
+REAL, TEXT, NUMBERS = Value("float32"), Value("string"), Sequence(NUMBER)
+ROWS = Sequence(Sequence(Value("uint8")))
 
 CHOSEN = [
     pytest.param({"image": PICTURE}, {}, ("image", ()), id="no labels"),
     pytest.param({"x": PICTURE, "y": CLASS}, {}, ("x", ("y",)), id="any names"),
     pytest.param({"x": ARRAY, "y": PICTURE}, {}, ("y", ()), id="pictures before arrays"),
-    pytest.param({"x": ARRAY, "y": NUMBER}, {}, ("x", ()), id="a number is no class"),
+    pytest.param({"x": ARRAY, "y": NUMBER}, {}, ("x", ("y",)), id="the only integers"),
+    pytest.param({"x": ARRAY, "y": REAL, "z": TEXT}, {}, ("x", ()), id="no integers"),
+    pytest.param({"x": ARRAY, "y": NUMBER}, {"label_column": []}, ("x", ()), id="none wanted"),
+    pytest.param({"x": ROWS, "y": NUMBERS}, {}, ("x", ()), id="lists in lists are images"),
+    pytest.param({"x": ROWS, "y": ARRAY}, {}, ("y", ()), id="arrays before lists"),
     pytest.param({"x": ARRAY, "label": NUMBER}, {}, ("x", ("label",)), id="named label"),
     pytest.param({"x": ARRAY, "labels": NUMBER}, {}, ("x", ("labels",)), id="named labels"),
     pytest.param({"x": ARRAY, "label": NUMBER, "y": CLASS}, {}, ("x", ("y",)), id="classes first"),
@@ -44,6 +50,7 @@ REFUSED = [
     pytest.param({"a": NUMBER}, {}, "the columns a,", id="no images"),
     pytest.param({"x": PICTURE, "y": PICTURE}, {}, "x, y,", id="two of pictures"),
     pytest.param({"x": PICTURE, "y": CLASS, "z": CLASS}, {}, "x, y, z,", id="two of classes"),
+    pytest.param({"x": PICTURE, "y": NUMBER, "z": NUMBER}, {}, "x, y, z,", id="two of integers"),
     pytest.param({"x": PICTURE}, {"image_column": "y"}, "the columns x,", id="no such images"),
     pytest.param({"x": PICTURE}, {"label_column": ["y"]}, "the columns x,", id="no such labels"),
 ]
