@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -321,7 +322,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "source",
         metavar="SOURCE",
-        help="what load_dataset takes: imagefolder, a name on the Hub, …",
+        help="what load_dataset takes: imagefolder, csv, a name on the Hub, …; or an .npz file",
     )
     add("target", metavar="TARGET", help="folder to create, or a path that ends in .tar")
     add("--name", metavar="CONFIG", help="config of the dataset")
@@ -337,14 +338,25 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     add("--streaming", action="store_true", help="do not keep a copy of the dataset in the cache")
     add("--image-column", metavar="NAME", help="column of images (default: the only one)")
     add(
-        "--label-column", metavar="NAME", help="column of labels (default: the only one of classes)"
+        "--label-column",
+        action="append",
+        metavar="NAME",
+        help="column of labels (default: the only one of classes, or of integers); repeated for "
+        'labels of several parts; "" for none',
     )
     add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or color (RGB)")
     add(
         "--size",
         type=parse_size,
         metavar="ROWSxCOLS",
-        help="resize all images, for example to 28x28",
+        help="resize all images, for example to 28x28; rows and columns of a table of pixels",
+    )
+    add(
+        "--background",
+        type=int,
+        default=255,
+        metavar="LEVEL",
+        help="gray level behind transparent pixels, 0 to 255 (default: 255, white)",
     )
     add("--plain", dest="compress", action="store_false", help="do not compress the files")
     add(
@@ -364,9 +376,10 @@ def convert(
     revision: str | None,
     streaming: bool,
     image_column: str | None,
-    label_column: str | None,
+    label_column: list[str] | None,
     mode: str | None,
     size: tuple[int, int] | None,
+    background: int,
     compress: bool,
     overwrite: bool,
 ) -> None:
@@ -376,33 +389,42 @@ def convert(
       mnist-idx convert mnist_idx copy --name tiny
       mnist-idx convert imagefolder letters.tar --data-dir photos --mode L --size 28x28
       mnist-idx convert parquet digits --data-files train=a.parquet --data-files test=b.parquet
+      mnist-idx convert csv digits --data-files train.csv  a table of pixels: label,pixel0,pixel1,…
     """
-    from .write import class_names, write_idx
+    from .write import LeftOutWarning, write_idx
 
-    dataset = load_any(
-        source,
-        name=name,
-        data_dir=data_dir,
-        data_files=files_by_split(data_files),
-        split=split,
-        revision=revision,
-        streaming=streaming,
-    )
-    headers = write_idx(
-        dataset,
-        target,
-        image_column=image_column,
-        label_column=label_column,
-        mode=mode,
-        size=size,
-        compress=compress,
-        overwrite=overwrite,
-    )
-    for file, header in headers.items():
+    dataset: Any = source
+    if not source.lower().endswith(".npz"):
+        dataset = load_any(
+            source,
+            name=name,
+            data_dir=data_dir,
+            data_files=files_by_split(data_files),
+            split=split,
+            revision=revision,
+            streaming=streaming,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeftOutWarning)  # which is printed below
+        written = write_idx(
+            dataset,
+            target,
+            image_column=image_column,
+            label_column=label_column,
+            mode=mode,
+            size=size,
+            background=background,
+            compress=compress,
+            overwrite=overwrite,
+        )
+    for file, header in written.items():
         print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")
-    names = class_names(dataset, label_column)
-    more = f", label_names={names}" if names else ""
-    print(printable(f'Load with load_dataset("idxfolder", data_dir="{target}"{more})'))
+    if written.left_out:
+        names = printable(", ".join(written.left_out))
+        advice = "Other columns are chosen with --image-column and --label-column."
+        print(f"mnist-idx: left out: {names}. {advice}", file=sys.stderr)
+    # It is escaped as Python escapes texts.
+    print(f"Load with\n{written.loading_code}")
 
 
 def load_any(source: str, **options: Any) -> "Loaded":

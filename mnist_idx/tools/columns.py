@@ -1,12 +1,16 @@
 """Which columns of a dataset hold images and labels, and what their features tell."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import IdxError
 from .dataset_types import is_class_label, is_image
 
 LABEL_NAMES = ("label", "labels")  # of columns that need not declare classes
+# Of a table with a column for each pixel, as on Kaggle: `pixel0` or `28x28`.
+PIXEL_NAME = re.compile(r"(pixel|px)[ _-]?[0-9]+|[0-9]+x[0-9]+", re.IGNORECASE)
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 class Columns(NamedTuple):
@@ -24,8 +28,8 @@ def choose_columns(
 ) -> Columns:
     """Choose the column of images and those of labels, unless they are named.
 
-    Images are the only column of pictures, else the only one of arrays. Labels are the only column
-    of classes, else the one that is called `label` or `labels`; there need not be any.
+    Images are the only column of pictures, else the only one of arrays, else the only one of lists
+    in lists. Labels are chosen by `choose_labels`.
 
     Args:
         features: of the dataset, by the name of their column.
@@ -34,54 +38,114 @@ def choose_columns(
     Raises:
         IdxError: a named column is missing, or there is not one column to choose.
     """
-    named_labels = _as_names(label_column)
     images = [image_column] if image_column else _image_columns(features)
-    labels = named_labels or _label_columns(features)
-    is_one_image = len(images) == 1
-    is_one_label = len(labels) <= 1 or bool(named_labels)
-    if not is_one_image or not is_one_label or not {*images, *labels} <= set(features):
-        found = f"{title}: found the columns {', '.join(features) or '(none)'}"
-        expected = "expected one column of images and at most one of classes"
-        advice = f"{found}, {expected}. Name them with"
-        raise IdxError(
-            f"{advice} image_column=… and label_column=….",
-            command_line=f"{advice} --image-column and --label-column.",
-        )
-    return Columns(images[0], tuple(labels))
+    if len(images) != 1 or images[0] not in features:
+        raise _not_one_column(features, title)
+    others = {name: feature for name, feature in features.items() if name != images[0]}
+    return Columns(images[0], choose_labels(others, label_column, title, features))
 
 
-def _as_names(label_column: str | Sequence[str] | None) -> list[str]:
-    if not label_column:
-        return []
-    if isinstance(label_column, str):
-        return [label_column]
-    return list(label_column)
+def choose_labels(
+    features: Mapping[str, object],
+    label_column: str | Sequence[str] | None,
+    title: str,
+    listed: Collection[str],
+) -> tuple[str, ...]:
+    """Choose the columns of labels, unless they are named. There need not be any.
+
+    They are the only column of classes, else the one that is called `label` or `labels`, else the
+    only one of integers.
+
+    Args:
+        features: of the columns that may be labels.
+        listed: the columns that the error lists.
+
+    Raises:
+        IdxError: a named column is missing, or there are several to choose from.
+    """
+    if label_column is None:
+        labels = _label_columns(features)
+        is_clear = len(labels) <= 1
+    else:
+        labels = _as_names(label_column)
+        is_clear = set(labels) <= set(listed)
+    if not is_clear:
+        raise _not_one_column(listed, title)
+    return tuple(labels)
+
+
+def _not_one_column(names: Collection[str], title: str) -> IdxError:
+    found = f"{title}: found the columns {', '.join(names) or '(none)'}"
+    expected = "expected one column of images and at most one of classes or of integers"
+    advice = f"{found}, {expected}. Name them with"
+    return IdxError(
+        f"{advice} image_column=… and label_column=….",
+        command_line=f"{advice} --image-column and --label-column.",
+    )
+
+
+def _as_names(label_column: str | Sequence[str]) -> list[str]:
+    names = [label_column] if isinstance(label_column, str) else list(label_column)
+    return [name for name in names if name]
 
 
 def _image_columns(features: Mapping[str, object]) -> list[str]:
-    pictures = [name for name, feature in features.items() if is_image(feature)]
-    if pictures:
-        return pictures
-    return [name for name, feature in features.items() if _is_array(feature)]
+    for is_wanted in (is_image, _is_array, _is_list_in_list):
+        found = [name for name, feature in features.items() if is_wanted(feature)]
+        if found:
+            return found
+    return []
 
 
 def _label_columns(features: Mapping[str, object]) -> list[str]:
     classes = [name for name, feature in features.items() if is_class_label(feature)]
     if classes:
         return classes
-    return [name for name in LABEL_NAMES if name in features]
+    named = [name for name in LABEL_NAMES if name in features]
+    if named:
+        return named
+    return [name for name, feature in features.items() if is_integer(feature)]
 
 
 def _is_array(feature: object) -> bool:
     return type(feature).__name__.startswith("Array")  # Array2D to Array5D
 
 
+def _is_list_in_list(feature: object) -> bool:
+    inner = _items_of(feature)
+    return inner is not None and _items_of(inner) is not None
+
+
+def _items_of(feature: object) -> object | None:
+    """The feature of the items of a list; None if it is no list."""
+    return getattr(feature, "feature", None)
+
+
+def is_integer(feature: object) -> bool:
+    """Whether a column holds plain integers."""
+    dtype = getattr(feature, "dtype", None)
+    is_value = type(feature).__name__ == "Value"
+    return is_value and isinstance(dtype, str) and dtype.startswith(("int", "uint"))
+
+
+def pixel_columns(features: Mapping[str, object]) -> list[str]:
+    """The columns of a table that has one for each pixel; none if it is no such table."""
+    if _image_columns(features):
+        return []
+    return [name for name in features if PIXEL_NAME.fullmatch(name)]
+
+
+def has_no_header(features: Mapping[str, object]) -> bool:
+    """Whether the names of columns are numbers: the first record of a file without a header."""
+    return len(features) > 1 and all(NUMBER.fullmatch(name) for name in features)
+
+
 def element_type(feature: object) -> str | None:
     """The element type of a column of arrays, or of lists of numbers; None if it has none."""
-    inner = getattr(feature, "feature", None)
+    inner = _items_of(feature)
     while inner is not None:
         feature = inner
-        inner = getattr(feature, "feature", None)
+        inner = _items_of(feature)
     dtype = getattr(feature, "dtype", None)
     return dtype if isinstance(dtype, str) else None
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Modes of pictures whose values do not fit 8 bits start like this: "I;16", "F", …
 WIDE_MODES = ("I", "F")
+GRAY_MODES = ("1", "L", "LA", "La")
+WHITE = 255
 
 
 class Conversion(NamedTuple):
@@ -18,6 +20,7 @@ class Conversion(NamedTuple):
 
     mode: str | None  # "L" or "RGB"; None: pictures that are not gray are an error
     size: tuple[int, int] | None  # (rows, cols); None: they keep their size
+    background: int = WHITE  # gray level that shows through transparent pixels
 
 
 def to_array(value: object, dtype: str | None, conversion: Conversion, title: str) -> np.ndarray:
@@ -65,7 +68,7 @@ def picture_to_array(picture: "Image.Image", conversion: Conversion, title: str)
     if picture.mode != mode and (conversion.mode is None or is_wide):
         raise _wrong_mode(picture, mode, title)
     try:
-        converted = picture.convert(mode)
+        converted = without_transparency(picture, conversion.background).convert(mode)
     except ValueError as error:
         found = f"{title} is an image of mode {picture.mode!r}"
         raise IdxError(f"{found}: {error}. Convert it to RGB first.") from error
@@ -73,6 +76,20 @@ def picture_to_array(picture: "Image.Image", conversion: Conversion, title: str)
         rows, cols = conversion.size
         converted = converted.resize((cols, rows), Image.Resampling.LANCZOS)
     return np.asarray(converted)
+
+
+def without_transparency(picture: "Image.Image", background: int) -> "Image.Image":
+    """A picture on a ground of one gray level, if parts of it are transparent.
+
+    Without a ground, Pillow shows the colors that transparent pixels happen to have: mostly black.
+    """
+    from PIL import Image
+
+    if not picture.has_transparency_data:
+        return picture
+    ground = Image.new("RGBA", picture.size, (background, background, background, 255))
+    blended = Image.alpha_composite(ground, picture.convert("RGBA"))
+    return blended.convert("L" if picture.mode in GRAY_MODES else "RGB")
 
 
 def _wrong_mode(picture: "Image.Image", mode: str, title: str) -> IdxError:
@@ -107,9 +124,3 @@ def as_array(value: object, dtype: str | None, title: str) -> np.ndarray:
         # Lists of different lengths, or no numbers.
         way_out = "Pass images as arrays of one shape."
         raise IdxError(f"{title} is no array: {error}. {way_out}") from error
-
-
-def drop_gray_channel(images: np.ndarray) -> np.ndarray:
-    """Images of shape (n, rows, cols, 1) as (n, rows, cols), all others as they are."""
-    has_one_channel = images.ndim == 4 and images.shape[3] == 1
-    return images[..., 0] if has_one_channel else images

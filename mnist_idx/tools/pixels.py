@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import IdxError
+from ..record_layout import arrange_channels
 from .dataset_types import is_class_label, is_dataset, is_image
-from .pictures import WIDE_MODES, drop_gray_channel
+from .pictures import WHITE, WIDE_MODES, without_transparency
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
     from numpy.typing import ArrayLike
 
-    from .input_records import SplitSource
+    from .input_forms import SplitSource
 
 NUM_OF_A_DATASET = 25  # images to read, unless told
 
@@ -102,6 +103,7 @@ def _image_array(image: object, dtype: str | None) -> np.ndarray:
 
     if not isinstance(image, Image.Image):
         return np.asarray(image, dtype)
+    image = without_transparency(image, WHITE)
     # Gray, floats and wide integers are drawn as they are.
     if image.mode != "L" and not image.mode.startswith(WIDE_MODES):
         image = image.convert("RGB")
@@ -114,7 +116,7 @@ def displayable(images: np.ndarray) -> np.ndarray:
     Raises:
         IdxError: they have another shape, or their pixels are no numbers.
     """
-    images = drop_gray_channel(images)
+    images = arrange_channels(images)
     is_color = images.ndim == 4 and images.shape[3] == 3
     if images.ndim != 3 and not is_color:
         expected = "Expected images of shape (N, rows, cols) or (N, rows, cols, 3)"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PIL import Image, ImageFont
 
-    from .input_records import SplitSource
+    from .input_forms import SplitSource
 
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels

@@ -3,33 +3,65 @@
 import os
 import re
 import tarfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import IdxError, wrong_option
+from ..errors import IdxError, printable, wrong_option
 from ..idx import MAX_RECORD_BYTES, Header
+from ..record_layout import MAX_ARRAY_DIMENSIONS, MAX_LISTS, Layout
 from .dataset_types import is_class_label, is_dataset
-from .idx_writer import IdxWriter, WrittenFile, is_written, write_file
-from .input_records import Records, read_records
-from .pictures import Conversion
+from .idx_writer import IdxWriter, is_written, write_file
+from .input_forms import SplitInput, read_input
+from .input_records import Options, read_records
+from .loading_code import ClassRange, WrittenSplit, loading_code
+from .pictures import WHITE, Conversion
+from .record_values import Records, narrowest
 from .staged import resolve_target, staged
 
 if TYPE_CHECKING:
-    from datasets import ClassLabel, DatasetDict, IterableDatasetDict
+    from datasets import ClassLabel
 
-    from .input_records import SplitSource
-
-    Source: TypeAlias = SplitSource | DatasetDict | IterableDatasetDict | Mapping[str, SplitSource]
+    from .input_forms import Source
 
 # Programs that read MNIST look for a test split of this name.
 FILE_PREFIXES = {"test": "t10k"}
-LABEL_TYPES = ("uint8", "int8", "int16", "int32")  # the narrowest first
 MAX_SPLIT_NAME = 100  # letters
+MAX_SPLIT_BYTES = 200  # of the name of a file, which has 255 with the rest
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
-COMPRESSED_ARCHIVE = re.compile(r"\.(tar\.\w+|tgz|zip|gz)$")
+# Endings of what is neither a folder nor a plain tar: archives, compressed and other single files.
+OTHER_TARGET = re.compile(
+    r"\.(tar\.\w+|t[agblx]z2?|tzst|zip|7z|rar|gz|gzip|z|bz2?|xz|lzma|lz4?|zst|zstd|br"
+    r"|npz|npy|csv|parquet|arrow|png|h5|hdf5|idx[0-9]?)$",
+    re.IGNORECASE,
+)
+
+
+class Written(dict[str, Header]):
+    """The header of each file that was written, by its name.
+
+    Attributes:
+        splits: what was written of each split.
+        left_out: columns, and arrays with names, that were not written.
+        loading_code: Python code that loads the dataset.
+    """
+
+    def __init__(
+        self, splits: Sequence[WrittenSplit], left_out: Sequence[str], loading_code: str
+    ) -> None:
+        super().__init__()
+        for split in splits:
+            self.update({file.name: file.header for file in split.files})
+        self.splits = splits
+        self.left_out = left_out
+        self.loading_code = loading_code
+
+
+class LeftOutWarning(UserWarning):
+    """Something of a dataset was not written."""
 
 
 def write_idx(
@@ -41,58 +73,83 @@ def write_idx(
     label_column: str | Sequence[str] | None = None,
     mode: str | None = None,
     size: tuple[int, int] | None = None,
+    background: int = WHITE,
     compress: bool = True,
     overwrite: bool = False,
-) -> dict[str, Header]:
+) -> Written:
     """Write images and labels as IDX files, named as MNIST's are: `train-images-idx3-ubyte.gz`, …
 
     One batch of images is in memory at a time. The target appears whole or not at all. IDX does not
     store the names of classes: pass them as `label_names` when loading. Returns the header of each
-    file by its name.
+    file by its name; the attribute `loading_code` of that is the code that loads the files.
 
     Args:
         dataset: a `Dataset`, an `IterableDataset`, or a tuple of arrays `(images, labels)`; or a
-            mapping of them by the name of their split. Arrays keep their element type: images (N,
-            rows, cols), (N, rows, cols, 3) or of any other shape, and integer labels (N,) or (N,
-            parts), or None.
+            mapping of them by the name of their split. Train and test may be `((images, labels),
+            (images, labels))`, as Keras has them. A dataset of torchvision with `data` and
+            `targets`, arrays with names such as `x_train` or `train_images`, and the path of an
+            `.npz` of them do, too. A dataset may have a column for each pixel, `pixel0` or `1x1`,
+            …, as on Kaggle. Arrays keep their element type, but for int64, which becomes the
+            narrowest that holds all: images (N, rows, cols), (N, rows, cols, 3) or of any other
+            shape, and integer labels (N,) or (N, parts), or None. Channels that come first, as in
+            (N, 1, rows, cols) and (N, 3, rows, cols), go to the end, and that of gray images is
+            dropped.
         target: a folder to create, or a path that ends in `.tar`.
         split: name of a single split. By default the name that `dataset` has, or "train".
-        image_column: by default the only column of images.
-        label_column: by default the only column of classes, else `label`, if there is one. Several
-            columns make labels of several parts, as in QMNIST: `["label", "label_details"]`.
+        image_column: by default the only column of images, arrays or lists in lists.
+        label_column: by default the only column of classes, else `label`, if there is one, else the
+            only one of integers. Several columns make labels of several parts, as in QMNIST:
+            `["label", "label_details"]`. None are written of `[]`. A warning names all columns that
+            are left out.
         mode: "L" (gray) or "RGB": convert all pictures. By default, pictures that are not gray are
             an error.
         size: (rows, cols): resize all pictures. By default, pictures of different sizes are an
-            error.
+            error. Of a table of pixels it is the shape of an image, by default a square.
+        background: the gray level, 0 (black) to 255 (white), that shows through the transparent
+            parts of pictures.
         compress: compress each file with gzip. Equal data gives equal bytes.
         overwrite: replace a tar, or a folder that holds nothing but IDX files.
 
     Raises:
         IdxError: there is something at the target already, or a record cannot be written.
     """
-    conversion = _check_conversion(mode, size)
-    _refuse_compressed_archive(target)
-    _check_classes(dataset)
-    splits = _name_splits(dataset, split)
-    is_tar = Path(target).suffix == ".tar"
-    files: list[WrittenFile] = []
+    conversion = _check_conversion(mode, size, background)
+    _check_target(target)
+    given = read_input(dataset, split)
+    _check_classes(given.splits)
+    _check_split_names(list(given.splits))
+    options = Options(image_column, label_column, conversion)
+    is_tar = _is_tar(target)
+    splits: list[WrittenSplit] = []
+    left_out = [*given.left_out]
     with staged(target, overwrite, is_written, is_folder=not is_tar) as path:
         folder = path.with_name("files") if is_tar else path
         folder.mkdir()
-        for name, source in splits.items():
-            title = f"split {name!r}"
-            records = read_records(source, image_column, label_column, conversion, title)
-            files += _write_split(records, folder, _file_prefix(name), compress, title)
-        files = _shape_empty_splits(files, folder, compress)
+        for name, source in given.splits.items():
+            records = read_records(source, options, f"split {name!r}")
+            splits.append(_write_split(records.records, folder, name, compress))
+            left_out += [column for column in records.left_out if column not in left_out]
+        splits = _shape_empty_splits(splits, folder, compress)
         if is_tar:
             _pack(folder, path)
-    return {file.name: file.header for file in files}
+    if left_out:
+        warnings.warn(_left_out_message(left_out), LeftOutWarning, stacklevel=2)
+    names = class_names(given.splits, label_column)
+    code = loading_code(splits, os.fspath(target), is_tar, names)
+    return Written(splits, left_out, code)
+
+
+def _left_out_message(left_out: Sequence[str]) -> str:
+    names = printable(", ".join(left_out))
+    return f"Left out: {names}. Other columns are chosen with image_column= and label_column=."
 
 
 # Arguments
 
 
-def _check_conversion(mode: str | None, size: tuple[int, int] | None) -> Conversion:
+def _check_conversion(
+    mode: str | None, size: tuple[int, int] | None, background: int
+) -> Conversion:
     if mode not in (None, "L", "RGB"):
         raise wrong_option("mode", mode, '"L" for gray or "RGB" for color')
     if size is not None:
@@ -102,7 +159,9 @@ def _check_conversion(mode: str | None, size: tuple[int, int] | None) -> Convers
             raise wrong_option(
                 "size", size, f"pictures of at most {MAX_RECORD_BYTES // 3:,} pixels"
             )
-    return Conversion(mode, size)
+    if not isinstance(background, int | np.integer) or not 0 <= background <= WHITE:
+        raise wrong_option("background", background, "a gray level, 0 (black) to 255 (white)")
+    return Conversion(mode, size, int(background))
 
 
 def _is_size(size: object) -> bool:
@@ -111,8 +170,13 @@ def _is_size(size: object) -> bool:
     return all(isinstance(number, int | np.integer) and number > 0 for number in size)
 
 
-def _refuse_compressed_archive(target: str | os.PathLike[str]) -> None:
-    if COMPRESSED_ARCHIVE.search(str(resolve_target(target))):
+def _is_tar(target: str | os.PathLike[str]) -> bool:
+    return Path(target).suffix.lower() == ".tar"
+
+
+def _check_target(target: str | os.PathLike[str]) -> None:
+    """Refuse a target whose name says that it is something else than what is written."""
+    if OTHER_TARGET.search(str(resolve_target(target))):
         expected = "expected a folder or a .tar. The files in it are compressed one by one."
         raise IdxError(f"{target}: {expected}")
 
@@ -125,15 +189,13 @@ class _KnownClasses(NamedTuple):
     names: list[str]
 
 
-def _check_classes(dataset: "Source") -> None:
+def _check_classes(splits: Mapping[str, SplitInput]) -> None:
     """Check that numbers of classes mean the same in all splits: IDX keeps nothing else of them."""
-    if not isinstance(dataset, Mapping):
-        return
     known: dict[str, _KnownClasses] = {}  # by column
-    for split, source in dataset.items():
+    for split, source in splits.items():
         for column, classes in _class_columns(source).items():
             if column not in known:
-                known[column] = _KnownClasses(str(split), classes.names)
+                known[column] = _KnownClasses(split, classes.names)
             first = known[column]
             if classes.names != first.names:
                 found = f"split {split!r} has other classes in {column!r} than {first.split!r}"
@@ -141,25 +203,30 @@ def _check_classes(dataset: "Source") -> None:
                 raise IdxError(f"{found}, or in another order. {way_out}")
 
 
-def class_names(dataset: "Source", column: str | None = None) -> list[str] | None:
+def class_names(
+    dataset: "SplitInput | Mapping[str, SplitInput]",
+    label_column: str | Sequence[str] | None = None,
+) -> list[str] | None:
     """The names of the classes that `write_idx` writes; None if they are plain numbers.
 
     Args:
-        column: of classes, by default the only one.
+        label_column: of classes, by default the only one. Of several, the first has the classes.
     """
-    first = next(iter(dataset.values())) if isinstance(dataset, Mapping) else dataset
-    classes = _class_columns(first)
-    if column is not None:
-        classes = {name: feature for name, feature in classes.items() if name == column}
-    if len(classes) != 1:
-        return None
-    (feature,) = classes.values()
-    names = list(feature.names)
-    numbers = [str(number) for number in range(len(names))]
-    return None if names == numbers else names
+    splits = dataset.values() if isinstance(dataset, Mapping) else [dataset]
+    for source in splits:
+        classes = _class_columns(source)
+        if label_column is not None:
+            chosen = [label_column] if isinstance(label_column, str) else list(label_column)[:1]
+            classes = {name: feature for name, feature in classes.items() if name in chosen}
+        if len(classes) == 1:
+            (feature,) = classes.values()
+            names = list(feature.names)
+            numbers = [str(number) for number in range(len(names))]
+            return None if names == numbers else names
+    return None
 
 
-def _class_columns(source: "SplitSource") -> "dict[str, ClassLabel]":
+def _class_columns(source: object) -> "dict[str, ClassLabel]":
     """The columns of classes that a dataset declares, by their names. Arrays have none."""
     if not is_dataset(source) or source.features is None:
         return {}
@@ -169,31 +236,14 @@ def _class_columns(source: "SplitSource") -> "dict[str, ClassLabel]":
 # Splits
 
 
-def _name_splits(dataset: "Source", split: str | None) -> "dict[str, SplitSource]":
-    """The splits by their names, which are fit for files."""
-    if isinstance(dataset, Mapping):
-        splits: dict[str, SplitSource] = {str(name): part for name, part in dataset.items()}
-        if split is not None:
-            names = ", ".join(splits)
-            expected = f"expected none, since the splits have names: {names}"
-            raise IdxError(f"split={split!r}: {expected}.")
-    else:
-        splits = {split or _own_name(dataset): dataset}
-    _check_split_names(list(splits))
-    return splits
-
-
-def _own_name(dataset: "SplitSource") -> str:
-    """The name of the split that a dataset is, or is a part of, as in "test[:50]"."""
-    if is_dataset(dataset) and dataset.split is not None:
-        return str(dataset.split).partition("[")[0]
-    return "train"
-
-
 def _check_split_names(names: Sequence[str]) -> None:
-    if any(len(name) > MAX_SPLIT_NAME for name in names):
-        expected = f"Expected names of splits of at most {MAX_SPLIT_NAME} letters"
-        raise IdxError(f"{expected}, found longer ones. Rename them.")
+    for name in names:
+        if len(name) > MAX_SPLIT_NAME or len(name.encode(errors="replace")) > MAX_SPLIT_BYTES:
+            expected = f"Expected names of splits of at most {MAX_SPLIT_NAME} letters"
+            raise IdxError(f"{expected}, found longer ones. Rename them.")
+        if name.lower() == "all":
+            found = f"Found a split called {name!r}, which means all splits to load_dataset"
+            raise IdxError(f'{found}. Rename it: split="train".')
     prefixes = {_file_prefix(name) for name in names if SPLIT_NAME.fullmatch(name)}
     if not names or len(prefixes) < len(names):
         expected = "Expected splits whose names are words and give different files"
@@ -208,20 +258,47 @@ def _file_prefix(split: str) -> str:
 
 
 def _write_split(
-    records: Iterable[Records], folder: Path, prefix: str, compress: bool, title: str
-) -> list[WrittenFile]:
+    records: Iterable[Records], folder: Path, name: str, compress: bool
+) -> WrittenSplit:
     """Write the files of a split: images, and labels if there are any."""
+    title, prefix = f"split {name!r}", _file_prefix(name)
     labels: list[np.ndarray] = []
-    with IdxWriter(folder, f"{prefix}-images", title) as images:
+    with IdxWriter(folder, f"{prefix}-images", title) as writer:
         for part in records:
-            images.write(part.images)
+            _check_loadable(part.images, title)
+            writer.write(part.images)
             if part.labels is not None:
                 labels.append(part.labels)
-        files = [images.finish(compress)]
-    if labels:
-        narrow = _narrowest(_join_labels(labels, title))
-        files.append(write_file(narrow, folder, f"{prefix}-labels", compress, title))
-    return files
+        images = writer.finish(compress)
+    if not labels:
+        return WrittenSplit(name, images)
+    joined = narrowest(_join_labels(labels, title))
+    file = write_file(joined, folder, f"{prefix}-labels", compress, title)
+    return WrittenSplit(name, images, file, _class_range(joined))
+
+
+def _class_range(labels: np.ndarray) -> ClassRange | None:
+    """The smallest and the largest class of labels, (n,) or (n, parts). None without records."""
+    if len(labels) == 0:
+        return None
+    classes = labels if labels.ndim == 1 else labels[:, 0]
+    return ClassRange(int(classes.min()), int(classes.max()))
+
+
+def _check_loadable(images: np.ndarray, title: str) -> None:
+    """Refuse records that IDX can hold, but that no dataset can."""
+    layout = Layout(images.shape[1:], str(images.dtype))
+    found = f"{title}: found an array of the shape {images.shape}"
+    if not layout.shape:
+        raise IdxError(f"{found}, expected images: (N, rows, cols), or (N, length) of vectors.")
+    if len(images) > 0 and 0 in layout.shape:
+        raise IdxError(f"{found}, expected sides of at least 1. Leave out images without pixels.")
+    if len(layout.shape) > MAX_ARRAY_DIMENSIONS:
+        expected = f"expected at most {MAX_ARRAY_DIMENSIONS} dimensions of an image"
+        raise IdxError(f"{found}, {expected}. Reshape the images.")
+    if layout.num_lists > MAX_LISTS:
+        expected = f"expected at most {MAX_LISTS:,} rows in an image"
+        raise IdxError(f"{found}, {expected}. Reshape the images.")
 
 
 def _join_labels(labels: Sequence[np.ndarray], title: str) -> np.ndarray:
@@ -229,49 +306,33 @@ def _join_labels(labels: Sequence[np.ndarray], title: str) -> np.ndarray:
     if len(shapes) > 1:
         found = f"{title}: found labels of the shapes {', '.join(map(str, sorted(shapes)))}"
         raise IdxError(f"{found}, expected one shape. Filter the others out.")
-    return np.concatenate(labels)
-
-
-def _narrowest(labels: np.ndarray) -> np.ndarray:
-    """Labels in the narrowest type that holds them all: bytes if possible, as in MNIST."""
-    low, high = labels.min(initial=0), labels.max(initial=0)
-    for name in LABEL_TYPES:
-        limits = np.iinfo(name)
-        if limits.min <= low and high <= limits.max:
-            return labels.astype(name)
-    raise ValueError(f"labels from {low} to {high} fit no type of IDX")
+    joined = np.concatenate(labels)
+    has_one_part = joined.shape[1:] == (1,)
+    return joined[:, 0] if has_one_part else joined
 
 
 def _shape_empty_splits(
-    files: Sequence[WrittenFile], folder: Path, compress: bool
-) -> list[WrittenFile]:
+    splits: Sequence[WrittenSplit], folder: Path, compress: bool
+) -> list[WrittenSplit]:
     """Give splits without records the shape of the others: a dataset has one."""
-    like = next((file.header for file in files if _has_images(file)), None)
-    if like is None:
-        return list(files)
-    empty = np.zeros((0, *like.record_shape), like.dtype)
-    result: list[WrittenFile] = []
-    for file in files:
-        if _is_shapeless(file):
-            (folder / file.name).unlink()
-            stem = file.name.partition("-idx")[0]
-            file = write_file(empty, folder, stem, compress, file.name)
-        result.append(file)
+    filled = [split.images.header for split in splits if split.images.header.num_records > 0]
+    if not filled:
+        return list(splits)
+    empty = np.zeros((0, *filled[0].record_shape), filled[0].dtype)
+    result: list[WrittenSplit] = []
+    for split in splits:
+        if _is_shapeless(split.images.header):
+            (folder / split.images.name).unlink()
+            stem = split.images.name.partition("-idx")[0]
+            images = write_file(empty, folder, stem, compress, split.images.name)
+            split = split._replace(images=images)
+        result.append(split)
     return result
 
 
-def _is_images(file: WrittenFile) -> bool:
-    return "-images-idx" in file.name
-
-
-def _has_images(file: WrittenFile) -> bool:
-    return _is_images(file) and file.header.num_records > 0
-
-
-def _is_shapeless(file: WrittenFile) -> bool:
+def _is_shapeless(header: Header) -> bool:
     """Whether a file has no images, and nothing told how large they would be."""
-    is_empty = file.header.num_records == 0 and 0 in file.header.record_shape
-    return _is_images(file) and is_empty
+    return header.num_records == 0 and 0 in header.record_shape
 
 
 def _pack(folder: Path, path: Path) -> None:

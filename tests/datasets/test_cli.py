@@ -48,6 +48,7 @@ def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
     write_archive(place, programs)
     pictures(random_images(4, 3, 3, seed=0), range(4)).to_parquet(place / "a.parquet")
     pictures(random_images(4, 3, 3, seed=1), range(4)).to_parquet(place / "b.parquet")
+    (place / "train.csv").write_text("label,pixel0,pixel1,pixel2,pixel3\n7,0,1,2,255\n")
     monkeypatch.chdir(place)
     # `mnist-idx run` changes both for the program.
     monkeypatch.setattr(sys, "argv", ["mnist-idx"])
@@ -313,8 +314,9 @@ def test_what_convert_prints_as_the_way_to_load_it_loads_it(
 ) -> None:
     line = "convert imagefolder idx --data-dir photos --mode L --size 28x20"
     assert main(line.split()) == 0
-    way = capsys.readouterr().out.partition("Load with ")[2]
-    data = eval(way, {"load_dataset": datasets.load_dataset})["train"]
+    loaded: dict[str, Any] = {}
+    exec(capsys.readouterr().out.partition("Load with\n")[2], loaded)
+    data = loaded["ds"]["train"]
     assert data.features["label"].names == ["cat", "dog", "eel"]
     images = [np.asarray(image) for image in data["image"]]
     np.testing.assert_array_equal(images, read(workplace / "idx")["train-images-idx3-ubyte"])
