@@ -79,7 +79,11 @@ def _check_loadable(layout: Layout, title: str, as_array: bool) -> None:
         raise IdxError(f"{found} at most five dimensions. Write the file again with fewer.")
     if not as_array and not layout.is_picture:
         expected = "uint8 of shape (rows, columns) or (rows, columns, 3)"
-        raise IdxError(f"{found} {expected}. Load arrays with as_array=True.")
+        raise IdxError(
+            f"{found} {expected}. Load arrays with as_array=True.",
+            command_line=f"{found} {expected}. "
+            "Write arrays: mnist-idx export SOURCE arrays.npz --as npz.",
+        )
     if as_array and layout.num_lists > MAX_LISTS:
         expected = f"at most {MAX_LISTS:,} rows in a record"
         raise IdxError(f"{found} {expected}. Write the file again with fewer dimensions.")
