@@ -107,12 +107,13 @@ def test_examples_of_the_help_run(
         created = {path.name for path in set(workplace.iterdir()) - before}
         commits = {name: len(repo.history()) - 1 for name, repo in hub.repos.items()}
     printed = capsys.readouterr().out
-    target = example[1:3][example[0] == "convert"]
+    has_source = example[0] == "convert" or "--as" in example
+    target = example[1:3][has_source]
     said, made = {
         "preview": ("train: 1,000 records", "digits.png" if "copy" in example else "tiny.png"),
         "verify": ("4 files, all valid", ""),
         "convert": (f'data_dir="{target}"', target),
-        "export": (f"Exported to {workplace / target}", target),
+        "export": ("Load with: " if has_source else f"Exported to {workplace / target}", target),
         "push": (f"to {hub.url}" if "--dry-run" in example else f"at {hub.url}", ""),
         "run": ("__main__ [", ""),
     }[example[0]]
