@@ -79,7 +79,7 @@ def write_image_folder(
     _check_splits(splits)
     arrangement = arrange(splits.layout)
     found_classes: dict[str, set[int]] = {}  # by split
-    with staged(target, overwrite, is_exported) as folder, progress_bar(splits) as advance:
+    with staged(target, overwrite, EarlierExport()) as folder, progress_bar(splits) as advance:
         folder.mkdir()
         for split, size in splits.sizes.items():
             digits = len(str(size - 1))
@@ -98,16 +98,26 @@ def _write_batches(batches: Iterable[Batch], writer: "_SplitWriter", advance: Ad
         advance(len(batch.images))
 
 
-def is_exported(folder: Path, name: str) -> bool:
-    """Whether a file in a folder is from an earlier export: by its name, and by how it starts."""
-    if not _starts_with(folder / README, README_START.encode()):
-        return False
-    if name == README:
-        return True
-    if OWN_FILE.fullmatch(name) is None:
-        return False
-    start = METADATA_START if name.endswith(METADATA) else SIGNATURE
-    return _starts_with(folder / name, start)
+class EarlierExport:
+    """Tells whether a file in a folder is from an earlier export: by its name and its first bytes.
+
+    The README of each folder, without which nothing in it is, is read once.
+    """
+
+    def __init__(self) -> None:
+        self._has_readme: dict[Path, bool] = {}
+
+    def __call__(self, folder: Path, name: str) -> bool:
+        if folder not in self._has_readme:
+            self._has_readme[folder] = _starts_with(folder / README, README_START.encode())
+        if not self._has_readme[folder]:
+            return False
+        if name == README:
+            return True
+        if OWN_FILE.fullmatch(name) is None:
+            return False
+        start = METADATA_START if name.endswith(METADATA) else SIGNATURE
+        return _starts_with(folder / name, start)
 
 
 def _starts_with(path: Path, start: bytes) -> bool:
