@@ -116,7 +116,9 @@ def _check_loadable(layout: Layout, title: str, as_array: bool) -> None:
     if not as_array and not layout.is_picture:
         expected = "uint8 of shape (rows, columns) or (rows, columns, 3)"
         question = " Are these the labels?" if layout.shape == () else ""
-        raise IdxError(f"{found} {expected}.{question} Load arrays with as_array=True.")
+        found = f"{found} {expected}.{question}"
+        as_npz = "Write arrays: mnist-idx export SOURCE arrays.npz --as npz."
+        raise IdxError(f"{found} Load arrays with as_array=True.", command_line=f"{found} {as_npz}")
     if as_array and layout.num_lists > MAX_LISTS:
         expected = f"at most {MAX_LISTS:,} rows in a record"
         raise IdxError(f"{found} {expected}. Write the file again with fewer dimensions.")

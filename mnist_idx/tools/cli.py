@@ -538,27 +538,157 @@ def push(
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     add_configs(parser)
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="folder to create")
+    add(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help=f"of --as: a config ({NAMES}), or the path or URL of IDX files",
+    )
+    add("folder", metavar="FOLDER", help="folder to create; of --as npz: file to create")
+    add(
+        "--as",
+        dest="form",
+        choices=("png", "npz"),
+        help="write PNG files in class folders, or one file of NumPy arrays (default: Parquet)",
+    )
+    add(
+        "--data-files",
+        action="append",
+        metavar="[SPLIT=]PATH",
+        help="of --as: the IDX files, or those of a split; may be repeated",
+    )
+    add("--prefix", help="of --as: which of several datasets, by the start of their file names")
+    add("--split", help='of --as: split to write, for example test or "train[:100]" (default: all)')
     add("--overwrite", action="store_true", help="replace an earlier export")
 
 
 def export(
+    source: str | None,
     folder: str,
+    form: str | None,
     config: list[str] | None,
     num_samples: int | None,
     seed: int | None,
     sampling: str | None,
+    data_files: list[str] | None,
+    prefix: str | None,
+    split: str | None,
     overwrite: bool,
 ) -> None:
-    """Write a dataset to a folder as Parquet files with card and picture, as `push` publishes it.
+    """Write a dataset to a folder: as Parquet files with a card, PNG files, or NumPy arrays.
+
+    Without --as, published datasets become Parquet files with card and picture, as `push` publishes
+    them. With --as, any IDX files become what other programs read; --num-samples, --seed and
+    --sampling are options of any SOURCE then. The last line says how to load what was written.
+
+    --as png writes FOLDER/SPLIT/CLASS/NUMBER.png, which load_dataset("imagefolder") gives class by
+    class. Where names of classes cannot be folders (as "N/A"), and for labels of several parts,
+    FOLDER/SPLIT/metadata.jsonl keeps labels and order.
+
+    --as npz writes x_train, y_train, x_test and y_test, as Keras names them, and x_NAME and y_NAME
+    of other splits. It takes records of any type and shape.
 
     examples:
       mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
+      mnist-idx export tiny pictures --as png
+      mnist-idx export copy copy.npz --as npz              a folder, a tar, a zip, or a URL of one
+      mnist-idx export tiny few.npz --as npz --num-samples 50 --split train
     """
+    if form is not None:
+        if config is not None:
+            typed = f"mnist-idx export {config[0]} {folder} --as {form}"
+            raise IdxError(f"--config is for Parquet files. Name the config as SOURCE: {typed}")
+        selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+        found = find_source(source, data_files, prefix, typed=f"{folder} --as {form}")
+        export_as(form, found, folder, selection, split, overwrite)
+        return
+    check_parquet_options(source, folder, data_files, prefix, split)
     from . import publish
 
     configs = chosen_configs(config, num_samples, seed, sampling)
     print(f"Exported to {publish.export(folder, configs, overwrite=overwrite)}")
+
+
+def check_parquet_options(
+    source: str | None,
+    folder: str,
+    data_files: list[str] | None,
+    prefix: str | None,
+    split: str | None,
+) -> None:
+    """Refuse what Parquet files are not made of."""
+    options = {"--data-files": data_files, "--prefix": prefix, "--split": split}
+    for option, value in options.items():
+        if value is not None:
+            raise IdxError(f"{option} is an option of --as. Add --as png or --as npz.")
+    if source is None:
+        return
+    found = f"{source} {folder}: found a SOURCE, which is for --as. Add --as png or --as npz"
+    if source in DATASETS:
+        found += f"; for Parquet files: mnist-idx export {folder} --config {source}"
+    raise IdxError(f"{found}.")
+
+
+class FoundSource(NamedTuple):
+    """A dataset in the words of `load_dataset`."""
+
+    path: str  # "mnist_idx" or "idxfolder"
+    name: str | None  # of the config
+    options: Mapping[str, Any]
+
+
+def find_source(
+    source: str | None, data_files: list[str] | None, prefix: str | None, typed: str
+) -> FoundSource:
+    """What SOURCE and the options that go with it mean.
+
+    Args:
+        typed: what stands behind SOURCE on the command line.
+    """
+    if source is None and data_files is None:
+        example = f"mnist-idx export tiny {typed}"
+        raise IdxError(f"{typed}: a SOURCE is missing, a config or IDX files: {example}")
+    if source is not None:
+        check_source(source, prefix)
+    if source not in DATASETS:
+        by_split = files_by_split(data_files)
+        given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
+        return FoundSource("idxfolder", None, given)
+    if data_files is not None:
+        found = f"--data-files: {source} is a published dataset"
+        raise IdxError(f"{found}. Leave out --data-files, or {source}.")
+    return FoundSource("mnist_idx", source, {})
+
+
+def export_as(
+    form: str,
+    source: FoundSource,
+    target: str,
+    selection: Mapping[str, object],
+    split: str | None,
+    overwrite: bool,
+) -> None:
+    """Write pictures or arrays, and say how to load them.
+
+    Args:
+        form: "png" or "npz".
+        selection: the options that select records, by their names.
+    """
+    from . import image_folder, npz
+    from .exported import open_exported
+
+    path, name, options = source
+    splits = open_exported(path, name, split, as_array=form == "npz", **options, **selection)
+    if form == "png":
+        code = image_folder.write_image_folder(splits, target, overwrite)
+        for written, size in splits.sizes.items():
+            print(f"{printable(written)}: {size:,} PNG files")
+    else:
+        for array in npz.write_npz(splits, target, overwrite):
+            shape = " x ".join(map(str, array.shape))
+            print(f"{printable(array.name)}: {shape} {array.dtype}")
+        code = npz.load_code(target)
+    print(f"Load with: {code}")  # What cannot be printed is escaped in it.
 
 
 def chosen_configs(

@@ -43,6 +43,7 @@ class Opened(NamedTuple):
     source: SplitSource
     sizes: dict[str, int]  # records of each split that are selected
     num_classes: int | None  # None if labels are no classes
+    layout: Layout  # of its records
 
 
 def open_dataset(
@@ -54,6 +55,7 @@ def open_dataset(
         path: "mnist_idx" or "idxfolder".
         name: of the config.
         split: what will be read. It is checked before the network is touched, if it can be.
+            None if that is all.
         arguments: those of `load_dataset_builder`. None is as good as left out.
 
     Raises:
@@ -72,7 +74,7 @@ def open_dataset(
     layout = located.common_layout(transpose, local.options.as_array)
     source = SplitSource(local.locator, local.access, local.options.selection, transpose)
     sizes = source.count(located.splits)
-    return Opened(located.splits, source, sizes, _num_classes(layout))
+    return Opened(located.splits, source, sizes, _num_classes(layout), layout)
 
 
 def _num_classes(layout: Layout) -> int | None:
@@ -86,12 +88,14 @@ def _open_with_builder(
     """Find the files of a dataset as `load_dataset` would."""
     builder = _make_builder(path, name, arguments)
     known = builder.info.splits
-    if known is not None:  # so that wrong arguments are found before the network is touched
+    if known is not None and split is not None:
+        # So that wrong arguments are found before the network is touched.
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
     fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
     located = builder.locate(fetcher)
     sizes = builder.source.count(located.splits)
-    return Opened(located.splits, builder.source, sizes, builder.num_classes)
+    layout = located.common_layout(builder.config.transpose, builder.config.as_array)
+    return Opened(located.splits, builder.source, sizes, builder.num_classes, layout)
 
 
 def _make_builder(path: str, name: str | None, arguments: Arguments) -> "IdxBuilder":

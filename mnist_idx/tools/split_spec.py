@@ -41,7 +41,7 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     """
     names = ", ".join(repr(name) for name in sizes)
     expected = f"expected one of {names}, or a part of one"
-    refused = IdxError(f"split={spec!r}: {expected}.")
+    refused = IdxError(f"split={spec!r}: {expected}.", command_line=f"--split {spec}: {expected}.")
     parts = []
     roundings = []
     for text in _texts_of_parts(str(spec)):

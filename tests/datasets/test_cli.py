@@ -201,8 +201,13 @@ def test_an_example_of_export_writes_its_folder(
 ) -> None:
     before = files_in(workplace)
     assert main(arguments) == 0
-    target = arguments[1]
-    assert f"Exported to {workplace / target}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    if "--as" in arguments:
+        target = arguments[2]  # after the source
+        assert "Load with: " in printed
+    else:
+        target = arguments[1]
+        assert f"Exported to {workplace / target}" in printed
     assert files_in(workplace) - before == {target}
 
 
