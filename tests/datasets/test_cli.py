@@ -195,6 +195,7 @@ def test_an_example_of_convert_writes_its_target(
     assert files_in(workplace) - before == {target}
 
 
+@pytest.mark.usefixtures("copy_of_tiny")
 @pytest.mark.parametrize("arguments", examples_of(cli.export))
 def test_an_example_of_export_writes_its_folder(
     arguments: list[str], workplace: Path, capsys: Capsys

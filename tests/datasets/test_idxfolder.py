@@ -169,7 +169,7 @@ def test_a_data_dir_is_found(
             id="files-under-other-names-of-splits",
         ),
         pytest.param({"train": "train-*", "test": "t10k*"}, BOTH, id="patterns"),
-        pytest.param("set.tar", {"train": TRAIN}, id="tar-of-both-splits-as-one"),
+        pytest.param("set.tar", BOTH, id="tar-of-both-splits"),
         pytest.param({"train": "set.tar", "test": "set.tar"}, BOTH, id="tar-named-for-each-split"),
         pytest.param({"Testing": "set.tar"}, {"Testing": TEST}, id="tar-for-a-split-like-test"),
         pytest.param({"test": "unnamed.tar"}, {"test": TEST}, id="tar-whose-files-tell-no-split"),
