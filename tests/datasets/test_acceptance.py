@@ -96,9 +96,11 @@ def test_the_way_out_where_names_resolve_in_another_way(name: str, hf_home: Path
 
 @pytest.mark.slow
 @pytest.mark.compat
-def test_every_record(python: str, server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
-    env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
-    train, test = (digest_arrays(*mnist_arrays[split]) for split in COUNTS)
+def test_every_record(
+    python: str, serve: Any, hf_home: Path, real_tar: Path, real_arrays: Arrays
+) -> None:
+    env = {"MNIST_IDX_MIRROR": serve({ARCHIVE: real_tar}).url(ARCHIVE)}
+    train, test = (digest_arrays(*real_arrays[split]) for split in COUNTS)
     assert run_client("digest_every_way", home=hf_home, python=python, env=env).result == [
         train,
         *[test] * 4,

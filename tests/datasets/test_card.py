@@ -46,7 +46,7 @@ def test_metadata() -> None:
     )
 
 
-def test_tables(mnist_arrays: Arrays) -> None:
+def test_tables(real_arrays: Arrays) -> None:
     infos = {name: MnistIdx(config_name=name).info for name in CONFIGS}
     listed = {
         n.split("`")[0]: [*map(number, sizes)]
@@ -61,7 +61,7 @@ def test_tables(mnist_arrays: Arrays) -> None:
         split: list(map(number, counts))
         for split, *counts in rows("`train`|`test`", COUNT, *[COUNT] * 10)
     }
-    counted = {split: np.bincount(labels).tolist() for split, (_, labels) in mnist_arrays.items()}
+    counted = {split: np.bincount(labels).tolist() for split, (_, labels) in real_arrays.items()}
     assert listed == {
         split: [MNIST.splits[split].num_records, *counts] for split, counts in counted.items()
     }
@@ -73,11 +73,11 @@ def test_tables(mnist_arrays: Arrays) -> None:
         name: type(feature).__name__ for name, feature in infos["mnist"].features.items()
     }
     assert dict(rows("`train`|`test`", SHA256)) == {
-        s: digest_arrays(*arrays)[1] for s, arrays in mnist_arrays.items()
+        s: digest_arrays(*arrays)[1] for s, arrays in real_arrays.items()
     }
 
 
-def test_digests_of_the_files(mnist_files: dict[str, bytes]) -> None:
+def test_digests_of_the_files(real_files: dict[str, bytes]) -> None:
     files = {
         file.name: file for split in MNIST.splits.values() for file in (split.images, split.labels)
     }
@@ -85,7 +85,7 @@ def test_digests_of_the_files(mnist_files: dict[str, bytes]) -> None:
     assert [name for name, *_ in listed] == list(files)
     for name, size, sha256, content_size, content_sha256 in listed:
         assert files[name] == File(name, number(size), sha256, content_sha256)
-        stored = mnist_files[f"data/{name}.gz"]
+        stored = real_files[f"data/{name}.gz"]
         contents = stored, gzip.decompress(stored)
         assert [*map(len, contents)] == [number(size), number(content_size)]
         assert [hashlib.sha256(content).hexdigest() for content in contents] == [
@@ -94,11 +94,11 @@ def test_digests_of_the_files(mnist_files: dict[str, bytes]) -> None:
         ]
 
 
-def test_facts_about_pixels(mnist_arrays: Arrays) -> None:
-    images, labels = mnist_arrays["train"]
+def test_facts_about_pixels(real_arrays: Arrays) -> None:
+    images, labels = real_arrays["train"]
     facts = re.findall(r"mean\s+(0\.\d+)\s+and\s+the\s+standard\s+deviation\s+(0\.\d+)", PROSE)
     assert facts == [(f"{images.mean() / 255:.4f}", f"{images.std() / 255:.4f}")]
-    every = np.concatenate([images, mnist_arrays["test"][0]])
+    every = np.concatenate([images, real_arrays["test"][0]])
     assert len({image.tobytes() for image in every}) == len(every), (
         "the card says that no two are the same"
     )
@@ -125,10 +125,10 @@ def test_citation_and_links() -> None:
 
 @pytest.mark.slow
 def test_its_code_runs(
-    tmp_path: Path, hf_home: Path, mnist_tar: Path, mirror: Callable[[Any], None]
+    tmp_path: Path, hf_home: Path, real_tar: Path, mirror: Callable[[Any], None]
 ) -> None:
     """On the published files, without this package. What it prints is what the card says."""
-    mirror(mnist_tar)
+    mirror(real_tar)
     folder = export(tmp_path / "digits", CONFIGS)
     programs = [
         block for block in re.findall(r"```python\n(.*?)```", PROSE, re.DOTALL) if "import" in block

@@ -42,12 +42,12 @@ def known(reports: list[FileReport]) -> list[str]:
 
 @pytest.mark.parametrize("form", slow_but_first(["published", "folder", "deflated.zip"]))
 def test_mnist_is_known_however_it_is_compressed(
-    form: str, mnist_tar: Path, mnist_files: Any, tmp_path: Path
+    form: str, real_tar: Path, real_files: Any, tmp_path: Path
 ) -> None:
-    plain = {Path(name).stem: gzip.decompress(content) for name, content in mnist_files.items()}
+    plain = {Path(name).stem: gzip.decompress(content) for name, content in real_files.items()}
     again = {f"{name}.gz": gzip.compress(content, 1) for name, content in plain.items()}
     source = (
-        mnist_tar
+        real_tar
         if form == "published"
         else write_archive(tmp_path / form, plain if form == "folder" else again)
     )

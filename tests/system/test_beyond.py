@@ -45,9 +45,9 @@ def run(
     return done.stdout
 
 
-def test_training_in_one_process(mnist_tar: Path, tmp_path: Path) -> None:
+def test_training_in_one_process(real_tar: Path, tmp_path: Path) -> None:
     needs("torch")
-    printed = run(tmp_path, "train.py", MNIST_IDX_MIRROR=str(mnist_tar))
+    printed = run(tmp_path, "train.py", MNIST_IDX_MIRROR=str(real_tar))
     accuracies = [
         float(found) for found in re.findall(r"([\d.]+)% of the test split right", printed)
     ]
@@ -55,8 +55,11 @@ def test_training_in_one_process(mnist_tar: Path, tmp_path: Path) -> None:
     assert accuracies[2] > 98
 
 
-def test_training_on_two_processes(server: Server, tmp_path: Path) -> None:
+def test_training_on_two_processes(
+    serve: Callable[..., Server], real_tar: Path, tmp_path: Path
+) -> None:
     needs("torch")
+    server = serve({ARCHIVE: real_tar})
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     options = ("--split", "test", "--epochs", "2")
     with server.counting():

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clients import ROOT, datasets_version, run_client
+from clients import ROOT, run_client
 
 TINY = {"train": 1000, "test": 200}
 PATHS = {
@@ -17,13 +17,12 @@ PATHS = {
 }
 
 
+@pytest.mark.scripts
 @pytest.mark.compat
 @pytest.mark.parametrize(
     ("folder", "path"), [(folder, path) for folder, paths in PATHS.items() for path in paths]
 )
 def test_script(folder: str, path: str, python: str, tmp_path: Path, hf_home: Path) -> None:
-    if not datasets_version(python).startswith("3."):
-        pytest.skip("datasets 4 and later run no scripts")
     script = tmp_path / "parent" / "mnist_idx"
     shutil.copytree(ROOT / "mnist_idx", script, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / folder).mkdir(exist_ok=True)

@@ -95,9 +95,9 @@ def test_images_have_the_shape_of_the_catalog(monkeypatch: pytest.MonkeyPatch) -
     assert builder.info.features["image"].shape == (5, 7)
 
 
-def test_tiny_has_the_first_records_of_mnist(mnist_arrays: Arrays) -> None:
+def test_tiny_has_the_first_records_of_mnist(real_arrays: Arrays) -> None:
     for split, files in published_mirrors("tiny", Access()).locate(InPlace()).splits.items():
-        for member, array in zip((files.images, files.labels), mnist_arrays[split], strict=True):
+        for member, array in zip((files.images, files.labels), real_arrays[split], strict=True):
             verify_member(member._replace(sha256=None), Access())  # the digest of the content
             with open_member(member, Access()) as stream:
                 assert (from_idx(stream.readall()) == array[: files.num_records]).all()
