@@ -20,7 +20,7 @@ import patterns
 import pytest
 from bounded import Result, as_lists, read_bounded
 from checks import check
-from clients import run_client, run_snippet
+from clients import run_client
 from http_server import Server
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,14 +191,6 @@ def test_no_pattern_of_the_package_is_ambiguous() -> None:
 def test_ambiguous_patterns_are_found(pattern: str, method: str, is_ambiguous: bool) -> None:
     used = patterns.Used("", pattern, 0, frozenset({method}))
     assert bool(patterns.ambiguity(used)) == is_ambiguous
-
-
-@pytest.mark.measures
-@pytest.mark.slow
-def test_no_pattern_of_the_package_takes_a_second(hf_home: Path) -> None:
-    code = "import patterns; result = patterns.measure('mnist_idx')"
-    slow = [found for found in run_snippet(code, home=hf_home).result if found[1] >= 1]
-    assert not slow, str(slow)
 
 
 # Extended headers
