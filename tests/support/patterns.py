@@ -87,7 +87,7 @@ def _repetitions(most: int) -> Iterator[int]:
     count = 40
     while count < most:
         yield count
-        count *= 2
+        count *= 4
     yield most
 
 
