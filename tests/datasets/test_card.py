@@ -20,10 +20,11 @@ from mnist_idx.catalog import MNIST, File
 
 CONFIGS = ("mnist", "subset", "tiny")
 _, HEAD, PROSE = (ROOT / "dataset_card.md").read_text(encoding="utf-8").split("---\n", 2)
-COUNT, SHA256 = r"[\d,]+", "`[0-9a-f]{64}`"
+COUNT, SHA256 = r"[\d,]+", "`[0-9a-f]{64}`"  # patterns of cells
 
 
 def number(text: str) -> int:
+    """The number in a cell, which has commas between thousands."""
     return int(text.replace(",", ""))
 
 
@@ -34,93 +35,122 @@ def rows(*cells: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip("`") for cell in row) for row in found]
 
 
-def test_metadata() -> None:
+def test_the_metadata_are_those_of_the_dataset() -> None:
     metadata = yaml.safe_load(HEAD)
     assert metadata["license"] == MNIST.license
-    assert (metadata["task_categories"], metadata["size_categories"]) == (
-        ["image-classification"],
-        ["10K<n<100K"],
-    )
-    assert {"pretty_name", "task_ids", "annotations_creators", "source_datasets", "tags"} <= set(
-        metadata
-    )
+    assert metadata["task_categories"] == ["image-classification"]
+    assert metadata["size_categories"] == ["10K<n<100K"]
 
 
-def test_tables(real_arrays: Arrays) -> None:
-    infos = {name: MnistIdx(config_name=name).info for name in CONFIGS}
-    listed = {
-        n.split("`")[0]: [*map(number, sizes)]
-        for n, *sizes, _ in rows(r"`\w+`[^|]*", COUNT, COUNT, r"\D[^|]*")
-    }
-    sizes = {
-        name: [split.num_examples for split in info.splits.values()] for name, info in infos.items()
-    }
-    assert list(listed.items()) == list(sizes.items())
-
-    listed = {
-        split: list(map(number, counts))
-        for split, *counts in rows("`train`|`test`", COUNT, *[COUNT] * 10)
-    }
-    counted = {split: np.bincount(labels).tolist() for split, (_, labels) in real_arrays.items()}
-    assert listed == {
-        split: [MNIST.splits[split].num_records, *counts] for split, counts in counted.items()
-    }
-
-    features = {
-        name: kind for name, kind, _ in rows("`image`|`label`", "`Image`|`ClassLabel`", ".*?")
-    }
-    assert features == {
-        name: type(feature).__name__ for name, feature in infos["mnist"].features.items()
-    }
-    assert dict(rows("`train`|`test`", SHA256)) == {
-        s: digest_arrays(*arrays)[1] for s, arrays in real_arrays.items()
-    }
+@pytest.mark.parametrize(
+    "name", ["pretty_name", "task_ids", "annotations_creators", "source_datasets", "tags"]
+)
+def test_the_metadata_have_what_the_hub_asks_for(name: str) -> None:
+    assert name in yaml.safe_load(HEAD)
 
 
-def test_digests_of_the_files(real_files: dict[str, bytes]) -> None:
-    files = {
-        file.name: file for split in MNIST.splits.values() for file in (split.images, split.labels)
-    }
+def test_the_table_of_configs_lists_them_with_their_records() -> None:
+    listed = {}
+    for cell, train, test, _ in rows(r"`\w+`[^|]*", COUNT, COUNT, r"\D[^|]*"):
+        name, _, _ = cell.partition("`")  # without "(default)"
+        listed[name] = [number(train), number(test)]
+    found = {}
+    for name in CONFIGS:
+        splits = MnistIdx(config_name=name).info.splits
+        found[name] = [split.num_examples for split in splits.values()]
+    assert list(listed.items()) == list(found.items())
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_table_of_splits_counts_the_records_of_each_class(
+    split: str, real_arrays: Arrays
+) -> None:
+    listed = {name: counts for name, *counts in rows("`train`|`test`", COUNT, *[COUNT] * 10)}
+    in_all, *of_classes = [number(count) for count in listed[split]]
+    _, labels = real_arrays[split]
+    assert in_all == MNIST.splits[split].num_records
+    assert of_classes == np.bincount(labels).tolist()
+
+
+def test_the_table_of_features_is_that_of_the_builder() -> None:
+    listed = {}
+    for name, kind, _ in rows("`image`|`label`", "`Image`|`ClassLabel`", ".*?"):
+        listed[name] = kind
+    features = MnistIdx(config_name="mnist").info.features
+    assert listed == {name: type(feature).__name__ for name, feature in features.items()}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_digest_of_the_records_is_right(split: str, real_arrays: Arrays) -> None:
+    listed = dict(rows("`train`|`test`", SHA256))
+    _, sha256 = digest_arrays(*real_arrays[split])
+    assert listed[split] == sha256
+
+
+def test_the_table_of_files_is_the_catalog() -> None:
+    listed = []
+    for name, size, sha256, _, content_sha256 in rows(r"`[\w-]+`", COUNT, SHA256, COUNT, SHA256):
+        listed.append(File(name, number(size), sha256, content_sha256))
+    files = []
+    for split in MNIST.splits.values():
+        files += [split.images, split.labels]
+    assert listed == files
+
+
+def test_sizes_and_digests_of_files_are_right(real_files: dict[str, bytes]) -> None:
     listed = rows(r"`[\w-]+`", COUNT, SHA256, COUNT, SHA256)
-    assert [name for name, *_ in listed] == list(files)
+    assert len(listed) == 4
     for name, size, sha256, content_size, content_sha256 in listed:
-        assert files[name] == File(name, number(size), sha256, content_sha256)
         stored = real_files[f"data/{name}.gz"]
-        contents = stored, gzip.decompress(stored)
-        assert [*map(len, contents)] == [number(size), number(content_size)]
-        assert [hashlib.sha256(content).hexdigest() for content in contents] == [
-            sha256,
-            content_sha256,
-        ]
+        content = gzip.decompress(stored)
+        assert number(size) == len(stored)
+        assert sha256 == hashlib.sha256(stored).hexdigest()
+        assert number(content_size) == len(content)
+        assert content_sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_facts_about_pixels(real_arrays: Arrays) -> None:
-    images, labels = real_arrays["train"]
+def test_mean_and_deviation_are_right(real_arrays: Arrays) -> None:
+    images, _ = real_arrays["train"]
     facts = re.findall(r"mean\s+(0\.\d+)\s+and\s+the\s+standard\s+deviation\s+(0\.\d+)", PROSE)
     assert facts == [(f"{images.mean() / 255:.4f}", f"{images.std() / 255:.4f}")]
-    every = np.concatenate([images, real_arrays["test"][0]])
-    assert len({image.tobytes() for image in every}) == len(every), (
-        "the card says that no two are the same"
-    )
-    drawn = [
-        "".join(" .:-=+*#%@"[pixel // 26] for pixel in row).rstrip() for row in images[0].tolist()
-    ]
+
+
+def test_no_two_images_are_the_same(real_arrays: Arrays) -> None:
+    """As the card says."""
+    images = np.concatenate([real_arrays["train"][0], real_arrays["test"][0]])
+    assert len({image.tobytes() for image in images}) == len(images)
+
+
+def test_the_image_that_is_shown_is_the_first(real_arrays: Arrays) -> None:
+    images, labels = real_arrays["train"]
+    drawn = []
+    for row in images[0].tolist():
+        line = "".join(" .:-=+*#%@"[pixel // 26] for pixel in row).rstrip()
+        if line:
+            drawn.append(line)
     (shown,) = re.findall(r"```text\n(.*?)\n```", PROSE, re.DOTALL)
-    assert shown.split("\n") == [line for line in drawn if line]
+    assert shown.split("\n") == drawn
     assert f"'label': {labels[0]}}}" in PROSE
 
 
-def test_citation_and_links() -> None:
-    fields = re.compile(r"(\w+)\s*=\s*\{((?:[^{}]|\{[^}]*\})*)\}")
-    cited = dict(fields.findall(MNIST.citation))
-    assert cited and cited.items() <= dict(fields.findall(PROSE.split("@misc")[0])).items()
+def test_the_citation_is_that_of_the_catalog() -> None:
+    field = re.compile(r"(\w+)\s*=\s*\{((?:[^{}]|\{[^}]*\})*)\}")
+    cited = dict(field.findall(MNIST.citation))
+    in_card = dict(field.findall(PROSE.split("@misc")[0]))
+    assert cited
+    assert {name: in_card.get(name) for name in cited} == cited
     assert MNIST.homepage in PROSE
+
+
+def test_links_lead_to_titles_and_files() -> None:
     titles = re.findall(r"^#+ (.*)$", PROSE, re.MULTILINE)
     anchors = {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-    local = {
-        target for target in re.findall(r"\]\((.*?)\)", PROSE) if not target.startswith("https://")
-    }
-    assert [target for target in local - anchors if not (ROOT / target).is_file()] == []
+    missing = []
+    for target in re.findall(r"\]\((.*?)\)", PROSE):
+        is_there = target in anchors or (ROOT / target).is_file()
+        if not target.startswith("https://") and not is_there:
+            missing.append(target)
+    assert missing == []
 
 
 @pytest.mark.slow
@@ -130,13 +160,13 @@ def test_its_code_runs(
     """On the published files, without this package. What it prints is what the card says."""
     mirror(real_tar)
     folder = export(tmp_path / "digits", CONFIGS)
-    programs = [
-        block for block in re.findall(r"```python\n(.*?)```", PROSE, re.DOTALL) if "import" in block
-    ]
+    blocks = re.findall(r"```python\n(.*?)```", PROSE, re.DOTALL)
+    programs = [block for block in blocks if "import" in block]
     assert len(programs) >= 3
     code = "\n".join(programs).replace("user/mnist_idx", str(folder))
     code += "\nresult = [str(digits['train'][0]), subset.to_dict() == small['train'].to_dict()]"
     outcome = run_snippet(code, home=hf_home, installed=True)
     first, same_subset = outcome.result
-    assert same_subset and re.sub(r" at 0x[0-9A-F]+", "", first) in PROSE
+    assert re.sub(r" at 0x[0-9A-F]+", "", first) in PROSE
+    assert same_subset
     assert f"| `test` | `{outcome.stdout.split()[-1]}` |" in PROSE

@@ -27,6 +27,7 @@ DETAILED = np.column_stack([LABELS["train"], np.arange(9) - 4, np.full(9, 70_000
 
 
 def pack(records: Any, suffix: str) -> bytes:
+    """An IDX file of records, compressed as a suffix says."""
     return PACKINGS[suffix](to_idx(records))
 
 
@@ -54,11 +55,21 @@ def test_rows_have_the_digests_of_the_files(suffix: str, tmp_path: Path) -> None
     assert list(splits) == ["train", "test"]
     for split, found in splits.items():
         assert found.num_records == len(IMAGES[split])
-        for role, records in (("images", IMAGES[split]), ("labels", LABELS[split])):
-            name = f"{split}-{role}-idx-ubyte"
-            stored, content = (tmp_path / f"{name}{suffix}").read_bytes(), to_idx(records)
-            digests = [hashlib.sha256(data).hexdigest() for data in (stored, content)]
-            assert getattr(found, role) == File(name, len(stored), *digests, suffix=suffix)
+        images_name, labels_name = f"{split}-images-idx-ubyte", f"{split}-labels-idx-ubyte"
+        assert found.images == expected_row(tmp_path, images_name, IMAGES[split], suffix)
+        assert found.labels == expected_row(tmp_path, labels_name, LABELS[split], suffix)
+
+
+def expected_row(folder: Path, name: str, records: Any, suffix: str) -> File:
+    """What the catalog has to say of a file."""
+    stored = (folder / f"{name}{suffix}").read_bytes()
+    return File(
+        name,
+        len(stored),
+        hashlib.sha256(stored).hexdigest(),
+        hashlib.sha256(to_idx(records)).hexdigest(),
+        suffix=suffix,
+    )
 
 
 def test_rows_of_published_files_are_those_of_the_catalog(
@@ -78,8 +89,8 @@ def test_rows_of_published_files_are_those_of_the_catalog(
 @pytest.mark.parametrize(
     ("names", "suffix"),
     [
-        pytest.param("{split}-{role}-idx-ubyte", ".gz", id="names as MNIST's"),
-        pytest.param("My {role}.{split}.ubyte", ".xz", id="other names"),
+        pytest.param("{split}-{role}-idx-ubyte", ".gz", id="names-as-those-of-mnist"),
+        pytest.param("My {role}.{split}.ubyte", ".xz", id="other-names"),
     ],
 )
 def test_what_is_printed_loads_the_files(
@@ -104,16 +115,16 @@ def test_what_is_printed_loads_the_files(
         pytest.param("images", IMAGES["test"], "(4, 5, 7) uint8", id="images"),
         pytest.param("labels", np.uint8([3, 9]), "(2,) uint8, classes 3 to 9", id="labels"),
         pytest.param(
-            "x", np.uint8([3, 9]), "(2,) uint8, classes 3 to 9", id="labels by their shape"
+            "x", np.uint8([3, 9]), "(2,) uint8, classes 3 to 9", id="labels-by-their-shape"
         ),
         pytest.param(
-            "labels", DETAILED, "(9, 3) int32, classes 0 to 9", id="labels of several parts"
+            "labels", DETAILED, "(9, 3) int32, classes 0 to 9", id="labels-of-several-parts"
         ),
         pytest.param(
             "labels",
             np.arange(-2, 1 << 18, dtype=np.int32),
             f"({(1 << 18) + 2},) int32, classes -2 to {(1 << 18) - 1}",
-            id="labels of many batches",
+            id="labels-of-many-batches",
         ),
     ],
 )
@@ -145,32 +156,42 @@ def test_files_that_are_not_given_are_left_open(tmp_path: Path) -> None:
 
 
 TRAIN = {"train-images.gz": pack(IMAGES["train"], ".gz"), "train-labels.gz": pack(DETAILED, ".gz")}
-REFUSED = [
-    pytest.param({"page.gz": b"<!DOCTYPE html>"}, r"page\.gz: found .* not an IDX file", id="page"),
-    pytest.param({"a.gz": b""}, r"a\.gz: found .*expected", id="empty"),
-    pytest.param(
-        {"a.gz": TRAIN["train-images.gz"][:-9]}, r"a\.gz: the gzip data is damaged", id="cut short"
-    ),
-    pytest.param({"a": to_idx(IMAGES["train"]) + b"!"}, "a: .*more data follows", id="too long"),
-    pytest.param({"a/b.gz": b""}, "a: found a folder, expected a file", id="folder"),
-    pytest.param(
-        {**TRAIN, "other-train-labels.gz": TRAIN["train-labels.gz"]},
-        r"found labels of train, which .*train-labels\.gz has already",
-        id="several datasets",
-    ),
-    pytest.param(
-        {"x-images": to_idx(IMAGES["train"]), "x-labels": to_idx(LABELS["test"])},
-        "x-labels: found 4 labels, expected 9 as in .*x-images",
-        id="of different records",
-    ),
-    pytest.param(
-        {"labels": to_idx(np.float32([1.5]))}, "labels: found labels as float32", id="float labels"
-    ),
-    pytest.param({"labels": to_idx(np.uint8([]))}, "labels: found labels as", id="no labels"),
-]
 
 
-@pytest.mark.parametrize(("files", "reason"), REFUSED)
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        pytest.param(
+            {"page.gz": b"<!DOCTYPE html>"}, r"page\.gz: found .* not an IDX file", id="page"
+        ),
+        pytest.param({"a.gz": b""}, r"a\.gz: found .*expected", id="empty"),
+        pytest.param(
+            {"a.gz": TRAIN["train-images.gz"][:-9]},
+            r"a\.gz: the gzip data is damaged",
+            id="cut-9-bytes",
+        ),
+        pytest.param(
+            {"a": to_idx(IMAGES["train"]) + b"!"}, "a: .*more data follows", id="one-byte-too-long"
+        ),
+        pytest.param({"a/b.gz": b""}, "a: found a folder, expected a file", id="folder"),
+        pytest.param(
+            {**TRAIN, "other-train-labels.gz": TRAIN["train-labels.gz"]},
+            r"found labels of train, which .*train-labels\.gz has already",
+            id="several-datasets",
+        ),
+        pytest.param(
+            {"x-images": to_idx(IMAGES["train"]), "x-labels": to_idx(LABELS["test"])},
+            "x-labels: found 4 labels, expected 9 as in .*x-images",
+            id="labels-less-than-images",
+        ),
+        pytest.param(
+            {"labels": to_idx(np.float32([1.5]))},
+            "labels: found labels as float32",
+            id="float-labels",
+        ),
+        pytest.param({"labels": to_idx(np.uint8([]))}, "labels: found labels as", id="no-labels"),
+    ],
+)
 def test_what_is_no_dataset_is_refused(
     files: dict[str, bytes], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,8 +205,16 @@ def test_what_is_no_dataset_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["nothing.gz"], "nothing.gz: cannot be read: No such file or directory."),
-        (["nothing.gz", "--name", "a-b"], "--name a-b: expected small letters, digits and"),
+        pytest.param(
+            ["nothing.gz"],
+            "nothing.gz: cannot be read: No such file or directory.",
+            id="missing-file",
+        ),
+        pytest.param(
+            ["nothing.gz", "--name", "a-b"],
+            "--name a-b: expected small letters, digits and",
+            id="name-with-a-hyphen",
+        ),
     ],
 )
 def test_wrong_arguments(

@@ -7,10 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import datasets
 import numpy as np
@@ -22,18 +21,16 @@ from hub_server import HubServer
 from idx_files import random_images, write_archive
 from pictures import pictures
 from PIL import Image
-from representatives import slow_but_first
 from written import contents, read
 
 import mnist_idx
-from mnist_idx import catalog
-from mnist_idx.errors import IdxError
+from mnist_idx import IdxError, catalog
 from mnist_idx.tools import cli
 from mnist_idx.tools.cli import main
 
 Capsys, Patch = pytest.CaptureFixture[str], pytest.MonkeyPatch
 USER_PROGRAMS = ROOT / "tests" / "support" / "user_programs"
-COMMANDS = ("preview", "verify", "convert", "push", "export", "run")
+of_the_hub_client = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
 
 
 @pytest.fixture
@@ -42,226 +39,396 @@ def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
     tiny = catalog.TINY._replace(sources=(str(ROOT / "mnist_idx/data/mnist_tiny.tar"),))
     for name in ("mnist", "subset"):
         monkeypatch.setitem(catalog.DATASETS, name, tiny)
+    # A setting of the environment, which `datasets` has read when it was imported.
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     place = tmp_path / "workplace"
-    for number, name in enumerate(["cat", "dog", "eel"]):
-        (place / "photos" / name).mkdir(parents=True)
-        for index in range(3):  # in colour, of several sizes, PNG and JPEG
-            picture = Image.fromarray(random_images(30 + index, 40 + number, 3))
-            picture.save(place / "photos" / name / f"{index}.{'png' if index else 'jpg'}")
+    write_photos(place / "photos")
     program = b"import sys\nprint(__name__, sys.argv[1:])\n"
-    write_archive(
-        place, {"package/__init__.py": b"", "package/train.py": program, "train.py": program}
-    )
-    for seed, name in enumerate("ab"):
-        pictures(random_images(4, 3, 3, seed=seed), range(4)).to_parquet(place / f"{name}.parquet")
+    programs = {"package/__init__.py": b"", "package/train.py": program, "train.py": program}
+    write_archive(place, programs)
+    pictures(random_images(4, 3, 3, seed=0), range(4)).to_parquet(place / "a.parquet")
+    pictures(random_images(4, 3, 3, seed=1), range(4)).to_parquet(place / "b.parquet")
     monkeypatch.chdir(place)
+    # `mnist-idx run` changes both for the program.
     monkeypatch.setattr(sys, "argv", ["mnist-idx"])
     monkeypatch.setattr(sys, "path", [*sys.path])
     return place
 
 
-def stopped(line: str, code: int, capsys: Capsys) -> str:
-    """What is printed by a command line that ends at once."""
+def write_photos(folder: Path) -> None:
+    """Three pictures of each of three classes: in color, of several sizes, PNG and JPEG."""
+    for number, name in enumerate(["cat", "dog", "eel"]):
+        (folder / name).mkdir(parents=True)
+        for index, ending in enumerate(["jpg", "png", "png"]):
+            picture = Image.fromarray(random_images(30 + index, 40 + number, 3))
+            picture.save(folder / name / f"{index}.{ending}")
+
+
+def printed_at_the_end(line: str, code: int, capsys: Capsys) -> str:
+    """What a command line prints that ends the program with an exit code."""
     with pytest.raises(SystemExit, match=rf"^{code}$"):
         main(line.split())
     return "".join(capsys.readouterr())
 
 
-LIBRARY = {"push": "push_to_hub", "export": "export", "convert": "write_idx"}
+# Help
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["preview", "verify", "convert", "push", "export", "run"])
 def test_help_teaches(command: str, capsys: Capsys) -> None:
-    text = stopped(f"{command} --help", 0, capsys)
-    for said in (
-        f"mnist-idx {command}",
-        "examples:",
-        "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted",
-    ):
-        assert said in text
-    defaults = getattr(mnist_idx, LIBRARY[command]).__kwdefaults__ if command in LIBRARY else {}
-    options = set(defaults) - {"compress"}  # is --plain
+    text = printed_at_the_end(f"{command} --help", 0, capsys)
+    assert f"mnist-idx {command}" in text
+    assert "examples:" in text
+    assert "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "others"),
+    [
+        pytest.param("push", mnist_idx.push_to_hub, set(), id="push"),
+        pytest.param("export", mnist_idx.export, set(), id="export"),
+        pytest.param("convert", mnist_idx.write_idx, {"compress"}, id="convert-has-plain"),
+    ],
+)
+def test_each_option_of_the_function_is_one_of_the_command(
+    command: str, function: Callable[..., Any], others: set[str], capsys: Capsys
+) -> None:
+    text = printed_at_the_end(f"{command} --help", 0, capsys)
+    options = set(function.__kwdefaults__) - others
     assert [option for option in options if f"--{option.replace('_', '-')}" not in text] == []
 
 
-def examples() -> Iterator[Any]:
-    for command in COMMANDS:
-        description = inspect.getdoc(getattr(cli, command)) or ""
-        for line in re.findall(r"^  (mnist-idx .*?)(?: {2,}.*)?$", description, re.MULTILINE):
-            yield pytest.param(line.split()[1:], id=line)
+def test_the_help_lists_the_commands(capsys: Capsys) -> None:
+    text = printed_at_the_end("--help", 0, capsys)
+    listed = re.findall(r"^    ([a-z-]+)(?: +\S|$)", text, re.MULTILINE)
+    assert listed == ["preview", "verify", "convert", "push", "export", "catalog-row", "run"]
+    assert "MNIST_IDX_MIRROR" in text
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
-@pytest.mark.parametrize("example", list(examples()))
-def test_examples_of_the_help_run(
-    example: list[str], workplace: Path, monkeypatch: Patch, capsys: Capsys
+def test_without_arguments_the_help_is_printed(capsys: Capsys) -> None:
+    assert main([]) == 0
+    assert "preview" in capsys.readouterr().out
+
+
+def test_the_help_imports_no_heavy_package(hf_home: Path) -> None:
+    assert run_client("modules_of_the_help", home=hf_home).result == []
+
+
+def test_the_version_is_that_of_the_package(capsys: Capsys) -> None:
+    text = printed_at_the_end("--version", 0, capsys)
+    assert text == f"mnist-idx {mnist_idx.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("nosuch", id="unknown-command"),
+        pytest.param("preview --num many", id="number-that-is-none"),
+        pytest.param("convert mnist_idx", id="convert-without-a-target"),
+        pytest.param("convert mnist_idx out --size 28", id="size-of-one-number"),
+        pytest.param("convert mnist_idx out --size 0x4", id="size-of-no-rows"),
+        pytest.param("convert mnist_idx out --mode CMYK", id="unknown-mode"),
+        pytest.param("export digits --sampling last", id="unknown-sampling"),
+        pytest.param("push digits --config cifar", id="unknown-config"),
+    ],
+)
+def test_wrong_usage(line: str, capsys: Capsys) -> None:
+    assert printed_at_the_end(line, 2, capsys).startswith("usage: mnist-idx")
+
+
+# The examples of the help
+
+
+def examples_of(command: Callable[..., Any]) -> list[Any]:
+    """The arguments in each example of a command, with the example as its id."""
+    text = inspect.getdoc(command) or ""
+    lines = re.findall(r"^  (mnist-idx .*?)(?: {2,}.*)?$", text, re.MULTILINE)
+    assert lines
+    return [pytest.param(line.split()[1:], id=line) for line in lines]
+
+
+@pytest.fixture
+def copy_of_tiny(workplace: Path) -> Path:
+    """A folder, "copy", in the working folder, which examples speak of."""
+    assert main(["convert", "mnist_idx", "copy", "--name", "tiny"]) == 0
+    return workplace / "copy"
+
+
+def files_in(folder: Path) -> set[str]:
+    """The names of files and folders."""
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("copy_of_tiny")
+@pytest.mark.parametrize("arguments", examples_of(cli.preview))
+def test_an_example_of_preview_draws_a_picture(
+    arguments: list[str], workplace: Path, capsys: Capsys
 ) -> None:
-    if "copy" in example and example[0] != "convert":
-        main(["convert", "mnist_idx", "copy", "--name", "tiny"])
+    before = files_in(workplace)
+    assert main(arguments) == 0
+    assert re.search("(train: 1,000|test: 200) records", capsys.readouterr().out)
+    drawn = "digits.png" if "copy" in arguments else "tiny.png"
+    made = set() if "--ascii" in arguments else {drawn}
+    assert files_in(workplace) - before == made
+
+
+@pytest.mark.usefixtures("copy_of_tiny")
+@pytest.mark.parametrize("arguments", examples_of(cli.verify))
+def test_an_example_of_verify_checks_four_files(
+    arguments: list[str], workplace: Path, capsys: Capsys
+) -> None:
+    before = files_in(workplace)
+    assert main(arguments) == 0
+    assert "4 files, all valid" in capsys.readouterr().out
+    assert files_in(workplace) == before
+
+
+@pytest.mark.parametrize("arguments", examples_of(cli.convert))
+def test_an_example_of_convert_writes_its_target(
+    arguments: list[str], workplace: Path, capsys: Capsys
+) -> None:
+    before = files_in(workplace)
+    assert main(arguments) == 0
+    target = arguments[2]
+    assert f'data_dir="{target}"' in capsys.readouterr().out
+    assert files_in(workplace) - before == {target}
+
+
+@pytest.mark.parametrize("arguments", examples_of(cli.export))
+def test_an_example_of_export_writes_its_folder(
+    arguments: list[str], workplace: Path, capsys: Capsys
+) -> None:
+    before = files_in(workplace)
+    assert main(arguments) == 0
+    target = arguments[1]
+    assert f"Exported to {workplace / target}" in capsys.readouterr().out
+    assert files_in(workplace) - before == {target}
+
+
+@of_the_hub_client
+@pytest.mark.parametrize("arguments", examples_of(cli.push))
+def test_an_example_of_push_publishes_or_proposes(
+    arguments: list[str], workplace: Path, monkeypatch: Patch, capsys: Capsys
+) -> None:
+    before = files_in(workplace)
     with HubServer() as hub:
         log_in(hub, monkeypatch)
         hub.create("other/mnist_idx")
-        before = set(workplace.iterdir())
-        assert main(example) == 0
-        created = {path.name for path in set(workplace.iterdir()) - before}
-        commits = {name: len(repo.history()) - 1 for name, repo in hub.repos.items()}
+        assert main(arguments) == 0
+        commits = sum(len(repo.history()) - 1 for repo in hub.repos.values())
     printed = capsys.readouterr().out
-    target = example[1:3][example[0] == "convert"]
-    said, made = {
-        "preview": ("train: 1,000 records", "digits.png" if "copy" in example else "tiny.png"),
-        "verify": ("4 files, all valid", ""),
-        "convert": (f'data_dir="{target}"', target),
-        "export": (f"Exported to {workplace / target}", target),
-        "push": (f"to {hub.url}" if "--dry-run" in example else f"at {hub.url}", ""),
-        "run": ("__main__ [", ""),
-    }[example[0]]
-    assert said in printed
-    assert created == ({made} if made and "--ascii" not in example else set())
-    if example[0] == "push":
-        assert sum(commits.values()) == (not {"--create-pr", "--dry-run"} & set(example))
+    if "--dry-run" in arguments:
+        assert f"to {hub.url}" in printed
+        assert commits == 0
+    elif "--create-pr" in arguments:
+        assert f"at {hub.url}" in printed
+        assert commits == 0, "of the main branch"
+    else:
+        assert f"at {hub.url}" in printed
+        assert commits == 1
+    assert files_in(workplace) == before
 
 
-USAGE = ["nosuch", "preview --num many", "convert mnist_idx", "convert mnist_idx out --size 28"]
-USAGE += [
-    "convert mnist_idx out --size 0x4",
-    "convert mnist_idx out --mode CMYK",
-    "export digits --sampling last",
-]
-USAGE += ["push digits --config cifar"]
-
-
-@pytest.mark.parametrize("line", USAGE)
-def test_wrong_usage(line: str, capsys: Capsys) -> None:
-    assert stopped(line, 2, capsys).startswith("usage: mnist-idx")
-
-
-def test_help_and_version(hf_home: Path, capsys: Capsys) -> None:
-    text = stopped("--help", 0, capsys)
-    assert re.findall(r"^    (\w+) +\S", text, re.MULTILINE) == list(COMMANDS)
-    assert "MNIST_IDX_MIRROR" in text
-    assert stopped("--version", 0, capsys) == f"mnist-idx {mnist_idx.__version__}\n"
-    assert run_client("modules_of_the_help", home=hf_home).result == [], "answers at once"
-
-
-ERRORS = [
-    (KeyboardInterrupt(), 130, "mnist-idx: interrupted\n"),
-    (ValueError("wrong"), 1, "mnist-idx: wrong\n"),
-    (OSError("no disk"), 1, "mnist-idx: no disk\n"),
-    (DatasetGenerationError("went wrong"), 1, "mnist-idx: went wrong\n"),
-    (IdxError(), 1, "mnist-idx: IdxError\n"),
-    (BrokenPipeError(), 1, ""),
-]
-
-
-@pytest.mark.parametrize(("error", "code", "message"), ERRORS, ids=repr)
-def test_exit_codes(
-    error: BaseException, code: int, message: str, monkeypatch: Patch, capfd: Any
+@pytest.mark.parametrize("arguments", examples_of(cli.run))
+def test_an_example_of_run_runs_its_program(
+    arguments: list[str], workplace: Path, capsys: Capsys
 ) -> None:
-    monkeypatch.setattr(os, "dup2", lambda *descriptors: None)  # a closed pipe is replaced for good
-    monkeypatch.setattr(cli, "check_source", Mock(side_effect=error))
-    assert main(["verify", "tiny"]) == code
-    assert capfd.readouterr() == ("", message)
-    monkeypatch.setattr(cli, "check_source", Mock(side_effect=KeyError("a bug")))
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("__main__ [")
+
+
+# Exit codes
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        pytest.param(KeyboardInterrupt(), 130, "mnist-idx: interrupted\n", id="interrupt"),
+        pytest.param(ValueError("wrong"), 1, "mnist-idx: wrong\n", id="value-error"),
+        pytest.param(OSError("no disk"), 1, "mnist-idx: no disk\n", id="os-error"),
+        pytest.param(
+            DatasetGenerationError("went wrong"),
+            1,
+            "mnist-idx: went wrong\n",
+            id="error-of-datasets",
+        ),
+        pytest.param(IdxError(), 1, "mnist-idx: IdxError\n", id="error-without-a-message"),
+    ],
+)
+def test_an_error_is_a_line_and_an_exit_code(
+    error: BaseException, code: int, said: str, capsys: Capsys
+) -> None:
+    def command() -> int:
+        raise error
+
+    assert cli.call(command, {}) == code
+    assert capsys.readouterr() == ("", said)
+
+
+def test_a_bug_is_no_line() -> None:
+    def command() -> int:
+        raise KeyError("a bug")
+
     with pytest.raises(KeyError):
-        main(["verify", "tiny"])
+        cli.call(command, {})
 
 
-def test_options_of_a_config_that_is_not_published(capsys: Capsys) -> None:
-    for option, value in (("--seed", "2"), ("--num-samples", "5"), ("--sampling", "uniform")):
-        assert main(["export", "digits", "--config", "tiny", option, value]) == 1
-        assert re.search(f"{option} .*--config subset", capsys.readouterr().err)
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has other pipes")
+def test_a_reader_that_has_seen_enough_is_no_error(hf_home: Path) -> None:
+    command = [sys.executable, "-m", "mnist_idx", "verify", "tiny"]
+    env = {**os.environ, "HF_HOME": str(hf_home), "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONUNBUFFERED", None)  # Something is left to write when the program ends.
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(command, env=env, stdout=write_end, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(write_end)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--seed", "2"), ("--num-samples", "5"), ("--sampling", "uniform")]
+)
+def test_an_option_of_subset_needs_subset(option: str, value: str, capsys: Capsys) -> None:
+    assert main(["export", "digits", "--config", "tiny", option, value]) == 1
+    assert re.search(f"{option} .*--config subset", capsys.readouterr().err)
 
 
 # convert
 
 
 def test_a_folder_of_pictures_becomes_idx_in_one_line(workplace: Path, capsys: Capsys) -> None:
-    assert (
-        main(
-            [
-                "convert",
-                "imagefolder",
-                "idx",
-                "--data-dir",
-                "photos",
-                "--mode",
-                "L",
-                "--size",
-                "28x20",
-            ]
-        )
-        == 0
-    )
+    line = "convert imagefolder idx --data-dir photos --mode L --size 28x20"
+    assert main(line.split()) == 0
+    assert "train-images-idx3-ubyte.gz: 9 x 28 x 20 uint8" in capsys.readouterr().out
     arrays = read(workplace / "idx")
-    images, labels = arrays["train-images-idx3-ubyte"], arrays["train-labels-idx1-ubyte"]
-    assert (images.shape, labels.tolist()) == ((9, 28, 20), [0, 0, 0, 1, 1, 1, 2, 2, 2])
-    printed = capsys.readouterr().out
-    assert "train-images-idx3-ubyte.gz: 9 x 28 x 20 uint8" in printed
-    # What is printed as the way to load it, loads it.
-    data = eval(printed.partition("Load with ")[2], {"load_dataset": datasets.load_dataset})[
-        "train"
-    ]
+    assert arrays["train-images-idx3-ubyte"].shape == (9, 28, 20)
+    assert arrays["train-labels-idx1-ubyte"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_what_convert_prints_as_the_way_to_load_it_loads_it(
+    workplace: Path, capsys: Capsys
+) -> None:
+    line = "convert imagefolder idx --data-dir photos --mode L --size 28x20"
+    assert main(line.split()) == 0
+    way = capsys.readouterr().out.partition("Load with ")[2]
+    data = eval(way, {"load_dataset": datasets.load_dataset})["train"]
     assert data.features["label"].names == ["cat", "dog", "eel"]
-    np.testing.assert_array_equal([np.asarray(image) for image in data["image"]], images)
-    for line, said in (
-        ("imagefolder other --data-dir photos", "'train', record 0 .*--mode"),
-        (
-            "imagefolder other --data-dir photos --mode L",
+    images = [np.asarray(image) for image in data["image"]]
+    np.testing.assert_array_equal(images, read(workplace / "idx")["train-images-idx3-ubyte"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param("--data-dir photos", "'train', record 0 .*--mode", id="color-without-mode"),
+        pytest.param(
+            "--data-dir photos --mode L",
             r"record 1 .*\(31, 40\).*\(30, 40\).*--size",
+            id="several-sizes-without-size",
         ),
-        ("imagefolder other --data-dir no", "^mnist-idx: "),
-    ):
-        assert main(["convert", *line.split()]) == 1
-        assert re.search(said, capsys.readouterr().err)
+        pytest.param("--data-dir no", "^mnist-idx: ", id="folder-that-is-not-there"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused_with_the_option_that_helps(
+    options: str, said: str, workplace: Path, capsys: Capsys
+) -> None:
+    assert main(["convert", "imagefolder", "other", *options.split()]) == 1
+    assert re.search(said, capsys.readouterr().err)
     assert not (workplace / "other").exists()
 
 
-def test_options_of_convert(workplace: Path) -> None:
-    def shapes(line: str) -> list[tuple[int, ...]]:
-        assert main(["convert", *line.split()]) == 0
-        return [
-            array.shape
-            for name, array in sorted(read(workplace / line.split()[1]).items())
-            if "images" in name
-        ]
+def shapes_of_images(target: Path) -> dict[str, tuple[int, ...]]:
+    """The shape in each file of images that was written, by its name before the first hyphen."""
+    shapes = {}
+    for name, array in read(target).items():
+        if "images" in name:
+            shapes[name.partition("-")[0]] = array.shape
+    return shapes
 
-    tiny = "--name tiny"
-    assert shapes(f"mnist_idx all {tiny} --plain") == [(200, 28, 28), (1000, 28, 28)]
-    whole = contents(workplace / "all")
-    assert whole.keys() == set(os.listdir("all")), "no names that end in .gz"
-    shapes(f"mnist_idx streamed.tar {tiny} --streaming")
-    assert contents(workplace / "streamed.tar") == whole
-    assert shapes(f"mnist_idx part {tiny} --split test[:50]") == [(50, 28, 28)]
-    assert shapes(f"mnist_idx part {tiny} --overwrite --mode RGB") == [
-        (200, 28, 28, 3),
-        (1000, 28, 28, 3),
-    ]
-    files = "--data-files=train=a.parquet --data-files=train=b.parquet --data-files=test=b.parquet"
-    assert shapes(f"parquet several {files}") == [(4, 3, 3), (8, 3, 3)]
-    assert shapes("parquet one --data-files=b.parquet") == [(4, 3, 3)]
-    for target, name in (("several", "t10k-images-idx3-ubyte"), ("one", "train-images-idx3-ubyte")):
-        np.testing.assert_array_equal(
-            read(workplace / target)[name], random_images(4, 3, 3, seed=1)
-        )
+
+@pytest.mark.parametrize(
+    ("options", "shapes"),
+    [
+        pytest.param(
+            "mnist_idx set --name tiny --plain",
+            {"train": (1000, 28, 28), "t10k": (200, 28, 28)},
+            id="plain",
+        ),
+        pytest.param(
+            "mnist_idx set --name tiny --split test[:50]", {"t10k": (50, 28, 28)}, id="split"
+        ),
+        pytest.param(
+            "mnist_idx set --name tiny --mode RGB",
+            {"train": (1000, 28, 28, 3), "t10k": (200, 28, 28, 3)},
+            id="mode",
+        ),
+        pytest.param(
+            "parquet set --data-files=train=a.parquet --data-files=train=b.parquet"
+            " --data-files=test=b.parquet",
+            {"train": (8, 3, 3), "t10k": (4, 3, 3)},
+            id="data-files-by-split",
+        ),
+        pytest.param(
+            "parquet set --data-files=b.parquet", {"train": (4, 3, 3)}, id="data-files-of-no-split"
+        ),
+    ],
+)
+def test_options_of_convert(
+    options: str, shapes: dict[str, tuple[int, ...]], workplace: Path
+) -> None:
+    assert main(["convert", *options.split()]) == 0
+    assert shapes_of_images(workplace / "set") == shapes
+    is_plain = "--plain" in options
+    assert all(name.endswith(".gz") != is_plain for name in os.listdir("set"))
+
+
+@pytest.mark.parametrize(
+    ("split", "name"), [("test", "t10k-images-idx3-ubyte"), ("train", "train-images-idx3-ubyte")]
+)
+def test_data_files_become_the_split_they_are_of(split: str, name: str, workplace: Path) -> None:
+    assert main(["convert", "parquet", "set", f"--data-files={split}=b.parquet"]) == 0
+    images = read(workplace / "set")[name]
+    np.testing.assert_array_equal(images, random_images(4, 3, 3, seed=1))
+
+
+def test_a_stream_is_converted_to_the_same(workplace: Path) -> None:
+    assert main(["convert", "mnist_idx", "prepared", "--name", "tiny"]) == 0
+    assert main(["convert", "mnist_idx", "streamed.tar", "--name", "tiny", "--streaming"]) == 0
+    assert contents(workplace / "streamed.tar") == contents(workplace / "prepared")
+
+
+def test_a_target_is_replaced_if_the_user_says_so(workplace: Path) -> None:
+    assert main(["convert", "mnist_idx", "set", "--name", "tiny"]) == 0
+    assert main(["convert", "parquet", "set", "--data-files=b.parquet", "--overwrite"]) == 0
+    assert shapes_of_images(workplace / "set") == {"train": (4, 3, 3)}
 
 
 # run
 
 
-def run_program(folder: Path, *argv: str) -> Any:
-    main = "import sys; sys.argv[0] = 'mnist-idx'; "
-    main += "from mnist_idx.tools.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", main, "run", *argv]
+def run_program(folder: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
+    """Run `mnist-idx run …` in a folder, in a process of its own."""
+    code = "import sys; sys.argv[0] = 'mnist-idx'; "
+    code += "from mnist_idx.tools.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "run", *argv]
     env = {**os.environ, "HF_HOME": str(folder / "hf_home"), "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("form", slow_but_first(["scripts/program.py", "-m scripts.program"]))
-def test_run_a_program_that_never_imports_the_package(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(["scripts/program.py"], id="file"),
+        pytest.param(["-m", "scripts.program"], id="module", marks=pytest.mark.slow),
+    ],
+)
+def test_run_a_program_that_never_imports_the_package(program: list[str], tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     shutil.copy(USER_PROGRAMS / "count_records.py", tmp_path / "scripts" / "program.py")
-    done = run_program(tmp_path, *form.split(), "--epochs", "3", "-m")
+    done = run_program(tmp_path, *program, "--epochs", "3", "-m")
     assert done.stdout == "1000 ['--epochs', '3', '-m']\n", done.stderr
     assert done.returncode == 3
 
@@ -274,32 +441,43 @@ def test_a_program_finds_all_public_names(tmp_path: Path) -> None:
     assert run_program(tmp_path, "program.py").stdout == "True IdxFolder\n"
 
 
-def test_run_in_this_process(workplace: Path, monkeypatch: Patch, capsys: Capsys) -> None:
+def test_a_program_finds_its_neighbours(workplace: Path, capsys: Capsys) -> None:
     program = b"import sys, helper\nprint(helper.value, sys.argv)\n"
     write_archive(workplace / "folder", {"helper.py": b"value = 5\n", "main.py": program})
     assert main(["run", "folder/main.py", "x"]) == 0
-    assert capsys.readouterr().out == "5 ['folder/main.py', 'x']\n", "finds its neighbours"
-    for error in (KeyboardInterrupt, ValueError, SystemExit):
-        (workplace / "failing.py").write_text(f"raise {error.__name__}(3)\n")
-        with pytest.raises(error, match="3"):
-            main(["run", "failing.py"])
-        assert capsys.readouterr().err == ""
+    assert capsys.readouterr().out == "5 ['folder/main.py', 'x']\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
+def test_an_error_of_a_program_is_its_own(
+    error: type[BaseException], workplace: Path, capsys: Capsys
+) -> None:
+    (workplace / "failing.py").write_text(f"raise {error.__name__}(3)\n")
+    with pytest.raises(error, match="3"):
+        main(["run", "failing.py"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_missing_program_is_refused(workplace: Path, capsys: Capsys) -> None:
     assert main(["run", "nowhere.py"]) == 1
     assert "nowhere.py: no such program" in capsys.readouterr().err
 
 
-def test_without_arguments_the_help_is_printed(capsys: Capsys) -> None:
-    assert main([]) == 0
-    assert "preview" in capsys.readouterr().out
-
-
-def test_the_package_is_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        pytest.param(["--version"], f"mnist-idx {mnist_idx.__version__}\n", id="version"),
+        pytest.param(["verify", "tiny"], "4 files, all valid\n", id="verify"),
+    ],
+)
+def test_the_package_is_the_command_line(
+    arguments: list[str], printed: str, tmp_path: Path
+) -> None:
     env = {**os.environ, "HF_HOME": str(tmp_path / "hf_home"), "PYTHONPATH": str(ROOT)}
-    for arguments in (["--version"], ["verify", "tiny"]):
-        command = [sys.executable, "-m", "mnist_idx", *arguments]
-        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert ("4 files, all valid" in done.stdout) == (arguments != ["--version"])
+    command = [sys.executable, "-m", "mnist_idx", *arguments]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(printed)
 
 
 @pytest.mark.beyond
@@ -311,12 +489,17 @@ def test_run_a_program_whose_workers_are_spawned(tmp_path: Path) -> None:
     assert done.stdout == f"{sorted(labels.tolist())}\n", done.stderr  # type: ignore[union-attr]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
-def test_a_command_that_nohup_starts_survives_the_end_of_its_terminal() -> None:
+@pytest.fixture
+def hangups_are_ignored() -> Iterator[None]:
+    """As `nohup` starts a command."""
     usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with cli.ending_on_sigterm():
-            os.kill(os.getpid(), signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, usual)
+    yield
+    signal.signal(signal.SIGHUP, usual)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.usefixtures("hangups_are_ignored")
+def test_a_command_that_nohup_starts_survives_the_end_of_its_terminal() -> None:
+    with cli.ending_on_sigterm():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -1,8 +1,9 @@
 """Crafted files end in an `IdxError`, soon and with little memory, or are read as they are."""
 
 import gzip
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import crafted
 import pytest
@@ -10,39 +11,63 @@ from checks import check
 from clients import traced_memory
 from hypothesis import given
 from hypothesis import strategies as st
-from idx_files import random_images, to_idx, write_archive
+from idx_files import TRAIN_IMAGES, TRAIN_LABELS, random_images, to_idx, write_archive
 from loading import MODES, refusal
 
-from mnist_idx import streams
+MIB = 1 << 20
+IMAGES = to_idx(random_images(3, 4, 5))
+LABELS = to_idx(random_images(3) % 3)
 
-GOOD = {"images-idx3": to_idx(random_images(3, 4, 5)), "labels-idx1": to_idx(random_images(3) % 3)}
+
+def gzip_with_bomb(content: bytes) -> bytes:
+    """Gzip of content, and of 100 MiB of zeros behind it."""
+    return gzip.compress(content + bytes(100 * MIB), 1)
+
+
+def gzip_with_trap(content: bytes) -> bytes:
+    """Gzip of content, and of a part of 1 MiB of zeros behind it: what then follows is damaged.
+
+    Who decompresses as far as that gets an error that says so.
+    """
+    deflate = zlib.compressobj(wbits=31)
+    start = deflate.compress(content + bytes(MIB)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    return start + b"\xff" * 1000  # a block of a type that does not exist
+
+
+def test_the_trap_is_sprung_by_who_decompresses_it() -> None:
+    trap = gzip_with_trap(IMAGES)
+    assert zlib.decompressobj(wbits=31).decompress(trap, MIB) == IMAGES + bytes(MIB - len(IMAGES))
+    with pytest.raises(zlib.error):
+        zlib.decompressobj(wbits=31).decompress(trap)
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("role", GOOD)
-def test_bombs_behind_the_last_record_are_not_decompressed(
-    role: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "pack",
+    [
+        pytest.param(gzip_with_bomb, id="bomb"),
+        pytest.param(gzip_with_trap, id="damage-behind-1-MiB"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param(TRAIN_IMAGES, IMAGES, id="behind-the-images"),
+        pytest.param(TRAIN_LABELS, LABELS, id="behind-the-labels"),
+    ],
+)
+def test_what_follows_the_last_record_is_not_decompressed(
+    name: str, content: bytes, pack: Callable[[bytes], bytes], mode: str, tmp_path: Path
 ) -> None:
-    decompressed = 0
-    read = streams.DecompressedFile.read_some
-
-    def counting(self: Any, size: int) -> bytes:
-        nonlocal decompressed
-        data = read(self, size)
-        decompressed += len(data)
-        return data
-
-    monkeypatch.setattr(streams.DecompressedFile, "read_some", counting)
-    files = GOOD | {role: GOOD[role] + bytes(100 << 20)}
-    packed = {f"train-{role}-ubyte": gzip.compress(content, 1) for role, content in files.items()}
-    path = str(write_archive(tmp_path / "data", packed))
-    with traced_memory(30 << 20):
-        assert "more data follows" in refusal(mode, "idxfolder", data_dir=path)
-    assert decompressed < 1 << 20
+    files = {TRAIN_IMAGES: gzip.compress(IMAGES), TRAIN_LABELS: gzip.compress(LABELS)}
+    folder = write_archive(tmp_path / "data", {**files, name: pack(content)})
+    with traced_memory(30 * MIB):
+        message = refusal(mode, "idxfolder", data_dir=str(folder))
+    assert "more data follows" in message
 
 
 class Drawn:
-    """Lets `crafted` draw from hypothesis."""
+    """Lets `crafted` draw from Hypothesis."""
 
     def __init__(self, data: st.DataObject) -> None:
         self._data = data

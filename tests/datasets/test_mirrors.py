@@ -13,236 +13,399 @@ import huggingface_hub
 import pytest
 from clients import ROOT, digest_arrays, run_client
 from http_server import Server
-from idx_files import from_idx, make_tar
+from idx_files import (
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    from_idx,
+    make_tar,
+)
 from loading import MODES, Arrays, assert_same, read_all, refusal
 
-from mnist_idx import catalog, remote
-from mnist_idx.members import Access
-from mnist_idx.mirrors import published_mirrors
+from mnist_idx import catalog
 
 PATH = "/mnist_database.tar"
 TINY_TAR = ROOT / "mnist_idx" / "data" / "mnist_tiny.tar"
-with tarfile.open(TINY_TAR) as tar:
-    # type: ignore[union-attr]
-    FILES = {Path(info.name).name: tar.extractfile(info).read() for info in tar}
-TRAIN_IMAGES, TRAIN_LABELS, IMAGES, LABELS = FILES
-RECORDS = [from_idx(gzip.decompress(content)) for content in FILES.values()]
-ARRAYS: Arrays = {"train": (RECORDS[0], RECORDS[1]), "test": (RECORDS[2], RECORDS[3])}
 
-Caplog, Patch = pytest.LogCaptureFixture, pytest.MonkeyPatch
-Publish = Callable[..., list[Server]]
-Mirror = Callable[[Any], None]
+
+def files_of_tiny() -> dict[str, bytes]:
+    """The four compressed files of the miniature, by their names without `.gz`."""
+    files = {}
+    with tarfile.open(TINY_TAR) as tar:
+        for info in tar:
+            member = tar.extractfile(info)
+            assert member is not None
+            files[Path(info.name).name.removesuffix(".gz")] = member.read()
+    return files
+
+
+FILES = files_of_tiny()
+PACKED_FILES = {f"{name}.gz": content for name, content in FILES.items()}
+RECORDS = {name: from_idx(gzip.decompress(content)) for name, content in FILES.items()}
+ARRAYS: Arrays = {
+    "train": (RECORDS[TRAIN_IMAGES], RECORDS[TRAIN_LABELS]),
+    "test": (RECORDS[TEST_IMAGES], RECORDS[TEST_LABELS]),
+}
+WHOLE_TAR = make_tar(PACKED_FILES)
+
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def use_sources(patch: Patch, *urls: str) -> None:
-    patch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=urls))
+def have_mnist_be_tiny_at(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
+    """Have the dataset "mnist" be the miniature, at the given URLs.
+
+    They are facts of the catalog, which no option changes.
+    """
+    monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=urls))
 
 
 @pytest.fixture
-def publish(serve: Callable[..., Server], monkeypatch: Patch) -> Publish:
-    """Start servers that have the miniature, the sources of "mnist".
-
-    No failure is retried, no stall lasts.
-    """
-    monkeypatch.setattr(remote, "RETRY_DELAYS", ())
+def start_sources(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int], list[Server]]:
+    """Starts servers that have the miniature, and are the sources of "mnist", in this order."""
+    # A failure is for good and a stall is short, so that no test waits.
+    monkeypatch.setattr("mnist_idx.remote.RETRY_DELAYS", ())
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
 
-    def start(count: int = 1) -> list[Server]:
+    def start(count: int) -> list[Server]:
         servers = [serve({PATH: TINY_TAR}) for _ in range(count)]
-        use_sources(monkeypatch, *(server.url(PATH) for server in servers))
+        have_mnist_be_tiny_at(monkeypatch, *(server.url(PATH) for server in servers))
         return servers
 
     return start
 
 
+def allow_two_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again what may pass, twice and at once."""
+    monkeypatch.setattr("mnist_idx.remote.RETRY_DELAYS", (0, 0))
+
+
 def load(mode: str, cache: Path, **options: Any) -> Arrays:
+    """All records of "mnist": split -> (images, labels)."""
     return read_all(mode, "mnist_idx", cache_dir=str(cache), **options)
 
 
 def failure(mode: str, cache: Path, **options: Any) -> str:
+    """The message of the error that loading "mnist" ends in."""
     return refusal(mode, "mnist_idx", cache_dir=str(cache), **options)
 
 
-def other(name: str) -> bytes:
-    """A tar in which the last byte of one file differs; that file is compressed properly."""
-    content = bytearray(gzip.decompress(FILES[name]))
-    content[-1] ^= 1
-    return make_tar({**FILES, name: gzip.compress(bytes(content), 1)})
-
-
-WHOLE = make_tar(FILES)
-FLIPPED = bytearray(WHOLE)
-FLIPPED[WHOLE.index(FILES[TRAIN_IMAGES]) + 150_000] ^= 1
-LACKING = {name: content for name, content in FILES.items() if name != IMAGES}
-
-# What is wrong with a server (how it behaves, or what it has), and what is said about it.
-BAD: dict[str, tuple[dict[str, Any] | bytes, str]] = {
-    "404": ({"status": 404}, "the server answered 404"),
-    "stalls": ({"stall_after": 2_000}, r"nothing arrived for 1 seconds"),
-    "breaks off": ({"close_after": 20_000, "ranges": False}, "before all the announced bytes"),
-    "page": ({"html": True}, "found an HTML or XML page, expected a tar"),
-    "empty file": (b"", "found an empty file, expected a tar"),
-    "other file": (b"\x89PNG\r\n\x1a\n" + bytes(999), r"found data .*\\x89PNG"),
-    "other archive": (
-        make_tar({f"{n:02}.md": b"hi" for n in range(30)}),
-        "found 00.md, .*19.md, expected",
-    ),
-    "missing member": (make_tar(LACKING), f"expected {IMAGES[:-3]} of mnist_idx/mnist"),
-    "cut short": (WHOLE[:120_000], "cut short"),
-    "flipped bit": (bytes(FLIPPED), "not the published file|data is damaged"),
-    "other images": (other(IMAGES), "not the published file"),
-    "other labels": (other(LABELS), "not the published file"),
-}
-# A stream has yielded records before it can know: it ends in an error.
-KNOWN_AT_THE_END = {"flipped bit", "other images", "other labels"}
-
-
-def spoil(server: Server, kind: str) -> str:
-    """Returns what is said about the server from now on."""
-    change, reason = BAD[kind]
-    if isinstance(change, bytes):
-        server.put(PATH, change)
-    else:
-        server.behave(**change)
-    return reason
-
-
-@each_mode
-@pytest.mark.parametrize("kind", BAD)
-def test_the_next_source_is_used(
-    kind: str, mode: str, publish: Publish, tmp_path: Path, caplog: Caplog
+def assert_the_next_source_is_used(
+    bad: Server,
+    good: Server,
+    reason: str,
+    mode: str,
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    bad, good = publish(2)
-    reason = spoil(bad, kind)
-    if mode == "streamed" and kind in KNOWN_AT_THE_END:
-        for num_shards in (1, 7, 500):
-            assert re.search(
-                f"{bad.url(PATH)}.*({reason})", failure(mode, tmp_path, num_shards=num_shards)
-            )
-        return
+    """Loading gives all records, with one warning that says what is wrong with the bad source."""
+    # Each call of `load_arrays` warns: one split is enough.
     expected = {"test": ARRAYS["test"]} if mode == "arrays" else ARRAYS
-    assert_same(load(mode, tmp_path, splits=list(expected)), expected)
+    assert_same(load(mode, cache, splits=list(expected)), expected)
     (warning,) = [record.getMessage() for record in caplog.records]
     assert warning.count(bad.url(PATH)) == 1
     assert re.search(reason, warning)
     assert warning.endswith(f". Trying {good.url(PATH)} next.")
-    assert str(tmp_path) not in warning
+    assert str(cache) not in warning
     if mode == "prepared":
         assert good.count(PATH, "GET") == 1
 
 
+@each_mode
 @pytest.mark.parametrize(
-    ("host", "reason"), [("127.0.0.1:9", "connection refused"), ("no.invalid", "host not found")]
+    ("behaviour", "reason"),
+    [
+        pytest.param({"status": 404}, "the server answered 404", id="404"),
+        pytest.param({"stall_after": 2_000}, "nothing arrived for 1 seconds", id="stalls"),
+        pytest.param(
+            {"close_after": 20_000, "ranges": False},
+            "before all the announced bytes",
+            id="closes-the-connection-too-early",
+        ),
+        pytest.param({"html": True}, "found an HTML or XML page, expected a tar", id="HTML-page"),
+    ],
 )
-def test_hosts_that_are_not_there(
-    host: str, reason: str, publish: Publish, monkeypatch: Patch, tmp_path: Path
+def test_the_next_source_is_used_after_a_server_that_fails(
+    behaviour: dict[str, Any],
+    reason: str,
+    mode: str,
+    start_sources: Callable[[int], list[Server]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    (good,) = publish()
-    use_sources(monkeypatch, f"http://{host}/mnist.tar")
-    assert failure("streamed", tmp_path).startswith(f"http://{host}/mnist.tar: {reason}. ")
-    use_sources(monkeypatch, f"http://{host}/mnist.tar", good.url(PATH))
-    assert_same(load("prepared", tmp_path), ARRAYS)
+    bad, good = start_sources(2)
+    bad.behave(**behaviour)
+    assert_the_next_source_is_used(bad, good, reason, mode, tmp_path, caplog)
 
 
-def test_a_mirror_is_for_mnist_alone(mirror: Mirror, tmp_path: Path) -> None:
-    mirror(tmp_path / "nowhere")
-    assert [source.url for source in published_mirrors("fashion_mnist", Access()).sources] == list(
-        catalog.FASHION_MNIST.sources
-    )
-    assert [source.url for source in published_mirrors("tiny", Access()).sources] == [str(TINY_TAR)]
-    for name in ("mnist", "subset"):
-        assert published_mirrors(name, Access()).sources[0] == (str(tmp_path / "nowhere"), True)
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(999)
+NOTES = {f"{number:02}.md": b"hi" for number in range(30)}
+WITHOUT_TEST_IMAGES = {
+    name: content for name, content in PACKED_FILES.items() if name != f"{TEST_IMAGES}.gz"
+}
 
 
 @each_mode
-def test_single_files(
-    mode: str, serve: Any, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "found an empty file, expected a tar", id="empty-file"),
+        pytest.param(PICTURE, r"found data .*\\x89PNG", id="picture"),
+        pytest.param(make_tar(NOTES), "found 00.md, .*19.md, expected", id="tar-of-other-files"),
+        pytest.param(
+            make_tar(WITHOUT_TEST_IMAGES),
+            f"expected {TEST_IMAGES} of mnist_idx/mnist",
+            id="tar-without-the-test-images",
+        ),
+        pytest.param(WHOLE_TAR[:120_000], "cut short", id="tar-cut-short"),
+    ],
+)
+def test_the_next_source_is_used_after_another_file(
+    content: bytes,
+    reason: str,
+    mode: str,
+    start_sources: Callable[[int], list[Server]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    files = {f"/mnist/{name}": content for name, content in FILES.items()}
-    _, _, images, labels = files
-    lacking = {path: content for path, content in files.items() if path != labels}
+    bad, good = start_sources(2)
+    bad.put(PATH, content)
+    assert_the_next_source_is_used(bad, good, reason, mode, tmp_path, caplog)
+
+
+def tar_with_a_flipped_bit() -> bytes:
+    content = bytearray(WHOLE_TAR)
+    content[WHOLE_TAR.index(FILES[TRAIN_IMAGES]) + 150_000] ^= 1
+    return bytes(content)
+
+
+def tar_with_another_last_byte(name: str) -> bytes:
+    """A tar in which the last byte of one file differs; that file is compressed properly."""
+    content = bytearray(gzip.decompress(FILES[name]))
+    content[-1] ^= 1
+    return make_tar({**PACKED_FILES, f"{name}.gz": gzip.compress(bytes(content), 1)})
+
+
+FLIPPED_TAR = tar_with_a_flipped_bit()
+# What only the end of a file tells to be wrong, and what is said of it.
+WRONG_AT_THE_END = [
+    pytest.param(FLIPPED_TAR, "not the published file|data is damaged", id="flipped-bit"),
+    pytest.param(
+        tar_with_another_last_byte(TEST_IMAGES), "not the published file", id="other-test-images"
+    ),
+    pytest.param(
+        tar_with_another_last_byte(TEST_LABELS), "not the published file", id="other-test-labels"
+    ),
+]
+
+
+@pytest.mark.parametrize("mode", ["prepared", "arrays"])
+@pytest.mark.parametrize(("content", "reason"), WRONG_AT_THE_END)
+def test_the_next_source_is_used_after_wrong_records(
+    content: bytes,
+    reason: str,
+    mode: str,
+    start_sources: Callable[[int], list[Server]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bad, good = start_sources(2)
+    bad.put(PATH, content)
+    assert_the_next_source_is_used(bad, good, reason, mode, tmp_path, caplog)
+
+
+@pytest.mark.parametrize("num_shards", [1, 7, 500])
+@pytest.mark.parametrize(("content", "reason"), WRONG_AT_THE_END)
+def test_a_stream_of_wrong_records_ends_in_an_error(
+    content: bytes,
+    reason: str,
+    num_shards: int,
+    start_sources: Callable[[int], list[Server]],
+    tmp_path: Path,
+) -> None:
+    bad, _ = start_sources(2)
+    bad.put(PATH, content)
+    message = failure("streamed", tmp_path, num_shards=num_shards)
+    assert re.search(f"{bad.url(PATH)}.*({reason})", message)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        pytest.param("127.0.0.1:9", "connection refused", id="port-that-nobody-listens-at"),
+        pytest.param("no.invalid", "host not found", id="host-that-does-not-exist"),
+    ],
+)
+def test_hosts_that_are_not_there_are_named_and_passed_over(
+    host: str,
+    reason: str,
+    start_sources: Callable[[int], list[Server]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (good,) = start_sources(1)
+    dead_url = f"http://{host}/mnist.tar"
+    have_mnist_be_tiny_at(monkeypatch, dead_url)
+    assert failure("streamed", tmp_path).startswith(f"{dead_url}: {reason}. ")
+    have_mnist_be_tiny_at(monkeypatch, dead_url, good.url(PATH))
+    assert_same(load("prepared", tmp_path), ARRAYS)
+
+
+# Sources of single files
+
+SINGLE_FILES = {f"/mnist/{name}": content for name, content in PACKED_FILES.items()}
+SINGLE_IMAGES, SINGLE_LABELS = f"/mnist/{TEST_IMAGES}.gz", f"/mnist/{TEST_LABELS}.gz"
+
+
+@each_mode
+def test_the_next_source_is_used_after_folders_of_other_files(
+    mode: str,
+    serve: Callable[..., Server],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    without_labels = {path: data for path, data in SINGLE_FILES.items() if path != SINGLE_LABELS}
     # The size tells another file apart, before the first record.
-    servers = [
-        serve(files)
-        for files in ({}, lacking, {**files, images: gzip.compress(other(IMAGES))}, files)
+    other_images = gzip.compress(tar_with_another_last_byte(TEST_IMAGES))
+    urls = [
+        serve({}).url("/mnist/"),
+        serve(without_labels).url("/mnist/"),
+        serve({**SINGLE_FILES, SINGLE_IMAGES: other_images}).url("/mnist/"),
+        serve(SINGLE_FILES).url("/mnist/"),
     ]
-    urls = [server.url("/mnist/") for server in servers]
-    use_sources(monkeypatch, *urls)
+    have_mnist_be_tiny_at(monkeypatch, *urls)
     assert_same(load(mode, tmp_path), ARRAYS)
     warned = " ".join(record.getMessage() for record in caplog.records)
-    assert [url in warned for url in urls] == [True] * 4  # the last one as the next to try
-    servers[3].forget()
-    use_sources(monkeypatch, urls[3])
-    assert len(list(datasets.load_dataset("mnist_idx", split="test", streaming=True))) == 200
-    assert {request.path for request in servers[3].requests} == {images, labels}
+    for url in urls:  # the last one is the next to try
+        assert url in warned
 
 
-def test_a_damaged_download_of_earlier_is_replaced(publish: Publish, tmp_path: Path) -> None:
-    (server,) = publish()
+def test_a_streamed_split_requests_no_files_of_the_other(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(SINGLE_FILES)
+    have_mnist_be_tiny_at(monkeypatch, server.url("/mnist/"))
+    rows = list(datasets.load_dataset("mnist_idx", split="test", streaming=True))
+    assert len(rows) == 200
+    assert {request.path for request in server.requests} == {SINGLE_IMAGES, SINGLE_LABELS}
+
+
+# Files that are kept
+
+
+def test_a_damaged_download_of_earlier_is_replaced(
+    start_sources: Callable[[int], list[Server]], tmp_path: Path
+) -> None:
+    (server,) = start_sources(1)
     load("prepared", tmp_path)
     (download,) = [path for path in tmp_path.rglob("downloads/*") if path.stat().st_size > 100_000]
-    download.write_bytes(FLIPPED)
-    shutil.rmtree(tmp_path / "mnist_idx")
+    download.write_bytes(FLIPPED_TAR)
+    shutil.rmtree(tmp_path / "mnist_idx")  # what was prepared
     assert_same(load("prepared", tmp_path), ARRAYS)
     assert server.count(PATH, "GET") == 2
 
 
-def test_a_bad_file_of_the_user_is_kept(publish: Publish, tmp_path: Path, mirror: Mirror) -> None:
-    publish()
+def test_a_bad_file_of_the_user_is_kept(
+    start_sources: Callable[[int], list[Server]], tmp_path: Path, mirror: Callable[[Any], None]
+) -> None:
+    start_sources(1)
     own = tmp_path / "own.tar"
-    own.write_bytes(FLIPPED)
+    own.write_bytes(FLIPPED_TAR)
     mirror(own)
     assert_same(load("prepared", tmp_path / "cache"), ARRAYS)
-    assert own.read_bytes() == FLIPPED
+    assert own.read_bytes() == FLIPPED_TAR
+
+
+# Failures that may pass
 
 
 @each_mode
 def test_failures_that_may_pass_are_retried(
-    mode: str, publish: Publish, tmp_path: Path, monkeypatch: Patch, caplog: Caplog
+    mode: str,
+    start_sources: Callable[[int], list[Server]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    (server,) = publish()
-    monkeypatch.setattr(remote, "RETRY_DELAYS", (0, 0))
+    (server,) = start_sources(1)
+    allow_two_retries(monkeypatch)
     server.behave(status=503, times=2)
     assert_same(load(mode, tmp_path), ARRAYS)
     assert not caplog.records
 
 
-PASSING = [{"status": 503}, *({f"{how}_after": 5_000} for how in ("reset", "close", "stall"))]
-LASTING = [{"reset_after": 0}, {"status": 404}]
+# Whether a server answers ranges, and how many of its answers are right before it fails.
+with_and_without_ranges = pytest.mark.parametrize(
+    ("ranges", "right_answers"),
+    [pytest.param(True, 6, id="with-ranges"), pytest.param(False, 1, id="without-ranges")],
+)
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("fault", PASSING + LASTING, ids=str)
-def test_a_stream_that_breaks_off_continues(
+@with_and_without_ranges
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"status": 503}, id="503"),
+        pytest.param({"reset_after": 5_000}, id="connection-reset"),
+        pytest.param({"close_after": 5_000}, id="connection-closed"),
+        pytest.param({"stall_after": 5_000}, id="stall"),
+    ],
+)
+def test_a_stream_that_breaks_off_once_continues_from_the_same_source(
     fault: dict[str, Any],
     ranges: bool,
-    publish: Publish,
+    right_answers: int,
+    start_sources: Callable[[int], list[Server]],
     tmp_path: Path,
-    monkeypatch: Patch,
-    caplog: Caplog,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    breaking, spare = publish(2)
-    monkeypatch.setattr(remote, "RETRY_DELAYS", (0, 0))
+    breaking, spare = start_sources(2)
+    allow_two_retries(monkeypatch)
     breaking.behave(ranges=ranges)
-    times = 1 if fault in PASSING else None
-    breaking.behave(
-        PATH, skip=6 if ranges else 1, times=times, methods=("GET",), ranges=ranges, **fault
-    )
+    breaking.behave(PATH, skip=right_answers, times=1, methods=("GET",), ranges=ranges, **fault)
     assert_same(load("streamed", tmp_path), ARRAYS)
-    assert (len(caplog.records) > 0, spare.count() > 0) == (fault in LASTING,) * 2
+    assert not caplog.records
+    assert spare.count() == 0
+
+
+@with_and_without_ranges
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"reset_after": 0}, id="connections-reset"),
+        pytest.param({"status": 404}, id="404"),
+    ],
+)
+def test_a_stream_that_breaks_off_for_good_continues_from_the_next_source(
+    fault: dict[str, Any],
+    ranges: bool,
+    right_answers: int,
+    start_sources: Callable[[int], list[Server]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    breaking, spare = start_sources(2)
+    allow_two_retries(monkeypatch)
+    breaking.behave(ranges=ranges)
+    breaking.behave(PATH, skip=right_answers, methods=("GET",), ranges=ranges, **fault)
+    assert_same(load("streamed", tmp_path), ARRAYS)
+    assert caplog.records
+    assert spare.count() > 0
 
 
 @pytest.mark.slow
 @pytest.mark.compat
-def test_failover_on_every_version(python: str, publish: Publish, hf_home: Path) -> None:
-    dead, alive = publish(2)
+def test_failover_on_every_version(
+    python: str, start_sources: Callable[[int], list[Server]], hf_home: Path
+) -> None:
+    dead, alive = start_sources(2)
     dead.behave(status=404)
-    outcome = run_client(
-        "load_from_sources",
-        home=hf_home,
-        python=python,
-        args={"urls": [dead.url(PATH), alive.url(PATH)]},
-    )
+    args = {"urls": [dead.url(PATH), alive.url(PATH)]}
+    outcome = run_client("load_from_sources", home=hf_home, python=python, args=args)
     assert outcome.result == [digest_arrays(*ARRAYS["train"])] * 2
     assert outcome.stderr.count(dead.url(PATH)) == 2

@@ -4,15 +4,14 @@ package.
 
 import fnmatch
 import hashlib
-import itertools
 import json
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
+from typing import Any, NamedTuple
 
 import huggingface_hub
 import numpy as np
@@ -20,9 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from clients import ROOT, digest_arrays, run_client, run_snippet, start_snippet, tree
+from clients import ROOT, Client, digest_arrays, run_client, run_snippet, start_snippet, tree
+from conftest import ARCHIVE
+from http_server import Server
 from hub_client import log_in
-from hub_server import HubServer, Repo
+from hub_server import Commit, HubServer, Repo
 from idx_files import write_archive
 
 from mnist_idx import IdxError, catalog, load_arrays
@@ -36,135 +37,211 @@ TINY = {
     "tiny/train-00000-of-00001.parquet",
     "tiny/test-00000-of-00001.parquet",
 }
-SUBSET = {path.replace("tiny", "subset") for path in TINY}
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")  # of the client
+SUBSET = {
+    "README.md",
+    "preview.png",
+    "subset/train-00000-of-00001.parquet",
+    "subset/test-00000-of-00001.parquet",
+}
 OF_THE_HUB = ".gitattributes"
-EVERY = pytest.param(("mnist", "subset", "tiny"), marks=pytest.mark.slow)
 Patch, Capsys = pytest.MonkeyPatch, pytest.CaptureFixture[str]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")  # of the client
 
 
 @pytest.fixture
 def hub(monkeypatch: Patch, mirror: Callable[[Any], None], mnist_tar: Path) -> Iterator[HubServer]:
-    """A Hub, and this process as a client of it, logged in as alice."""
-    with HubServer() as server:
-        log_in(server, monkeypatch)
+    """A Hub, and this process as a client of it, logged in as alice.
+
+    In the end, at each commit of each branch and pull request, the card describes exactly the data
+    that is there.
+    """
+    with HubServer() as hub:
+        log_in(hub, monkeypatch)
         mirror(mnist_tar)
-        yield server
-        # At each commit of each branch and pull request, the card describes exactly the data that
-        # is there.
-        for commit in itertools.chain(
-            *(history for repo in server.repos.values() for history in repo.refs.values())
-        ):
+        yield hub
+        for commit in all_commits(hub):
             if set(commit.files) != {OF_THE_HUB}:
                 check_card(commit.files)
 
 
-def check_card(files: dict[str, bytes]) -> tuple[dict[str, Any], str]:
-    """Returns its metadata and its text."""
+def all_commits(hub: HubServer) -> Iterator[Commit]:
+    """The commits of all branches and pull requests of all repositories."""
+    for repo in hub.repos.values():
+        for history in repo.refs.values():
+            yield from history
+
+
+class Card(NamedTuple):
+    """A card, which describes what it should."""
+
+    metadata: dict[str, Any]
+    text: str
+
+
+def check_card(files: dict[str, bytes]) -> Card:
+    """Check the card among the files of a repository against the others. Returns it."""
     _, head, text = files["README.md"].decode().split("---\n", 2)
     metadata = yaml.safe_load(head)
-    listed = metadata["dataset_info"]
-    infos = {
-        info["config_name"]: info for info in (listed if isinstance(listed, list) else [listed])
-    }
-    assert [config["config_name"] for config in metadata["configs"]] == list(infos)
-    assert [bool(config.get("default")) for config in metadata["configs"]] == [True] + [False] * (
-        len(infos) - 1
-    )
-    described = set()
-    for config in metadata["configs"]:
-        info = infos[config["config_name"]]
-        paths = {
-            part["split"]: fnmatch.filter(files, part["path"]) for part in config["data_files"]
-        }
-        rows = {
-            split: pq.read_metadata(pa.BufferReader(files[path])).num_rows
-            for split, (path,) in paths.items()
-        }
-        assert rows == {split["name"]: split["num_examples"] for split in info["splits"]}
-        assert info["download_size"] == sum(len(files[path]) for (path,) in paths.values())
-        described |= {path for (path,) in paths.values()}
-    assert {
-        path for path in files if path.endswith(".parquet") and not path.startswith("other/")
-    } == described
+    infos = infos_by_config(metadata["dataset_info"])
+    configs = metadata["configs"]
+    assert [config["config_name"] for config in configs] == list(infos)
+    first, *others = [bool(config.get("default")) for config in configs]
+    assert first, "the first config is the default"
+    assert not any(others)
+    described: set[str] = set()
+    for config in configs:
+        described |= check_config(files, config, infos[config["config_name"]])
+    parquet = {path for path in files if path.endswith(".parquet")}
+    assert {path for path in parquet if not path.startswith("other/")} == described
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert files[picture].startswith(b"\x89PNG")
-    return metadata, text
+    return Card(metadata, text)
+
+
+def infos_by_config(listed: Any) -> dict[str, Any]:
+    """What a card says of each config; it does without a list for a single one."""
+    infos = listed if isinstance(listed, list) else [listed]
+    return {info["config_name"]: info for info in infos}
+
+
+def check_config(files: dict[str, bytes], config: Any, info: Any) -> set[str]:
+    """Check what a card says of a config against its files. Returns their paths."""
+    paths, rows = set(), {}
+    for part in config["data_files"]:
+        (path,) = fnmatch.filter(files, part["path"])
+        paths.add(path)
+        rows[part["split"]] = num_rows(files[path])
+    assert rows == {split["name"]: split["num_examples"] for split in info["splits"]}
+    assert info["download_size"] == sum(len(files[path]) for path in paths)
+    return paths
+
+
+def num_rows(parquet: bytes) -> int:
+    """The number of rows in a Parquet file."""
+    return pq.read_metadata(pa.BufferReader(parquet)).num_rows
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Path -> content of each file below a folder."""
+    return {path: (folder / path).read_bytes() for path in tree(folder)}
 
 
 def published(repo: Repo, revision: str = "main") -> set[str]:
+    """The paths of all files in a repository but those that the Hub has put there."""
     return set(repo.files(revision)) - {OF_THE_HUB}
 
 
+def published_anywhere(hub: HubServer) -> set[str]:
+    """The paths of all files on any branch of any repository."""
+    paths = set()
+    for repo in hub.repos.values():
+        for ref in repo.refs:
+            paths |= published(repo, ref)
+    return paths
+
+
+# Push and export
+
+
 @pytest.mark.compat
-@pytest.mark.parametrize("configs", [("subset", "tiny"), EVERY], ids=str)
+@pytest.mark.parametrize(
+    ("configs", "default_counts"),
+    [
+        pytest.param(("subset", "tiny"), {"train": 100, "test": 100}, id="subset-and-tiny"),
+        pytest.param(
+            ("mnist", "subset", "tiny"),
+            {"train": 60000, "test": 10000},
+            id="all-of-mnist",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
 def test_what_is_pushed_loads_without_the_package(
-    configs: Any, python: str, hub: HubServer, hf_home: Path
+    configs: Any, default_counts: dict[str, int], python: str, hub: HubServer, hf_home: Path
 ) -> None:
     push_to_hub("digits", configs)
-    options = {"home": hf_home, "env": hub.environment(), "python": python, "installed": True}
-    found, default, features, digests = run_client(
-        "load_pushed", args={"configs": configs}, **options
-    ).result
-    assert found == list(configs)
-    assert default == (
-        {"train": 60000, "test": 10000} if "mnist" in configs else {"train": 100, "test": 100}
+    outcome = run_client(
+        "load_pushed",
+        args={"configs": configs},
+        home=hf_home,
+        env=hub.environment(),
+        python=python,
+        installed=True,
     )
+    found, counts, features, digests = outcome.result
+    assert found == list(configs)
+    assert counts == default_counts
     assert re.match(r"{'image': Image\(.*decode=True.*'label': ClassLabel\(", features)
-    assert digests == {
-        f"{config}/{split}": [digest_arrays(*load_arrays("mnist_idx", config, split=split))] * 2
-        for config in configs
-        for split in ("train", "test")
-    }
+    expected = {}
+    for config in configs:
+        for split in ("train", "test"):
+            digest = digest_arrays(*load_arrays("mnist_idx", config, split=split))
+            expected[f"{config}/{split}"] = [digest, digest]  # prepared and streamed
+    assert digests == expected
 
 
 @pytest.mark.slow
-def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path, hf_home: Path) -> None:
+def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path) -> None:
     folder = export(tmp_path / "deep" / "mnist_idx", ["tiny", "subset"])
     result = push_to_hub("digits", ["subset", "tiny"])
     repo = hub.repos["alice/digits"]
-    files = {path: (folder / path).read_bytes() for path in tree(folder)}
+    files = files_of(folder)
     assert files.keys() == TINY | SUBSET == published(repo)
-    assert files | repo.files() == repo.files()
-    assert result[:3] == (f"{hub.url}/datasets/alice/digits", repo.history()[0].oid, True)
+    assert {path: repo.files()[path] for path in files} == files
+    assert result.url == f"{hub.url}/datasets/alice/digits"
+    assert result.commit == repo.history()[0].oid
+    assert result.changed
     assert result.files == {path: len(content) for path, content in files.items()}
-    # The folder has the name that loads the package where that is imported.
-    code = "from datasets import load_dataset\nresult = load_dataset('mnist_idx').num_rows"
-    assert run_snippet(code, home=hf_home, cwd=folder.parent, installed=True).result == {
-        "train": 100,
-        "test": 100,
-    }
 
-    ours, pushed = (
-        path.read_text().split("---\n", 2)
-        for path in (ROOT / "dataset_card.md", folder / "README.md")
-    )
-    assert pushed[2] == ours[2].replace("mnist_idx/data/digits.png", "preview.png")
-    metadata = yaml.safe_load(pushed[1])
+
+@pytest.fixture
+def exported(mirror: Callable[[Any], None], mnist_tar: Path, tmp_path: Path) -> Path:
+    """An export of two configs, to a folder with the name that loads the package."""
+    mirror(mnist_tar)
+    return export(tmp_path / "deep" / "mnist_idx", ["tiny", "subset"])
+
+
+@pytest.mark.slow
+def test_an_export_is_loaded_by_the_name_of_its_folder(exported: Path, hf_home: Path) -> None:
+    code = "from datasets import load_dataset\nresult = load_dataset('mnist_idx').num_rows"
+    outcome = run_snippet(code, home=hf_home, cwd=exported.parent, installed=True)
+    assert outcome.result == {"train": 100, "test": 100}
+
+
+@pytest.mark.slow
+def test_the_card_of_an_export_is_ours_with_its_configs(exported: Path) -> None:
+    _, our_head, our_text = (ROOT / "dataset_card.md").read_text().split("---\n", 2)
+    _, head, text = (exported / "README.md").read_text().split("---\n", 2)
+    assert text == our_text.replace("mnist_idx/data/digits.png", "preview.png")
+    metadata = yaml.safe_load(head)
     for part in ("configs", "dataset_info"):
-        assert [config["config_name"] for config in metadata.pop(part)] == ["subset", "tiny"]
-    assert metadata == yaml.safe_load(ours[1])
-    for path in folder.rglob("*.parquet"):
-        file = pq.ParquetFile(path)
-        features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
-        assert features["image"]["_type"] == "Image"
-        assert features["label"] == {"names": list("0123456789"), "_type": "ClassLabel"}
-        group = file.metadata.row_group(0)
-        assert group.num_rows <= 1000, (
-            "the first records of a stream take no more than a group of 1,000"
-        )
-        assert group.column(0).has_column_index
-        assert all(
-            image["bytes"].startswith(b"\x89PNG") for image in file.read()["image"].to_pylist()
-        )
+        described = metadata.pop(part)
+        assert [config["config_name"] for config in described] == ["subset", "tiny"]
+    assert metadata == yaml.safe_load(our_head)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["tiny", "subset"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_parquet_files_of_an_export_have_features_and_small_groups(
+    config: str, split: str, exported: Path
+) -> None:
+    file = pq.ParquetFile(exported / config / f"{split}-00000-of-00001.parquet")
+    features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+    assert features["image"]["_type"] == "Image"
+    assert features["label"] == {"names": list("0123456789"), "_type": "ClassLabel"}
+    # The first records of a stream take no more than a group.
+    assert file.metadata.row_group(0).num_rows <= 1000
+    assert file.metadata.row_group(0).column(0).has_column_index
+    for image in file.read()["image"].to_pylist():
+        assert image["bytes"].startswith(b"\x89PNG")
 
 
 def test_a_second_push_changes_nothing(hub: HubServer, hf_home: Path, mnist_tar: Path) -> None:
     push_to_hub("digits", ["tiny", "subset"])
     history = hub.repos["alice/digits"].history()
     assert [commit.title for commit in history] == ["Publish subset, tiny", "initial commit"]
-    # Another process with another hash seed and another cache: the files must be the same to the
-    # byte.
+    # Another process with another hash seed and another cache makes the same files, to the byte.
     lines = [["push", "digits", "--config=subset", "--config=tiny"]]
     env = {**hub.environment("writer"), "PYTHONHASHSEED": "7", "MNIST_IDX_MIRROR": str(mnist_tar)}
     printed = run_client("run_commands", home=hf_home, env=env, args={"lines": lines}).stdout
@@ -180,185 +257,296 @@ def test_push_deletes_only_its_own_stale_files(hub: HubServer) -> None:
     push_to_hub("digits", {"subset": {"num_samples": 20, "seed": 3}})
     assert published(repo) == SUBSET | set(foreign)
     assert repo.history()[1].title == "files of another kind"
-    assert (
-        pq.read_metadata(
-            pa.BufferReader(repo.files()["subset/train-00000-of-00001.parquet"])
-        ).num_rows
-        == 20
-    )
+    assert num_rows(repo.files()["subset/train-00000-of-00001.parquet"]) == 20
 
 
-def test_dry_run(hub: HubServer, monkeypatch: Patch, capsys: Capsys) -> None:
+def test_a_dry_run_lists_what_would_be_uploaded(
+    hub: HubServer, monkeypatch: Patch, capsys: Capsys
+) -> None:
     monkeypatch.delenv("HF_TOKEN")
     dry = push_to_hub("digits", "tiny", dry_run=True)
-    assert dry[:3] == (f"{hub.url}/datasets/digits", None, True)
+    assert dry.url == f"{hub.url}/datasets/digits"
+    assert dry.commit is None
+    assert dry.changed
     assert main(["push", "alice/digits", "--config", "tiny", "--dry-run"]) == 0
-    assert hub.log == []
     printed = capsys.readouterr().out
     assert "Nothing was uploaded" in printed
     listed = re.findall(r"^(\S.*\S) +([\d,]+) bytes$", printed, re.MULTILINE)
     sizes = {path: int(size.replace(",", "")) for path, size in listed}
     assert sizes == {**dry.files, "in all": sum(dry.files.values())}
+    assert hub.log == [], "nothing was requested"
     assert push_to_hub("alice/digits", "tiny", token="hf_writer").files == dry.files
 
 
-def test_private(hub: HubServer) -> None:
-    for private, found in ((True, "private"), (False, "public")):
-        push_to_hub(f"team/{found}", "tiny", private=private)
-        push_to_hub(f"team/{found}", "subset", private=private)
-        with pytest.raises(IdxError, match=rf"exists and is {found}.*/settings"):
-            push_to_hub(f"team/{found}", "tiny", private=not private)
-        repo = hub.repos[f"team/{found}"]
-        assert (repo.private, published(repo)) == (private, SUBSET)
+@pytest.mark.parametrize(
+    ("private", "found"),
+    [pytest.param(True, "private", id="private"), pytest.param(False, "public", id="public")],
+)
+def test_a_repository_is_as_private_as_the_user_says(
+    private: bool, found: str, hub: HubServer
+) -> None:
+    push_to_hub("team/digits", "tiny", private=private)
+    push_to_hub("team/digits", "subset", private=private)
+    with pytest.raises(IdxError, match=rf"exists and is {found}.*/settings"):
+        push_to_hub("team/digits", "tiny", private=not private)
+    repo = hub.repos["team/digits"]
+    assert repo.private == private
+    assert published(repo) == SUBSET
 
 
-def test_branch(hub: HubServer) -> None:
+def test_a_branch_is_created_and_pushed_to_again(hub: HubServer) -> None:
     push_to_hub("digits", "subset")
-    said = {"commit_message": "The miniature", "commit_description": "A thousand\nto train on."}
-    for _ in range(2):  # the branch is there the second time
-        push_to_hub("digits", "tiny", revision="small/1", **said)
+    title, message = "The miniature", "A thousand\nto train on."
+    for _ in range(2):
+        push_to_hub(
+            "digits",
+            "tiny",
+            revision="small/1",
+            commit_message=title,
+            commit_description=message,
+        )
     repo = hub.repos["alice/digits"]
-    assert (published(repo), published(repo, "small/1")) == (SUBSET, TINY)
+    assert published(repo) == SUBSET
+    assert published(repo, "small/1") == TINY
     commits = repo.history("small/1")
-    assert (commits[0].title, commits[0].message, len(commits)) == (*said.values(), 3)
+    assert (commits[0].title, commits[0].message) == (title, message)
+    assert len(commits) == 3
 
 
-def test_pull_request(hub: HubServer) -> None:
+def test_who_may_read_may_propose(hub: HubServer) -> None:
     push_to_hub("digits", "subset")
-    # Who may read may propose.
     result = push_to_hub("alice/digits", "tiny", create_pr=True, token="hf_stranger")
     repo = hub.repos["alice/digits"]
     assert result.url == f"{hub.url}/datasets/alice/digits/discussions/1"
-    assert (published(repo), published(repo, "refs/pr/1")) == (SUBSET, TINY)
-    # A correction goes to the same pull request; one that proposes nothing is not opened.
+    assert published(repo) == SUBSET
+    assert published(repo, "refs/pr/1") == TINY
+
+
+def test_a_correction_goes_to_the_same_pull_request(hub: HubServer) -> None:
+    push_to_hub("digits", "subset")
+    push_to_hub("alice/digits", "tiny", create_pr=True)
     push_to_hub("alice/digits", ["tiny", "subset"], revision="refs/pr/1")
+    repo = hub.repos["alice/digits"]
     assert published(repo, "refs/pr/1") == TINY | SUBSET
-    assert not push_to_hub("alice/digits", "subset", create_pr=True).changed
     assert set(repo.refs) == {"main", "refs/pr/1"}
+
+
+def test_a_pull_request_that_proposes_nothing_is_not_opened(hub: HubServer) -> None:
+    push_to_hub("digits", "subset")
+    assert not push_to_hub("alice/digits", "subset", create_pr=True).changed
+    assert set(hub.repos["alice/digits"].refs) == {"main"}
+
+
+def test_a_pull_request_is_for_the_main_branch(hub: HubServer) -> None:
+    push_to_hub("digits", "subset")
     with pytest.raises(IdxError, match=r"revision='v2'.*main"):
         push_to_hub("alice/digits", "tiny", create_pr=True, revision="v2")
 
 
-def test_export_replaces_only_an_export_and_only_when_asked(tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled_by_an_export(tmp_path: Path) -> None:
     folder = tmp_path / "digits"
     folder.mkdir()
     assert export(folder, "tiny") == folder
+    assert set(tree(folder)) == TINY
+
+
+def test_an_export_is_replaced_only_if_the_user_says_so(tmp_path: Path) -> None:
+    folder = export(tmp_path / "digits", "tiny")
     with pytest.raises(IdxError, match=r"exists already.*overwrite=True"):
         export(folder, "tiny")
     export(str(folder), {"tiny": {"num_samples": 10}}, overwrite=True)
     assert set(tree(folder)) == TINY
-    assert pq.read_metadata(folder / "tiny/train-00000-of-00001.parquet").num_rows == 10
-    write_archive(
-        tmp_path,
-        {"digits/thesis.txt": b"irreplaceable", "no_card/tiny/train.parquet": b"", "file": b""},
-    )
-    before = tree(tmp_path)
-    for name, said in {
-        "digits": r"thesis\.txt",
-        "no_card": r"tiny/train\.parquet",
-        "file": "is a file",
-    }.items():
-        with pytest.raises(IdxError, match=said):
-            export(tmp_path / name, "tiny", overwrite=True)
-    assert tree(tmp_path) == before
+    assert num_rows((folder / "tiny/train-00000-of-00001.parquet").read_bytes()) == 10
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "said"),
+    [
+        pytest.param(
+            "digits/thesis.txt", "digits", r"thesis\.txt", id="folder-with-a-file-of-another-kind"
+        ),
+        pytest.param(
+            "no_card/tiny/train.parquet",
+            "no_card",
+            r"tiny/train\.parquet",
+            id="folder-with-other-parquet-files",
+        ),
+        pytest.param("file", "file", "is a file", id="file"),
+    ],
+)
+def test_what_is_no_export_is_not_replaced(path: str, name: str, said: str, tmp_path: Path) -> None:
+    export(tmp_path / "digits", "tiny")
+    write_archive(tmp_path, {path: b"irreplaceable"})
+    before = files_of(tmp_path)
+    with pytest.raises(IdxError, match=said):
+        export(tmp_path / name, "tiny", overwrite=True)
+    assert files_of(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "emnist_letters"])
-def test_other_datasets_have_cards_of_their_own(
+def test_another_dataset_has_a_card_of_its_own(
     name: str, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    published = catalog.DATASETS[name]
-    small = published._replace(splits=catalog.TINY.splits, sources=catalog.TINY.sources)
+    known = catalog.DATASETS[name]
+    small = known._replace(splits=catalog.TINY.splits, sources=catalog.TINY.sources)
     monkeypatch.setitem(catalog.DATASETS, name, small)
-    folder = export(tmp_path / "folder", name)
-    metadata, text = check_card({path: (folder / path).read_bytes() for path in tree(folder)})
-    title = published.description.partition(":")[0]
-    assert (metadata["license"], metadata["pretty_name"]) == (published.license, title)
-    said = [
-        published.homepage,
-        published.citation,
-        published.description,
-        published.license,
-        "train: 1,000 records",
-    ]
-    said.append(f'load_dataset("user/mnist_idx", "{name}")')
-    # type: ignore[arg-type]
-    counts = np.bincount(load_arrays("mnist_idx", "tiny", split="test")[1])
-    said += [
-        f"{name}: {count}"
-        for name, count in zip(published.class_names[:10], counts, strict=True)
-        if count
-    ]
-    assert [
-        missing
-        for missing in said
-        if missing not in text and missing not in text.replace("\n ", "")
-    ] == []
+    metadata, text = check_card(files_of(export(tmp_path / "folder", name)))
+    text = text.replace("\n ", "")  # of lists
+    assert metadata["license"] == known.license
+    assert metadata["pretty_name"] == known.description.partition(":")[0]
+    assert known.homepage in text
+    assert known.citation.replace("\n ", "") in text
+    assert known.description in text
+    assert known.license in text
+    assert "train: 1,000 records" in text
+    assert f'load_dataset("user/mnist_idx", "{name}")' in text
 
 
-def test_wrong_arguments(hub: HubServer, tmp_path: Path) -> None:
-    for configs in ([], ["cifar"], ["tiny", "mnits"], "", ["kmnist", "tiny"]):
-        said = (
-            "kmnist, tiny.*different"
-            if "kmnist" in configs
-            else r"expected.* mnist, subset, tiny.*idxfolder"
-        )
-        for publish in (export, push_to_hub):
-            with pytest.raises(IdxError, match=said):
-                publish(str(tmp_path / "digits"), configs)
-    for name in ("", "a/b/c", "a b", "alice/mn--ist", "alice/x.git"):
-        with pytest.raises(IdxError, match=f"^{name}: "):
-            push_to_hub(name, "tiny")
-    assert (hub.log, list(tmp_path.iterdir())) == ([], [])
+@pytest.mark.parametrize("name", ["fashion_mnist", "emnist_letters"])
+def test_the_card_of_another_dataset_counts_its_classes(
+    name: str, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    known = catalog.DATASETS[name]
+    small = known._replace(splits=catalog.TINY.splits, sources=catalog.TINY.sources)
+    monkeypatch.setitem(catalog.DATASETS, name, small)
+    _, text = check_card(files_of(export(tmp_path / "folder", name)))
+    text = text.replace("\n ", "")  # of lists
+    _, labels = load_arrays("mnist_idx", "tiny", split="test")
+    for label, count in enumerate(np.bincount(labels)):
+        assert f"{known.class_names[label]}: {count}" in text
 
 
-REFUSED = [
-    (None, "alice/digits", "[Tt]oken.*`hf auth login`"),
-    ("bogus", "alice/digits", "401.*token.*`hf auth login`.*HF_TOKEN"),
-    ("stranger", "alice/digits", "403.*permissions to write to alice.*create_pr=True"),
-    ("stranger", "alice/new", "403.*permissions to write to alice.*create_pr=True"),
-    ("writer", "nobody/digits", "403.*permissions to write to nobody.*create_pr=True"),
-]
+# What is refused
 
 
-@pytest.mark.parametrize(("token", "name", "message"), REFUSED)
+@pytest.mark.parametrize("publish", [export, push_to_hub])
+@pytest.mark.parametrize(
+    ("configs", "said"),
+    [
+        pytest.param([], r"expected.* mnist, subset, tiny.*idxfolder", id="none"),
+        pytest.param(["cifar"], r"expected.* mnist, subset, tiny.*idxfolder", id="unknown"),
+        pytest.param(
+            ["tiny", "mnits"], r"expected.* mnist, subset, tiny.*idxfolder", id="one-unknown"
+        ),
+        pytest.param("", r"expected.* mnist, subset, tiny.*idxfolder", id="empty-text"),
+        pytest.param(["kmnist", "tiny"], "kmnist, tiny.*different", id="of-different-datasets"),
+    ],
+)
+def test_configs_that_cannot_be_published(
+    configs: Any, said: str, publish: Callable[..., Any], hub: HubServer, tmp_path: Path
+) -> None:
+    with pytest.raises(IdxError, match=said):
+        publish(str(tmp_path / "digits"), configs)
+    assert hub.log == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("a/b/c", id="two-slashes"),
+        pytest.param("a b", id="space"),
+        pytest.param("alice/mn--ist", id="two-hyphens"),
+        pytest.param("alice/x.git", id="git"),
+    ],
+)
+def test_names_that_the_hub_does_not_allow(name: str, hub: HubServer) -> None:
+    with pytest.raises(IdxError, match=f"^{name}: "):
+        push_to_hub(name, "tiny")
+    assert hub.log == []
+
+
+@pytest.mark.parametrize(
+    ("token", "name", "message"),
+    [
+        pytest.param(None, "alice/digits", "[Tt]oken.*`hf auth login`", id="no-token"),
+        pytest.param(
+            "hf_bogus", "alice/digits", "401.*token.*`hf auth login`.*HF_TOKEN", id="unknown-token"
+        ),
+        pytest.param(
+            "hf_stranger",
+            "alice/digits",
+            "403.*permissions to write to alice.*create_pr=True",
+            id="repository-of-another-user",
+        ),
+        pytest.param(
+            "hf_stranger",
+            "alice/new",
+            "403.*permissions to write to alice.*create_pr=True",
+            id="new-repository-of-another-user",
+        ),
+        pytest.param(
+            "hf_writer",
+            "nobody/digits",
+            "403.*permissions to write to nobody.*create_pr=True",
+            id="unknown-user",
+        ),
+    ],
+)
 def test_no_right_to_write(
     token: str | None, name: str, message: str, hub: HubServer, monkeypatch: Patch
 ) -> None:
     hub.create("alice/digits")
-    monkeypatch.setenv("HF_TOKEN", f"hf_{token}") if token else monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.delenv("HF_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(IdxError, match=f"^{name}: {hub.url}.*{message}"):
         push_to_hub(name, "tiny")
-    assert {name: published(repo) for name, repo in hub.repos.items()} == {"alice/digits": set()}
+    assert hub.repos.keys() == {"alice/digits"}
+    assert published_anywhere(hub) == set()
 
 
-FAILING = [
-    "GET /whoami-v2 500",
-    "POST /repos/create 400",
-    "POST /repos/create 429",
-    "POST /branch/ 503",
-]
-FAILING += [
-    "GET /revision/ 503",
-    "GET /tree/ 503",
-    "POST /preupload/ cut",
-    "POST /objects/batch 503",
-]
-FAILING += ["PUT /upload/ cut", "POST /objects/verify 503", "POST /validate-yaml 503"]
-FAILING += ["POST /commit/ 503", "POST /commit/ cut"]
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/whoami-v2", 500),
+        ("POST", "/repos/create", 429),
+        ("POST", "/branch/", 503),
+        ("GET", "/revision/", 503),
+        ("GET", "/tree/", 503),
+        ("POST", "/objects/batch", 503),
+        ("POST", "/objects/verify", 503),
+        ("POST", "/validate-yaml", 503),
+        ("POST", "/commit/", 503),
+    ],
+)
+def test_a_hub_that_fails_for_now_keeps_what_it_had(
+    method: str, path: str, status: int, hub: HubServer
+) -> None:
+    hub.fault(method, path, status, times=100)
+    with pytest.raises(TransferError) as caught:
+        push_to_hub("alice/digits", "tiny", revision="v1")
+    said = str(caught.value)
+    assert said.startswith(f"alice/digits: {hub.url}: ")
+    assert f"{status}: fault." in said
+    assert said.endswith("Try again.")
+    assert published_anywhere(hub) == set()
 
 
-@pytest.mark.parametrize("step", FAILING)
-def test_a_failing_hub_keeps_what_it_had(step: str, hub: HubServer) -> None:
-    method, path, kind = step.split()
-    hub.fault(method, path, kind if kind == "cut" else int(kind), times=100)
+def test_a_hub_that_refuses_keeps_what_it_had(hub: HubServer) -> None:
+    hub.fault("POST", "/repos/create", 400, times=100)
     with pytest.raises(IdxError) as caught:
         push_to_hub("alice/digits", "tiny", revision="v1")
     said = str(caught.value)
     assert said.startswith(f"alice/digits: {hub.url}: ")
-    assert isinstance(caught.value, TransferError) == said.endswith("Try again.") == (kind != "400")
-    assert (f"{kind}: fault." in said) == (kind != "cut")
-    assert all(published(repo, ref) == set() for repo in hub.repos.values() for ref in repo.refs)
+    assert "400: fault." in said
+    assert not said.endswith("Try again.")
+    assert not isinstance(caught.value, TransferError)
+    assert published_anywhere(hub) == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/preupload/"), ("PUT", "/upload/"), ("POST", "/commit/")]
+)
+def test_a_hub_that_breaks_off_keeps_what_it_had(method: str, path: str, hub: HubServer) -> None:
+    hub.fault(method, path, "cut", times=100)
+    with pytest.raises(TransferError) as caught:
+        push_to_hub("alice/digits", "tiny", revision="v1")
+    said = str(caught.value)
+    assert said.startswith(f"alice/digits: {hub.url}: ")
+    assert said.endswith("Try again.")
+    assert published_anywhere(hub) == set()
 
 
 def test_a_push_whose_last_answer_is_lost_can_be_repeated(hub: HubServer) -> None:
@@ -384,44 +572,79 @@ def test_a_push_that_was_overtaken_changes_nothing(hub: HubServer) -> None:
 @pytest.mark.slow
 def test_push_by_xet(hub: HubServer, tmp_path: Path, monkeypatch: Patch) -> None:
     """By the protocol that the client takes where its package for that is installed."""
+    # A setting of the environment, which `huggingface_hub` has read when it was imported.
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
     monkeypatch.setenv("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "1")
     contents = [path.read_bytes() for path in export(tmp_path / "digits", "tiny").rglob("*.p*")]
     hub.store = {hashlib.sha256(content).hexdigest(): content for content in contents}
     push_to_hub("digits", "tiny")
     paths = " ".join(path for _, path in hub.log)
-    assert "/v1/shards" in paths and "/upload/" not in paths
+    assert "/v1/shards" in paths
+    assert "/upload/" not in paths
     hub.fault("POST", "/v1/xorbs", "cut", times=100)
     with pytest.raises(TransferError, match=r"Try again\.$"):
         push_to_hub("digits", "subset")
     assert published(hub.repos["alice/digits"]) == TINY
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "step", ["GET /whoami", "POST /repos", "PUT /upload/", "POST /v1/xorbs", "POST /commit/"]
-)
-def test_an_interrupted_push(step: str, hub: HubServer, hf_home: Path, tmp_path: Path) -> None:
-    held = hub.fault(*step.split(), "hold")
-    code = "from mnist_idx.tools.cli import main\n"
-    code += "raise SystemExit(main(['push', 'digits', '--config=tiny']))"
-    env = hub.environment("writer", xet="xorbs" in step) | {"TMPDIR": str(tmp_path)}
-    client = start_snippet(code, home=hf_home, env=env)
-    assert held.reached.wait(60)
+# What is interrupted
+
+
+def start_command(home: Path, line: str, **options: Any) -> Client:
+    """Start `mnist-idx` with the words of a line, in a process of its own."""
+    code = f"from mnist_idx.tools.cli import main\nraise SystemExit(main({line.split()!r}))"
+    return start_snippet(code, home=home, **options)
+
+
+def assert_ends_when_interrupted(client: Client) -> None:
+    """Ctrl-C ends a command with one line and its exit code."""
     client.process.send_signal(signal.SIGINT)
     outcome = client.wait(timeout=10, check=False)
-    assert (outcome.returncode, "interrupted" in outcome.stderr, "Traceback" in outcome.stderr) == (
-        130,
-        True,
-        False,
-    )
+    assert outcome.returncode == 130
+    assert "interrupted" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "path", "xet"),
+    [
+        pytest.param("GET", "/whoami", False, id="asking-who-it-is"),
+        pytest.param("POST", "/repos", False, id="creating-the-repository"),
+        pytest.param("PUT", "/upload/", False, id="uploading"),
+        pytest.param("POST", "/v1/xorbs", True, id="uploading-by-xet"),
+        pytest.param("POST", "/commit/", False, id="committing"),
+    ],
+)
+def test_an_interrupted_push_publishes_nothing(
+    method: str, path: str, xet: bool, hub: HubServer, hf_home: Path, tmp_path: Path
+) -> None:
+    held = hub.fault(method, path, "hold")
+    env = {**hub.environment("writer", xet=xet), "TMPDIR": str(tmp_path)}
+    client = start_command(hf_home, "push digits --config=tiny", env=env)
+    assert held.reached.wait(60)
+    assert_ends_when_interrupted(client)
     assert list(tmp_path.glob("mnist_idx*")) == []
-    assert all(published(repo) == set() for repo in hub.repos.values())
+    assert published_anywhere(hub) == set()
 
 
-def test_an_interrupted_export(tmp_path: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(
-        "mnist_idx.tools.publish.contact_sheet", Mock(side_effect=KeyboardInterrupt)
-    )
-    assert main(["export", str(tmp_path / "digits"), "--config=tiny"]) == 130
-    assert list(tmp_path.iterdir()) == []
+def test_an_interrupted_export_leaves_nothing(
+    server: Server, hf_home: Path, tmp_path: Path
+) -> None:
+    server.behave(silent=True)
+    (tmp_path / "here").mkdir()
+    env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
+    line = f"export {tmp_path / 'here' / 'digits'} --config=subset"
+    client = start_command(hf_home, line, env=env)
+    wait_until(lambda: len(server.handlers) > 0)
+    assert any((tmp_path / "here").iterdir()), "it has begun"
+    assert_ends_when_interrupted(client)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, a minute at most."""
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)

@@ -1,5 +1,6 @@
 """A streamed dataset stops anywhere, and continues with exactly the next record."""
 
+import gzip
 import itertools
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,15 @@ import numpy as np
 import pytest
 from clients import run_client
 from datasets import IterableDataset, load_dataset
-from idx_files import number_of, numbered_images, numbers, to_idx, write_archive
-from packers import PACKINGS
+from idx_files import (
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    number_of,
+    numbered_images,
+    numbers,
+    to_idx,
+    write_archive,
+)
 
 # Several batches in each of few shards, and no multiple of anything.
 COUNT = 3_503
@@ -19,37 +27,41 @@ PLACES = (1, 99, 100, 101, 999, 1099, 1100, 1101, 1167, 1168, 2000, 2335, 2336, 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compressed files of records that carry their numbers."""
-    images, labels = numbered_images(COUNT, 5), (np.arange(COUNT) % 10).astype(np.uint8)
+def numbered_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a folder of gzip files, the records of which carry their numbers."""
+    images = numbered_images(COUNT, 5)
+    labels = (np.arange(COUNT) % 10).astype(np.uint8)
     files = {
-        "train-images-idx3-ubyte.gz": to_idx(images),
-        "train-labels-idx1-ubyte.gz": to_idx(labels),
+        f"{TRAIN_IMAGES}.gz": gzip.compress(to_idx(images)),
+        f"{TRAIN_LABELS}.gz": gzip.compress(to_idx(labels)),
     }
-    files = {name: PACKINGS[".gz"](content) for name, content in files.items()}
-    return write_archive(tmp_path_factory.mktemp("numbered"), files)
+    return str(write_archive(tmp_path_factory.mktemp("numbered"), files))
 
 
-def stream(folder: Path, **options: Any) -> IterableDataset:
+def stream(folder: str, **options: Any) -> IterableDataset:
+    """The records of a folder as arrays."""
     return load_dataset(
-        "idxfolder", data_dir=str(folder), split="train", streaming=True, as_array=True, **options
+        "idxfolder", data_dir=folder, split="train", streaming=True, as_array=True, **options
     )
 
 
 @pytest.mark.slow
 @pytest.mark.compat
-def test_any_record_and_another_process(python: str, folder: Path, hf_home: Path) -> None:
-    args = {"folder": str(folder), "places": PLACES, "count": COUNT}
+def test_a_stream_continues_at_any_record_also_in_another_process(
+    python: str, numbered_folder: str, hf_home: Path
+) -> None:
+    args = {"folder": numbered_folder, "places": PLACES, "count": COUNT}
     wrong, states = run_client("write_states", python=python, home=hf_home, args=args).result
     assert wrong == []
     for num_shards in (1, 3):
-        assert sorted(map(int, states[str(num_shards)])) == sorted(PLACES)
-        rest = stream(folder, num_shards=num_shards)
-        rest.load_state_dict(states[str(num_shards)]["1168"])
+        states_by_place = states[str(num_shards)]
+        assert sorted(map(int, states_by_place)) == sorted(PLACES)
+        rest = stream(numbered_folder, num_shards=num_shards)
+        rest.load_state_dict(states_by_place["1168"])
         assert [number_of(row) for row in rest] == list(range(1168, COUNT))
 
 
-def test_subsets_and_later_epochs(folder: Path) -> None:
+def test_a_shuffled_subset_continues_in_a_later_epoch(numbered_folder: str) -> None:
     """The order of the shards in an epoch is part of the state."""
     options: dict[str, Any] = {
         "num_samples": 2_000,
@@ -57,12 +69,15 @@ def test_subsets_and_later_epochs(folder: Path) -> None:
         "sampling": "uniform",
         "num_shards": 8,
     }
-    data, rest = stream(folder, **options), stream(folder, **options)
-    whole = numbers(data)
+    data = stream(numbered_folder, **options)
+    first_epoch = numbers(data)
     data.set_epoch(2)
     order = [number_of(row) for row in data]
-    assert order != whole and sorted(order) == sorted(whole)
-    assert len(list(itertools.islice(data, 1_234))) == 1_234
+    assert order != first_epoch
+    assert sorted(order) == sorted(first_epoch)
+    taken = list(itertools.islice(data, 1_234))
+    assert len(taken) == 1_234
+    rest = stream(numbered_folder, **options)
     rest.set_epoch(2)
     rest.load_state_dict(data.state_dict())
     assert [number_of(row) for row in rest] == order[1_234:]

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from clients import ROOT
-from conftest import MEMBERS
 from http_server import Server
 from idx_files import (
+    TEST_IMAGES,
+    TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
     four_files,
@@ -22,7 +23,6 @@ from idx_files import (
     to_idx,
     write_archive,
 )
-from representatives import slow_but_first
 
 from mnist_idx import IdxError, catalog
 from mnist_idx.tools.cli import main
@@ -35,91 +35,153 @@ COMPRESSED = {f"{name}.gz": gzip.compress(content) for name, content in FILES.it
 Capsys, Mirror = pytest.CaptureFixture[str], Callable[[Any], None]
 
 
-def known(reports: list[FileReport]) -> list[str]:
-    assert "".join(report.problem for report in reports) == ""
+def known_as(reports: list[FileReport]) -> list[str]:
+    """The dataset that each file is of, "" for those of nobody; all of them are valid."""
+    assert [report.problem for report in reports if report.problem] == []
     return [report.known for report in reports]
 
 
-@pytest.mark.parametrize("form", slow_but_first(["published", "folder", "deflated.zip"]))
+# The published files
+
+
+@pytest.fixture
+def plain_mnist(real_files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files of MNIST as published, decompressed."""
+    plain = {}
+    for name, content in real_files.items():
+        plain[Path(name).stem] = gzip.decompress(content)
+    return plain
+
+
+@pytest.fixture
+def mnist_as_published(real_tar: Path) -> Path:
+    """The published tar."""
+    return real_tar
+
+
+@pytest.fixture
+def mnist_in_a_folder(plain_mnist: dict[str, bytes], tmp_path: Path) -> Path:
+    """MNIST as plain files in a folder."""
+    return write_archive(tmp_path / "folder", plain_mnist)
+
+
+@pytest.fixture
+def mnist_compressed_again(plain_mnist: dict[str, bytes], tmp_path: Path) -> Path:
+    """MNIST compressed in another way, and deflated in a zip."""
+    files = {f"{name}.gz": gzip.compress(content, 1) for name, content in plain_mnist.items()}
+    return write_archive(tmp_path / "deflated.zip", files)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("mnist_as_published", id="as-published"),
+        pytest.param("mnist_in_a_folder", id="plain-in-a-folder", marks=pytest.mark.slow),
+        pytest.param("mnist_compressed_again", id="deflated-in-a-zip", marks=pytest.mark.slow),
+    ],
+)
 def test_mnist_is_known_however_it_is_compressed(
-    form: str, real_tar: Path, real_files: Any, tmp_path: Path
+    place: str, plain_mnist: dict[str, bytes], request: pytest.FixtureRequest
 ) -> None:
-    plain = {Path(name).stem: gzip.decompress(content) for name, content in real_files.items()}
-    again = {f"{name}.gz": gzip.compress(content, 1) for name, content in plain.items()}
-    source = (
-        real_tar
-        if form == "published"
-        else write_archive(tmp_path / form, plain if form == "folder" else again)
-    )
-    reports = verify(str(source))
-    assert known(reports) == ["mnist"] * 4
+    reports = verify(str(request.getfixturevalue(place)))
+    assert known_as(reports) == ["mnist"] * 4
+    sha256 = {name: hashlib.sha256(plain).hexdigest() for name, plain in plain_mnist.items()}
     assert [report[1:6] for report in reports] == [
-        (split, role, "uint8", shape, hashlib.sha256(plain[Path(name).stem]).hexdigest())
-        for split, count in (("train", 60000), ("test", 10000))
-        for name, role, shape in zip(
-            MEMBERS[split], ("images", "labels"), ((count, 28, 28), (count,)), strict=True
-        )
+        ("train", "images", "uint8", (60000, 28, 28), sha256[TRAIN_IMAGES]),
+        ("train", "labels", "uint8", (60000,), sha256[TRAIN_LABELS]),
+        ("test", "images", "uint8", (10000, 28, 28), sha256[TEST_IMAGES]),
+        ("test", "labels", "uint8", (10000,), sha256[TEST_LABELS]),
     ]
 
 
-def test_configs(mirror: Mirror, mnist_tar: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "dataset"),
+    [
+        pytest.param([], "mnist", id="none-named"),
+        pytest.param(["subset"], "mnist", id="subset"),
+        pytest.param(["tiny"], "tiny", id="tiny"),
+    ],
+)
+def test_the_files_of_a_config_are_known(
+    arguments: list[str], dataset: str, mirror: Mirror, mnist_tar: Path
+) -> None:
     mirror(mnist_tar)
-    assert known(verify()) == known(verify("subset")) == ["mnist"] * 4
-    assert known(verify("tiny")) == ["tiny"] * 4
+    assert known_as(verify(*arguments)) == [dataset] * 4
+
+
+@pytest.fixture
+def mnist_with_a_changed_label(mnist_files: dict[str, bytes], tmp_path: Path) -> Path:
+    """The tar of MNIST with one bit flipped in the labels of the test split."""
+    name = "data/t10k-labels-idx1-ubyte.gz"
+    labels = bytearray(gzip.decompress(mnist_files[name]))
+    labels[100] ^= 1
+    files = {**mnist_files, name: gzip.compress(bytes(labels))}
+    return write_archive(tmp_path / "set.tar", files)
 
 
 def test_a_config_takes_only_the_published_files(
-    mnist_files: Any, tmp_path: Path, mirror: Mirror
+    mnist_with_a_changed_label: Path, mirror: Mirror
 ) -> None:
-    name = "data/t10k-labels-idx1-ubyte.gz"
-    changed = bytearray(gzip.decompress(mnist_files[name]))
-    changed[100] ^= 1
-    path = write_archive(tmp_path / "set.tar", {**mnist_files, name: gzip.compress(bytes(changed))})
-    mirror(path)
+    mirror(mnist_with_a_changed_label)
     *good, bad = verify()
-    assert known(good) == ["mnist"] * 3
-    assert (bad.known, bad.name) == ("", name)
-    assert re.search(f"^{name} in {path}: .*{bad.sha256}.*not the published file", bad.problem)
-    assert known(verify(str(path))) == ["mnist", "mnist", "mnist", ""], (
-        "as anyone's files, they are valid"
-    )
+    assert known_as(good) == ["mnist"] * 3
+    assert bad.known == ""
+    title = f"data/t10k-labels-idx1-ubyte.gz in {mnist_with_a_changed_label}"
+    assert re.search(f"^{title}: .*{bad.sha256}.*not the published file", bad.problem)
+
+
+def test_changed_files_are_valid_as_those_of_anyone(mnist_with_a_changed_label: Path) -> None:
+    reports = verify(str(mnist_with_a_changed_label))
+    assert known_as(reports) == ["mnist", "mnist", "mnist", ""]
 
 
 def test_a_source_that_dies_is_replaced_by_the_next(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = ROOT / "mnist_idx" / catalog.TINY.sources[0]
-    servers: list[Server] = [serve({"/set.tar": tiny}) for _ in range(2)]
-    sources = tuple(server.url("/set.tar") for server in servers)
+    first: Server = serve({"/set.tar": tiny})
+    second: Server = serve({"/set.tar": tiny})
+    sources = (first.url("/set.tar"), second.url("/set.tar"))
     monkeypatch.setitem(catalog.DATASETS, "mnist", catalog.TINY._replace(sources=sources))
-    servers[0].behave("/set.tar", status=403, skip=3)
-    assert known(verify()) == ["mnist"] * 4
-    assert servers[1].count("/set.tar", "GET")
-    servers[1].behave("/set.tar", status=403)
+    first.behave("/set.tar", status=403, skip=3)
+    assert known_as(verify()) == ["mnist"] * 4
+    second.settle()
+    assert second.count("/set.tar", "GET")
+    second.behave("/set.tar", status=403)
     with pytest.raises(IdxError, match=r"(?s)None of the sources.*403.*403"):
         verify()
 
 
-BAD: list[tuple[str, bytes, str]] = [
-    (TRAIN_IMAGES, FILES[TRAIN_IMAGES][:-1], "cut short"),
-    (TRAIN_IMAGES, gzip.compress(FILES[TRAIN_IMAGES])[:-1], "damaged"),
-    (TRAIN_LABELS, to_idx(random_labels(69)), r"\(69,\).*70"),
-    (TRAIN_LABELS, to_idx(np.full(70, -1, "int8")), "labels? .*-1"),
-]
+# Anyone's files
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "problem"), BAD, ids=[problem for _, _, problem in BAD]
+    ("name", "content", "problem"),
+    [
+        pytest.param(TRAIN_IMAGES, FILES[TRAIN_IMAGES][:-1], "cut short", id="images-cut-one-byte"),
+        pytest.param(
+            TRAIN_IMAGES,
+            gzip.compress(FILES[TRAIN_IMAGES])[:-1],
+            "damaged",
+            id="compressed-images-cut-one-byte",
+        ),
+        pytest.param(
+            TRAIN_LABELS, to_idx(random_labels(69)), r"\(69,\).*70", id="one-label-less-than-images"
+        ),
+        pytest.param(
+            TRAIN_LABELS, to_idx(np.full(70, -1, "int8")), "labels? .*-1", id="labels-below-zero"
+        ),
+    ],
 )
-def test_what_is_wrong_is_named(
+def test_what_is_wrong_with_a_file_is_named(
     name: str, content: bytes, problem: str, tmp_path: Path, capsys: Capsys
 ) -> None:
-    folder = str(write_archive(tmp_path / "folder", FILES | {name: content}))
-    invalid = {Path(report.name).name: bool(report.problem) for report in verify(folder)}
-    assert invalid == {other: other == name for other in FILES}
+    folder = str(write_archive(tmp_path / "folder", {**FILES, name: content}))
+    assert [Path(report.name).name for report in verify(folder) if report.problem] == [name]
     assert main(["verify", folder]) == 1
     out, err = capsys.readouterr()
-    assert out.count("INVALID") == 1 and "1 of 4 files invalid" in out
+    assert out.count("INVALID") == 1
+    assert "1 of 4 files invalid" in out
     assert re.search(rf"(?s)^mnist-idx: .*{problem}", err)
 
 
@@ -128,47 +190,46 @@ def test_the_checksum_of_a_zip_covers_what_follows_the_records(tmp_path: Path) -
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in COMPRESSED.items():
             archive.writestr(name, content + bytes(2))  # padded
-    content = path.read_bytes()
-    position = content.index(b"PK", content.index(f"{TRAIN_IMAGES}.gz".encode())) - 1
-    path.write_bytes(content[:position] + b"\1" + content[position + 1 :])
+    data = bytearray(path.read_bytes())
+    first_member = data.index(f"{TRAIN_IMAGES}.gz".encode())
+    last_byte_of_padding = data.index(b"PK", first_member) - 1
+    data[last_byte_of_padding] = 1
+    path.write_bytes(data)
     assert [report.name for report in verify(str(path)) if report.problem] == [f"{TRAIN_IMAGES}.gz"]
 
 
-def test_several_datasets_or_a_single_file(tmp_path: Path, capsys: Capsys) -> None:
-    files = {
-        f"gzip/{prefix}-{name}": COMPRESSED[name]
-        for prefix in ("one", "two")
-        for name in COMPRESSED
-    }
-    archive = str(write_archive(tmp_path / "stored.zip", files))
-    reports = verify(archive)
-    assert [report.split for report in reports[::2]] == [
-        "one train",
-        "one test",
-        "two train",
-        "two test",
-    ]
-    assert known(reports) == [""] * 8
-    assert main(["verify", archive, "--prefix", "one"]) == 0
+@pytest.fixture
+def zip_of_two_datasets(tmp_path: Path) -> str:
+    """The path of a zip of two datasets, "one" and "two"."""
+    files = {}
+    for prefix in ("one", "two"):
+        for name, content in COMPRESSED.items():
+            files[f"gzip/{prefix}-{name}"] = content
+    return str(write_archive(tmp_path / "stored.zip", files))
+
+
+def test_all_of_several_datasets_are_verified(zip_of_two_datasets: str) -> None:
+    reports = verify(zip_of_two_datasets)
+    assert known_as(reports) == [""] * 8
+    splits = [report.split for report in reports if report.role == "images"]
+    assert splits == ["one train", "one test", "two train", "two test"]
+
+
+def test_one_of_several_datasets_is_verified(zip_of_two_datasets: str, capsys: Capsys) -> None:
+    assert main(["verify", zip_of_two_datasets, "--prefix", "one"]) == 0
     assert capsys.readouterr().out.endswith("4 files, all valid\n")
+
+
+@pytest.mark.parametrize(("name", "role"), [(TRAIN_LABELS, "labels"), (TRAIN_IMAGES, "images")])
+def test_a_single_file_is_verified(name: str, role: str, tmp_path: Path) -> None:
     folder = write_archive(tmp_path / "folder", FILES)
-    for name, role in ((TRAIN_LABELS, "labels"), (TRAIN_IMAGES, "images")):
-        (report,) = verify(str(folder / name))
-        assert (report.role, report.problem) == (role, "")
+    (report,) = verify(str(folder / name))
+    assert (report.role, report.problem) == (role, "")
 
 
-def test_the_table(tmp_path: Path) -> None:
-    lines = table(verify(str(write_archive(tmp_path / "set.tar", FILES)))).splitlines()
-    assert lines[0].split() == [
-        "file",
-        "split",
-        "role",
-        "type",
-        "shape",
-        "records",
-        "sha256",
-        "known",
-        "state",
-    ]
-    assert {line.index("ok") for line in lines[1:]} == {lines[0].index("state")}
-    assert "9 x 7" in lines[1]
+def test_the_table_has_a_line_for_each_file(tmp_path: Path) -> None:
+    reports = verify(str(write_archive(tmp_path / "set.tar", FILES)))
+    head, *lines = table(reports).splitlines()
+    assert " ".join(head.split()) == "file split role type shape records sha256 known state"
+    assert [line.index("ok") for line in lines] == [head.index("state")] * 4
+    assert "9 x 7" in lines[0]

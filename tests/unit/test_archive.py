@@ -4,17 +4,25 @@ import gzip
 import io
 import os
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest import mock
 
 import crafted
 import fsspec
 import pytest
 from clients import traced_memory, tree
 from http_server import Server
-from idx_files import make_tar, random_images, to_idx, write_archive
+from idx_files import (
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    make_tar,
+    random_images,
+    random_labels,
+    to_idx,
+    write_archive,
+)
 
 from mnist_idx import archive
 from mnist_idx.archive import Location, list_folder, list_members
@@ -22,97 +30,28 @@ from mnist_idx.errors import IdxError, TransferError
 from mnist_idx.members import Access, Member, open_member
 from mnist_idx.streams import read_fully
 
-IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-CONTENT = {
-    IMAGES: to_idx(random_images(30, 20, 20)),
-    f"data/{LABELS}": b"\0\0\x08\x01\0\0\0\x02\1\2",
-    "empty": b"",
-}
-THREE = make_tar({"a": bytes(500), "b": bytes(501), "c": b""})
+IMAGES, LABELS = to_idx(random_images(30, 20, 20)), to_idx(random_labels(2))
 Patch, Serve = pytest.MonkeyPatch, Callable[..., Server]
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "file"
+def list_of(path: Path | str) -> list[Member]:
+    """The members of what is at a path or a URL."""
+    return list_members(Location(str(path)), Access())
 
 
-def read_all(file: Path, name: str = "") -> dict[str, bytes]:
+def read_members(path: Path, url: str | None = None) -> dict[str, bytes]:
+    """Name -> content, read to the end and checked, of all members of what is at a path."""
     contents = {}
-    for member in list_members(Location(str(file), url=name), Access()):
+    for member in list_members(Location(str(path), url=url), Access()):
         with open_member(member, Access()) as stream:
             contents[member.name] = bytes(read_fully(stream, 1 << 20))
             stream.finish()
     return contents
 
 
-def test_single_files(file: Path) -> None:
-    file.write_bytes(CONTENT[IMAGES])
-    assert list_members(Location(str(file)), Access()) == [
-        Member(str(file), str(file), file_size=len(CONTENT[IMAGES]))
-    ]
-    file.write_bytes(gzip.compress(CONTENT[IMAGES]))
-    assert read_all(file, name="other") == {"other": CONTENT[IMAGES]}
-
-
-def test_folders(tmp_path: Path, monkeypatch: Patch) -> None:
-    write_archive(tmp_path, {"b/x": b"", "a": b"", "b/c/y": b""})
-    fsspec.filesystem("memory").pipe({"/a_folder/x": b"", "/a_folder/b/y": b""})
-    folders = {str(tmp_path): ["a", "b/c/y", "b/x"], "memory:///a_folder": ["b/y", "x"]}
-    for folder, names in folders.items():
-        assert [member.name for member in list_folder(folder, Access())] == [
-            f"{folder}/{name}" for name in names
-        ]
-    for other in (
-        f"{tmp_path}/a",
-        f"{tmp_path}/nowhere",
-        "memory:///a_folder/x",
-        "http://127.0.0.1/folder/",
-    ):
-        assert list_folder(other, Access()) is None
-    denied = PermissionError(13, "Permission denied", str(tmp_path))
-    monkeypatch.setattr(os, "scandir", mock.Mock(side_effect=denied))
-    with pytest.raises(TransferError, match=f"{tmp_path}: cannot be read: Permission denied"):
-        list_folder(str(tmp_path), Access())
-
-
-def test_names_are_never_used_as_paths(tmp_path: Path, monkeypatch: Patch) -> None:
-    prefixes = ["../../", "/", "/etc/../", "..\\..\\", "C:\\", "a\n", "\x1b[2J", "\udcff"]
-    (tmp_path / "data").mkdir()
-    monkeypatch.chdir(tmp_path / "data")
-    files = {prefix + name: data for prefix in prefixes for name, data in CONTENT.items()}
-    Path("file.tar").write_bytes(make_tar(files))
-    before = tree(tmp_path)
-    assert read_all(Path("file.tar")) == files
-    assert tree(tmp_path) == before
-
-
-def test_folders_in_archives_are_left_out(file: Path, tmp_path: Path) -> None:
-    with tarfile.open(file, "w") as tar:
-        tar.add(tmp_path, "folder", recursive=False)
-        tar.addfile(tarfile.TarInfo("n"))
-    assert read_all(file) == {"n": b""}
-    pipe = type(
-        "Pipe", (io.BytesIO,), {"seekable": lambda self: False}
-    )()  # sizes come behind the members
-    file.write_bytes(make_zip({"n": b"content", "folder/": b""}, buffer=pipe))
-    assert read_all(file) == {"n": b"content"}
-
-
-# Too much
-
-
-def many_members(form: str, count: int) -> bytes:
-    if form == "zip":
-        return make_zip({str(number): b"" for number in range(count)})
-    content = crafted.tar_header(b"a", crafted.octal(0), b"0") * count + bytes(1024)
-    return gzip.compress(content) if form == "tar.gz" else content
-
-
-def make_zip(
-    files: dict[str, bytes], method: int = zipfile.ZIP_STORED, buffer: io.BytesIO | None = None
-) -> bytes:
-    buffer = buffer or io.BytesIO()
+def make_zip(files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip, with a comment at its end."""
+    buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as zipped:
         zipped.comment = b"a comment"
         for name, content in files.items():
@@ -120,123 +59,357 @@ def make_zip(
     return buffer.getvalue()
 
 
+class Pipe(io.BytesIO):
+    """Where a zip is written in one go: sizes come behind the members."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+# Files and folders
+
+
+def test_a_file_that_is_no_archive_is_its_only_member(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(IMAGES)
+    assert list_of(path) == [Member(str(path), str(path), file_size=len(IMAGES))]
+
+
+def test_a_compressed_file_is_called_what_the_user_calls_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(gzip.compress(IMAGES))
+    assert read_members(path, url="other") == {"other": IMAGES}
+
+
+def test_the_files_of_a_local_folder_are_listed_in_order(tmp_path: Path) -> None:
+    write_archive(tmp_path, {"b/x": b"", "a": b"", "b/c/y": b""})
+    members = list_folder(str(tmp_path), Access())
+    assert members is not None
+    expected = [f"{tmp_path}/a", f"{tmp_path}/b/c/y", f"{tmp_path}/b/x"]
+    assert [member.name for member in members] == expected
+
+
+def test_the_files_of_a_remote_folder_are_listed_in_order() -> None:
+    fsspec.filesystem("memory").pipe({"/a_folder/x": b"", "/a_folder/b/y": b""})
+    members = list_folder("memory:///a_folder", Access())
+    assert members is not None
+    expected = ["memory:///a_folder/b/y", "memory:///a_folder/x"]
+    assert [member.name for member in members] == expected
+
+
 @pytest.mark.parametrize(
-    ("form", "count"),
+    "path",
     [
-        ("tar", 1_001),
-        ("tar.gz", 1_001),
-        ("zip", 1_001),
-        pytest.param("tar", 70_000, marks=pytest.mark.slow),
-        pytest.param("tar.gz", 70_000, marks=pytest.mark.slow),
+        pytest.param("{folder}/file", id="local-file"),
+        pytest.param("{folder}/nowhere", id="local-path-where-nothing-is"),
+        pytest.param("memory:///with_a_file/x", id="remote-file"),
+        pytest.param("http://127.0.0.1/folder/", id="http-which-has-no-folders"),
     ],
 )
-def test_the_number_of_members_is_bounded(form: str, count: int, file: Path, serve: Serve) -> None:
-    file.write_bytes(many_members(form, archive.MAX_MEMBERS))
-    assert {member.name for member in list_members(Location(str(file)), Access())} >= (
-        {"0", "999"} if form == "zip" else {"a"}
-    )
-    file.write_bytes(many_members(form, count))
-    server = serve({"/file": file})
-    with traced_memory(60 << 20):
-        for path in (str(file), server.url("/file")):
-            with pytest.raises(IdxError, match=r"/file: .*members"):
-                list_members(Location(path), Access())
+def test_what_is_no_folder_is_not_listed_as_one(path: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    fsspec.filesystem("memory").pipe({"/with_a_file/x": b""})
+    assert list_folder(path.format(folder=tmp_path), Access()) is None
+
+
+@pytest.fixture
+def unreadable_folder() -> Iterator[Path]:
+    """A folder that this process may not read, not even as root: it becomes "nobody"."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        if not folder.is_dir():
+            pytest.skip("only root can see the folder of temporary files")
+        yield folder
+    finally:
+        os.seteuid(user)
+        folder.rmdir()
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="this system has other permissions")
+def test_a_folder_that_cannot_be_read_is_an_error(unreadable_folder: Path) -> None:
+    folder = str(unreadable_folder)
+    with pytest.raises(TransferError, match=f"{folder}: cannot be read: Permission denied"):
+        list_folder(folder, Access())
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        pytest.param("../../", id="folder-above"),
+        pytest.param("/", id="absolute"),
+        pytest.param("/etc/../", id="absolute-and-up"),
+        pytest.param("..\\..\\", id="folder-above-on-windows"),
+        pytest.param("C:\\", id="drive"),
+        pytest.param("a\n", id="line-break"),
+        pytest.param("\x1b[2J", id="escape-sequence"),
+        pytest.param("\udcff", id="undecodable-byte"),
+    ],
+)
+def test_names_of_members_are_never_used_as_paths(
+    prefix: str, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    files = {
+        f"{prefix}{TRAIN_IMAGES}": IMAGES,
+        f"{prefix}data/{TRAIN_LABELS}": LABELS,
+        f"{prefix}empty": b"",
+    }
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    Path("file.tar").write_bytes(make_tar(files))
+    before = tree(tmp_path)
+    assert read_members(Path("file.tar")) == files
+    assert tree(tmp_path) == before
+
+
+def test_folders_in_a_tar_are_left_out(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(tmp_path, "folder", recursive=False)
+        tar.addfile(tarfile.TarInfo("n"))
+    assert read_members(tmp_path / "set.tar") == {"n": b""}
+
+
+def test_folders_in_a_zip_are_left_out(tmp_path: Path) -> None:
+    buffer = Pipe()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("n", b"content")
+        zipped.writestr("folder/", b"")
+    (tmp_path / "set.zip").write_bytes(buffer.getvalue())
+    assert read_members(tmp_path / "set.zip") == {"n": b"content"}
+
+
+# Too much
+
+
+def tar_of_members(count: int) -> bytes:
+    """A tar of so many empty members, all of them called "a"."""
+    return crafted.tar_header(b"a", crafted.octal(0), b"0") * count + bytes(1024)
+
+
+def compressed_tar_of_members(count: int) -> bytes:
+    """The same, compressed by gzip."""
+    return gzip.compress(tar_of_members(count))
+
+
+def zip_of_members(count: int) -> bytes:
+    """A zip of so many empty members, called by their numbers."""
+    return make_zip({str(number): b"" for number in range(count)})
+
+
+@pytest.mark.parametrize(
+    ("make", "first_and_last"),
+    [
+        pytest.param(tar_of_members, {"a"}, id="tar"),
+        pytest.param(compressed_tar_of_members, {"a"}, id="compressed-tar"),
+        pytest.param(zip_of_members, {"0", "999"}, id="zip"),
+    ],
+)
+def test_as_many_members_as_allowed_are_listed(
+    make: Callable[[int], bytes], first_and_last: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(make(archive.MAX_MEMBERS))
+    names = {member.name for member in list_of(tmp_path / "file")}
+    assert names >= first_and_last
+
+
+@pytest.mark.parametrize("place", ["local", "served"])
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        pytest.param(tar_of_members, 1_001, id="one-more-in-a-tar"),
+        pytest.param(compressed_tar_of_members, 1_001, id="one-more-in-a-compressed-tar"),
+        pytest.param(zip_of_members, 1_001, id="one-more-in-a-zip"),
+        pytest.param(tar_of_members, 70_000, id="70,000-in-a-tar", marks=pytest.mark.slow),
+        pytest.param(
+            compressed_tar_of_members,
+            70_000,
+            id="70,000-in-a-compressed-tar",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_more_members_than_allowed_are_refused_at_little_cost(
+    make: Callable[[int], bytes], count: int, place: str, tmp_path: Path, serve: Serve
+) -> None:
+    (tmp_path / "file").write_bytes(make(count))
+    server = serve({"/file": tmp_path / "file"})
+    path = str(tmp_path / "file") if place == "local" else server.url("/file")
+    with traced_memory(60 << 20), pytest.raises(IdxError, match=r"/file: .*members"):
+        list_of(path)
+    server.settle()
     assert server.sent() < 6 << 20
 
 
 @pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
-def test_the_size_of_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Patch) -> None:
-    assert (
-        len(
-            list_members(
-                Location(str(write_archive(tmp_path / form, {"a" * 3_500: b""}))), Access()
-            )
-        )
-        == 1
-    )
-    for length in (5_000, 20_000):
-        with pytest.raises(IdxError, match=rf"/{form}: .* at most (4,096|16,384)"):
-            list_members(
-                Location(str(write_archive(tmp_path / form, {"a" * length: b""}))), Access()
-            )
+def test_a_name_of_3500_characters_is_allowed(form: str, tmp_path: Path) -> None:
+    path = write_archive(tmp_path / form, {"a" * 3_500: b""})
+    assert len(list_of(path)) == 1
+
+
+@pytest.mark.parametrize("length", [5_000, 20_000])
+@pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
+def test_a_longer_name_is_refused(form: str, length: int, tmp_path: Path) -> None:
+    path = write_archive(tmp_path / form, {"a" * length: b""})
+    with pytest.raises(IdxError, match=rf"/{form}: .* at most (4,096|16,384)"):
+        list_of(path)
+
+
+@pytest.mark.parametrize("form", ["set.tar", "stored.zip"])
+def test_the_size_of_all_names_is_bounded(form: str, tmp_path: Path, monkeypatch: Patch) -> None:
+    # The real limit needs hundreds of names; which limit it is, makes no difference.
     monkeypatch.setattr(archive, "MAX_DIRECTORY_BYTES", 20_000)
-    many = {f"{number}{'a' * 3_500}": b"" for number in range(9)}
+    files = {f"{number}{'a' * 3_500}": b"" for number in range(9)}
+    path = write_archive(tmp_path / form, files)
     with pytest.raises(IdxError, match=rf"/{form}: .* 20,000 bytes"):
-        list_members(Location(str(write_archive(tmp_path / form, many))), Access())
+        list_of(path)
 
 
-def test_what_is_skipped_in_a_compressed_tar_is_bounded(file: Path, monkeypatch: Patch) -> None:
+@pytest.fixture
+def at_most_2560_bytes_are_skipped(monkeypatch: Patch) -> None:
+    """The real limit, 4 GiB, takes minutes to reach."""
     monkeypatch.setattr(archive, "MAX_SKIPPED_BYTES", 2560)
-    small = make_tar({"a": bytes(500), "b": bytes(500), "c": b""})[
-        :3584
-    ]  # without what fills it up to 10 kB
-    for content in (small, gzip.compress(small)):
-        file.write_bytes(content)
-        assert list(read_all(file)) == ["a", "b", "c"]
-    long = make_tar({"a": b""}) + bytes(20_000)
-    larger = make_tar({"a": bytes(500), "b": bytes(500), "c": b"1"})
-    for tar, message in (
-        (larger, "'c' .* byte 2,561, .*2,560"),
-        (long, "more than 2,560 bytes follow"),
-    ):
-        file.write_bytes(gzip.compress(tar))
-        with pytest.raises(IdxError, match=f"/file: .*{message}"):
-            list_members(Location(str(file)), Access())
+
+
+@pytest.mark.usefixtures("at_most_2560_bytes_are_skipped")
+@pytest.mark.parametrize(
+    "pack", [pytest.param(bytes, id="plain"), pytest.param(gzip.compress, id="compressed")]
+)
+def test_a_tar_with_as_much_to_skip_as_allowed_is_read(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    tar = make_tar({"a": bytes(500), "b": bytes(500), "c": b""})
+    without_filling = tar[:3584]  # which takes it to 10 kB
+    (tmp_path / "file").write_bytes(pack(without_filling))
+    assert list(read_members(tmp_path / "file")) == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("at_most_2560_bytes_are_skipped")
+@pytest.mark.parametrize(
+    ("tar", "message"),
+    [
+        pytest.param(
+            make_tar({"a": bytes(500), "b": bytes(500), "c": b"1"}),
+            "'c' .* byte 2,561, .*2,560",
+            id="a-byte-more-before-the-end-of-a-member",
+        ),
+        pytest.param(
+            make_tar({"a": b""}) + bytes(20_000),
+            "more than 2,560 bytes follow",
+            id="zeros-behind-the-members",
+        ),
+    ],
+)
+def test_a_compressed_tar_with_more_to_skip_is_refused(
+    tar: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(gzip.compress(tar))
+    with pytest.raises(IdxError, match=f"/file: .*{message}"):
+        list_of(tmp_path / "file")
 
 
 # Crafted tars and zips
 
 
-def tar_of(kind: bytes, size: bytes, body: bytes = b"") -> bytes:
-    """A tar that starts with a special header."""
-    return crafted.tar_header(IMAGES.encode(), size, kind) + body + bytes(-len(body) % 512) + THREE
+def tar_that_starts_with(kind: bytes, size: bytes, body: bytes = b"") -> bytes:
+    """A tar of a special header, with its body, and three members."""
+    header = crafted.tar_header(TRAIN_IMAGES.encode(), size, kind)
+    members = make_tar({"a": bytes(500), "b": bytes(501), "c": b""})
+    return crafted.padded(header, body) + members
 
 
-def zip_with(marker: bytes, offset: int, value: int, method: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip with one byte changed."""
+DIRECTORY_ENTRY, OWN_HEADER = b"PK\x01\x02", b"PK\x03\x04"
+
+
+def changed_zip(
+    signature: bytes, offset: int, value: int, method: int = zipfile.ZIP_STORED
+) -> bytes:
+    """A zip of one member, with one byte changed behind the last of these signatures."""
     data = bytearray(make_zip({"n": b"long content"}, method))
-    data[data.rindex(marker) + offset] = value
+    data[data.rindex(signature) + offset] = value
     return bytes(data)
 
 
-ENTRY, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
-TRICKS = {
-    "GNU sparse": tar_of(b"S", crafted.octal(0)),
-    "pax sparse": tar_of(b"x", crafted.octal(22), b"22 GNU.sparse.map=0,5\n"),
-    "pax size": tar_of(b"x", crafted.octal(20), b"20 size=99999999999\n"),
-    "pax length": tar_of(b"x", crafted.octal(20), b"0 path=xxxxxxxxxxxx\n"),
-    "pax header of gigabytes": tar_of(b"x", crafted.octal(1 << 33), b"x" * 2000),
-    "long name of gigabytes": tar_of(b"L", crafted.octal(1 << 33), b"x" * 2000),
-    "size beyond the file": tar_of(b"0", crafted.octal(1 << 40)),
-    "size beyond any file": tar_of(b"0", b"\x80" + b"\x7f" * 11),
-    "negative size": tar_of(b"0", b"\xff" * 12),
-    "zip member without a name": zip_with(ENTRY, 46, 0),
-    "encrypted zip": zip_with(ENTRY, 8, 1),
-    "zip of another method": zip_with(ENTRY, 0, ord("P"), zipfile.ZIP_BZIP2),
-    "zip of two names for a member": zip_with(LOCAL, 30, ord("m")),
-    "zip of another size, with the checksum of the whole member": zip_with(
-        ENTRY, 24, 8, zipfile.ZIP_DEFLATED
+OTHER_FILES = [
+    pytest.param(b"", "an empty file", id="empty-file"),
+    pytest.param(b"  \n<html></html>", "an HTML or XML page", id="page"),
+    pytest.param(b"hello", "b'hello'", id="text"),
+    pytest.param(bytes(10240), r"b'(\\x00){8}'", id="zeros"),
+    pytest.param(b"\x1f\x8b\x08", "gzip data is damaged", id="gzip-that-is-cut-short"),
+    pytest.param(b"PK\x03\x04", "zip is damaged", id="zip-that-is-cut-short"),
+    pytest.param(
+        gzip.compress(b"PK\x03\x04" + bytes(600)), r"b'PK\\x03\\x04", id="zip-that-is-compressed"
     ),
-}
+    pytest.param(
+        make_tar({TRAIN_IMAGES: bytes(600)})[:700], "tar is damaged", id="tar-that-is-cut-short"
+    ),
+]
 
 
-NOT_ARCHIVES = {
-    "empty file": (b"", "an empty file"),
-    "page": (b"  \n<html></html>", "an HTML or XML page"),
-    "text": (b"hello", "b'hello'"),
-    "zeros": (bytes(10240), r"b'(\\x00){8}'"),
-    "cut gzip": (b"\x1f\x8b\x08", "gzip data is damaged"),
-    "cut zip": (b"PK\x03\x04", "zip is damaged"),
-    "compressed zip": (gzip.compress(b"PK\x03\x04" + bytes(600)), r"b'PK\\x03\\x04"),
-    "cut tar": (make_tar({IMAGES: bytes(600)})[:700], "tar is damaged"),
-    **{trick: (content, "") for trick, content in TRICKS.items()},
-    **{f"compressed {trick}": (gzip.compress(content), "") for trick, content in TRICKS.items()},
-}
-
-
-@pytest.mark.parametrize("kind", NOT_ARCHIVES)
-def test_other_files_and_tricks_are_refused(kind: str, file: Path) -> None:
-    content, found = NOT_ARCHIVES[kind]
-    file.write_bytes(content)
+@pytest.mark.parametrize(("content", "found"), OTHER_FILES)
+def test_what_is_no_archive_is_refused_and_named(
+    content: bytes, found: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(content)
     with traced_memory(20 << 20), pytest.raises(IdxError, match=f"/file.*{found}"):
-        read_all(file)
+        read_members(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "pack", [pytest.param(bytes, id="plain"), pytest.param(gzip.compress, id="compressed")]
+)
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(tar_that_starts_with(b"S", crafted.octal(0)), id="gnu-sparse-file"),
+        pytest.param(
+            tar_that_starts_with(b"x", crafted.octal(22), b"22 GNU.sparse.map=0,5\n"),
+            id="pax-sparse-file",
+        ),
+        pytest.param(
+            tar_that_starts_with(b"x", crafted.octal(20), b"20 size=99999999999\n"),
+            id="pax-header-with-another-size",
+        ),
+        pytest.param(
+            tar_that_starts_with(b"x", crafted.octal(20), b"0 path=xxxxxxxxxxxx\n"),
+            id="pax-header-with-a-wrong-length",
+        ),
+        pytest.param(
+            tar_that_starts_with(b"x", crafted.octal(1 << 33), b"x" * 2000),
+            id="pax-header-of-gigabytes",
+        ),
+        pytest.param(
+            tar_that_starts_with(b"L", crafted.octal(1 << 33), b"x" * 2000),
+            id="long-name-of-gigabytes",
+        ),
+        pytest.param(
+            tar_that_starts_with(b"0", crafted.octal(1 << 40)), id="tar-size-beyond-the-file"
+        ),
+        pytest.param(
+            tar_that_starts_with(b"0", b"\x80" + b"\x7f" * 11), id="tar-size-beyond-any-file"
+        ),
+        pytest.param(tar_that_starts_with(b"0", b"\xff" * 12), id="tar-size-negative"),
+        pytest.param(changed_zip(DIRECTORY_ENTRY, 46, 0), id="zip-member-without-a-name"),
+        pytest.param(changed_zip(DIRECTORY_ENTRY, 8, 1), id="zip-member-encrypted"),
+        pytest.param(
+            changed_zip(DIRECTORY_ENTRY, 0, ord("P"), zipfile.ZIP_BZIP2),
+            id="zip-member-packed-by-bzip2",
+        ),
+        pytest.param(changed_zip(OWN_HEADER, 30, ord("m")), id="zip-member-of-two-names"),
+        pytest.param(
+            changed_zip(DIRECTORY_ENTRY, 24, 8, zipfile.ZIP_DEFLATED),
+            id="zip-member-of-another-size-with-the-checksum-of-the-whole",
+        ),
+    ],
+)
+def test_a_trick_is_refused_in_little_memory(
+    content: bytes, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(pack(content))
+    with traced_memory(20 << 20), pytest.raises(IdxError, match="/file"):
+        read_members(tmp_path / "file")

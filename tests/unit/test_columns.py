@@ -10,46 +10,79 @@ from mnist_idx.tools.columns import choose_columns, element_type, empty_shape
 
 PICTURE, ARRAY, CLASS, NUMBER = Image(), Array2D((2, 2), "int16"), ClassLabel(2), Value("int64")
 
-CHOSEN = [
-    pytest.param({"image": PICTURE}, {}, ("image", ()), id="no labels"),
-    pytest.param({"x": PICTURE, "y": CLASS}, {}, ("x", ("y",)), id="any names"),
-    pytest.param({"x": ARRAY, "y": PICTURE}, {}, ("y", ()), id="pictures before arrays"),
-    pytest.param({"x": ARRAY, "y": NUMBER}, {}, ("x", ()), id="a number is no class"),
-    pytest.param({"x": ARRAY, "label": NUMBER}, {}, ("x", ("label",)), id="named label"),
-    pytest.param({"x": ARRAY, "labels": NUMBER}, {}, ("x", ("labels",)), id="named labels"),
-    pytest.param({"x": ARRAY, "label": NUMBER, "y": CLASS}, {}, ("x", ("y",)), id="classes first"),
-    pytest.param({"x": PICTURE, "y": PICTURE}, {"image_column": "y"}, ("y", ()), id="named images"),
-    pytest.param(
-        {"x": PICTURE, "y": CLASS, "z": CLASS}, {"label_column": "z"}, ("x", ("z",)), id="one named"
-    ),
-    pytest.param(
-        {"x": PICTURE, "y": CLASS, "z": NUMBER},
-        {"label_column": ["y", "z"]},
-        ("x", ("y", "z")),
-        id="labels of several parts",
-    ),
-    pytest.param({"x": None}, {"image_column": "x"}, ("x", ()), id="undeclared"),
-]
 
-
-@pytest.mark.parametrize(("features", "named", "expected"), CHOSEN)
+@pytest.mark.parametrize(
+    ("features", "image_column", "label_columns"),
+    [
+        pytest.param({"image": PICTURE}, "image", (), id="pictures-alone"),
+        pytest.param({"x": PICTURE, "y": CLASS}, "x", ("y",), id="pictures-and-classes"),
+        pytest.param({"x": ARRAY, "y": PICTURE}, "y", (), id="pictures-before-arrays"),
+        pytest.param({"x": ARRAY, "y": NUMBER}, "x", (), id="numbers-are-no-classes"),
+        pytest.param({"x": ARRAY, "label": NUMBER}, "x", ("label",), id="numbers-called-label"),
+        pytest.param({"x": ARRAY, "labels": NUMBER}, "x", ("labels",), id="numbers-called-labels"),
+        pytest.param(
+            {"x": ARRAY, "label": NUMBER, "y": CLASS},
+            "x",
+            ("y",),
+            id="classes-before-numbers-called-label",
+        ),
+    ],
+)
 def test_columns_are_chosen_by_their_features(
-    features: dict[str, Any], named: dict[str, Any], expected: tuple[str, tuple[str, ...]]
+    features: dict[str, Any], image_column: str, label_columns: tuple[str, ...]
 ) -> None:
-    assert choose_columns(features, **named) == expected
+    assert choose_columns(features) == (image_column, label_columns)
 
 
-REFUSED = [
-    pytest.param({}, {}, r"\(none\)", id="no columns"),
-    pytest.param({"a": NUMBER}, {}, "the columns a,", id="no images"),
-    pytest.param({"x": PICTURE, "y": PICTURE}, {}, "x, y,", id="two of pictures"),
-    pytest.param({"x": PICTURE, "y": CLASS, "z": CLASS}, {}, "x, y, z,", id="two of classes"),
-    pytest.param({"x": PICTURE}, {"image_column": "y"}, "the columns x,", id="no such images"),
-    pytest.param({"x": PICTURE}, {"label_column": ["y"]}, "the columns x,", id="no such labels"),
-]
+@pytest.mark.parametrize(
+    ("features", "named", "image_column", "label_columns"),
+    [
+        pytest.param(
+            {"x": PICTURE, "y": PICTURE}, {"image_column": "y"}, "y", (), id="one-of-two-pictures"
+        ),
+        pytest.param(
+            {"x": PICTURE, "y": CLASS, "z": CLASS},
+            {"label_column": "z"},
+            "x",
+            ("z",),
+            id="one-of-two-classes",
+        ),
+        pytest.param(
+            {"x": PICTURE, "y": CLASS, "z": NUMBER},
+            {"label_column": ["y", "z"]},
+            "x",
+            ("y", "z"),
+            id="two-columns-of-labels",
+        ),
+        pytest.param(
+            {"x": None}, {"image_column": "x"}, "x", (), id="images-of-an-undeclared-feature"
+        ),
+    ],
+)
+def test_named_columns_are_taken(
+    features: dict[str, Any],
+    named: dict[str, Any],
+    image_column: str,
+    label_columns: tuple[str, ...],
+) -> None:
+    assert choose_columns(features, **named) == (image_column, label_columns)
 
 
-@pytest.mark.parametrize(("features", "named", "said"), REFUSED)
+@pytest.mark.parametrize(
+    ("features", "named", "said"),
+    [
+        pytest.param({}, {}, r"\(none\)", id="no-columns"),
+        pytest.param({"a": NUMBER}, {}, "the columns a,", id="no-images"),
+        pytest.param({"x": PICTURE, "y": PICTURE}, {}, "x, y,", id="two-of-pictures"),
+        pytest.param({"x": PICTURE, "y": CLASS, "z": CLASS}, {}, "x, y, z,", id="two-of-classes"),
+        pytest.param(
+            {"x": PICTURE}, {"image_column": "y"}, "the columns x,", id="named-images-not-there"
+        ),
+        pytest.param(
+            {"x": PICTURE}, {"label_column": ["y"]}, "the columns x,", id="named-labels-not-there"
+        ),
+    ],
+)
 def test_a_doubtful_choice_is_an_error_that_lists_the_columns(
     features: dict[str, Any], named: dict[str, Any], said: str
 ) -> None:
@@ -58,15 +91,16 @@ def test_a_doubtful_choice_is_an_error_that_lists_the_columns(
     assert "--image-column and --label-column" in caught.value.for_command_line()
 
 
-LISTS = [
-    pytest.param(ARRAY, "int16", (2, 2), id="array"),
-    pytest.param(Sequence(Value("float32"), length=3), "float32", (3,), id="list"),
-    pytest.param(Sequence(Sequence(Value("uint8"))), "uint8", (0, 0), id="lists"),
-]
-
-
-@pytest.mark.parametrize(("feature", "dtype", "shape"), LISTS)
+@pytest.mark.parametrize(
+    ("feature", "dtype", "shape"),
+    [
+        pytest.param(ARRAY, "int16", (2, 2), id="array"),
+        pytest.param(Sequence(Value("float32"), length=3), "float32", (3,), id="list-of-a-length"),
+        pytest.param(Sequence(Sequence(Value("uint8"))), "uint8", (0, 0), id="lists-of-any-length"),
+    ],
+)
 def test_a_feature_tells_the_type_and_shape_of_its_records(
     feature: Any, dtype: str, shape: tuple[int, ...]
 ) -> None:
-    assert (element_type(feature), empty_shape(feature)) == (dtype, shape)
+    assert element_type(feature) == dtype
+    assert empty_shape(feature) == shape

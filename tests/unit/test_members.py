@@ -2,10 +2,9 @@
 
 import gzip
 import hashlib
+import random
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packers import PACKERS, Pack, deflate
@@ -14,128 +13,238 @@ from mnist_idx.errors import IdxError, TransferError
 from mnist_idx.members import Access, Member, open_member, open_stored, verify_member
 from mnist_idx.streams import HashedFile, LocalFile, Stream, read_fully
 
-CONTENT = bytes(range(256)) * 400
-PACKED = gzip.compress(CONTENT, 1)
-PACK: dict[str | None, Pack] = {None: bytes}
-for name, packer in PACKERS.items():
-    PACK[name] = packer.pack
-each_packing = pytest.mark.parametrize("packing", PACK)
-Make = Callable[..., Member]
+CONTENT = bytes(random.Random(0).choices(range(16), k=300_000))
+PACKED = gzip.compress(CONTENT, 0)  # no smaller, so that it is not read at once
+CONTENT_SHA256 = hashlib.sha256(CONTENT).hexdigest()
+PACKED_SHA256 = hashlib.sha256(PACKED).hexdigest()
+# The digests backwards are those of no file.
+WRONG_CONTENT_SHA256, WRONG_PACKED_SHA256 = CONTENT_SHA256[::-1], PACKED_SHA256[::-1]
+
+each_packing = pytest.mark.parametrize(
+    "pack",
+    [
+        pytest.param(bytes, id="plain"),
+        pytest.param(PACKERS["gzip"].pack, id="gzip"),
+        pytest.param(PACKERS["bzip2"].pack, id="bzip2"),
+        pytest.param(PACKERS["xz"].pack, id="xz"),
+    ],
+)
 
 
 @pytest.fixture
-def member(tmp_path: Path) -> Make:
-    """Write a file and describe it."""
-
-    def member(data: bytes, **facts: Any) -> Member:
-        path = tmp_path / "file"
-        path.write_bytes(data)
-        return Member(str(path), facts.pop("name", str(path)), **facts)
-
-    return member
+def stored(tmp_path: Path) -> Path:
+    """Where a test writes a file that holds a member."""
+    return tmp_path / "file"
 
 
-def read(stream: Stream) -> bytes:
+def member_of(path: Path) -> Member:
+    """A file as a member of its own, of which nothing is known."""
+    return Member(str(path), str(path))
+
+
+def read_to_end(stream: Stream) -> bytes:
+    """The content of a stream, checked at its end, and closed."""
     with stream:
-        content = bytes(read_fully(stream, len(CONTENT)) + stream.read(1))
+        content = stream.readall()
         stream.finish()
         return content
 
 
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 def assert_valid(member: Member) -> None:
-    assert read(open_member(member, Access())) == CONTENT
+    """A member is `CONTENT`, and verified."""
+    assert read_to_end(open_member(member, Access())) == CONTENT
     verify_member(member, Access())
 
 
-def assert_refused(member: Member, message: str) -> None:
-    for attempt in (
-        lambda: read(open_member(member, Access())),
-        lambda: verify_member(member, Access()),
-    ):
-        with pytest.raises(IdxError, match=message) as caught:
-            attempt()
-        assert isinstance(caught.value, TransferError) == ("cannot be read" in message)
+def assert_refused(member: Member, message: str) -> IdxError:
+    """Neither reading a member nor verifying it succeeds. Returns the error of reading."""
+    with pytest.raises(IdxError, match=message) as caught:
+        read_to_end(open_member(member, Access()))
+    with pytest.raises(IdxError, match=message):
+        verify_member(member, Access())
+    return caught.value
 
 
-@pytest.mark.parametrize("container", PACK)
+# Slices
+
+
+@pytest.mark.parametrize(
+    ("compression", "pack_container"),
+    [
+        pytest.param(None, bytes, id="in-a-plain-container"),
+        pytest.param("gzip", PACKERS["gzip"].pack, id="in-a-gzip-container"),
+        pytest.param("bzip2", PACKERS["bzip2"].pack, id="in-a-bzip2-container"),
+        pytest.param("xz", PACKERS["xz"].pack, id="in-a-xz-container"),
+    ],
+)
 @each_packing
-def test_a_member_is_a_slice_of_its_container(packing: str, container: str, member: Make) -> None:
-    stored = PACK[packing](CONTENT)
-    archive = PACK[container](b"before" + stored + b"after")
-    found = member(archive, name="images", offset=6, size=len(stored), compression=container)
-    assert read(open_stored(found, Access())) == stored
-    assert_valid(found)
-    with open_member(found, Access()) as stream:
+def test_a_member_is_a_slice_of_its_container(
+    pack: Pack, compression: str | None, pack_container: Pack, stored: Path
+) -> None:
+    packed = pack(CONTENT)
+    stored.write_bytes(pack_container(b"before" + packed + b"after"))
+    member = Member(str(stored), "images", 6, len(packed), compression=compression)
+    assert read_to_end(open_stored(member, Access())) == packed
+    assert_valid(member)
+    with open_member(member, Access()) as stream:
         for start in (100_000, 5, 50_000):
             assert stream.seek(start) == stream.tell() == start
             assert stream.read(10) == CONTENT[start : start + 10]
 
 
-def test_sizes_are_checked_and_members_named(member: Make) -> None:
-    assert_refused(member(bytes(100), size=99), "file: found a file of 100 bytes, expected 99")
-    assert_refused(member(bytes(100), size=101), "100 bytes, expected 101")
-    assert_refused(
-        member(bytes(100), name="images", offset=50, size=51),
-        "images in .*file: .*100 .*expected 101",
-    )
-    assert_refused(
-        Member("set.tar", "images", problem="found a link"), r"images in set\.tar: found a link"
-    )
-    assert_refused(Member("/nowhere", "/nowhere"), "/nowhere: cannot be read: No such file")
-    with open_member(member(bytes(100), offset=50, size=49), Access()) as stream:
-        assert (stream.size, len(read_fully(stream, 100))) == (49, 49)
-        assert (stream.seek(60), stream.read(10)) == (60, b"")
-
-
-def test_deflated_members_and_their_checksums(member: Make) -> None:
-    data, crc32 = deflate(PACKED), zlib.crc32(PACKED)
-    good = member(data, inflated_size=len(PACKED), crc32=crc32)
-    assert read(open_stored(good, Access())) == PACKED
-    assert_valid(good)
-    assert_refused(good._replace(crc32=1), f"crc32 {crc32:08x}, expected 00000001.*damaged")
-    assert_refused(member(data + b"more", inflated_size=len(PACKED)), "deflate data is damaged")
-
-
-STORED = {"published_size": len(PACKED), "sha256": sha256(PACKED)}
-KNOWN = {"stored": STORED, "content": {"content_sha256": sha256(CONTENT)}}
-KNOWN["stored, whatever the content"] = STORED | {"content_sha256": "0" * 64}
-
-
-@pytest.mark.parametrize("known", KNOWN)
-def test_digests_are_checked_where_all_is_read(
-    known: str, member: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("offset", "size", "message"),
+    [
+        pytest.param(0, 99, "file: found a file of 100 bytes, expected 99", id="file-is-longer"),
+        pytest.param(0, 101, "file: found a file of 100 bytes, expected 101", id="file-is-shorter"),
+        pytest.param(
+            50, 51, "file: found a file of 100 bytes, expected 101", id="member-goes-past-the-end"
+        ),
+    ],
+)
+def test_a_container_of_another_size_is_refused(
+    offset: int, size: int, message: str, stored: Path
 ) -> None:
-    monkeypatch.setattr("mnist_idx.streams.CHUNK_BYTES", 100)
-    good = member(PACKED, **KNOWN[known])
-    assert_valid(good)
-    field = "content_sha256" if known == "content" else "sha256"
-    right = getattr(good, field)
-    bad = good._replace(**{field: right[::-1]})
-    assert_refused(
-        bad, f"file: found sha256 {right}, expected {right[::-1]}.* not the published file"
-    )
-    with open_member(bad, Access()) as stream:  # reading a part proves nothing
+    stored.write_bytes(bytes(100))
+    error = assert_refused(Member(str(stored), "images", offset, size), f"^images in .*{message}")
+    assert not isinstance(error, TransferError)
+
+
+def test_nothing_is_read_behind_the_end_of_a_member(stored: Path) -> None:
+    stored.write_bytes(bytes(100))
+    with open_member(Member(str(stored), "images", offset=50, size=49), Access()) as stream:
+        assert stream.size == 49
+        assert len(read_fully(stream, 100)) == 49
+        assert stream.seek(60) == 60
+        assert stream.read(10) == b""
+
+
+def test_a_file_of_its_own_is_called_by_its_path_alone(stored: Path) -> None:
+    stored.write_bytes(bytes(100))
+    assert_refused(member_of(stored)._replace(size=99), f"^{stored}: found")
+
+
+def test_a_member_that_cannot_be_used_is_named_with_its_problem() -> None:
+    member = Member("set.tar", "images", problem="found a link")
+    error = assert_refused(member, r"^images in set\.tar: found a link")
+    assert not isinstance(error, TransferError)
+
+
+def test_a_missing_file_is_a_failed_transfer() -> None:
+    error = assert_refused(Member("/nowhere", "/nowhere"), "/nowhere: cannot be read: No such file")
+    assert isinstance(error, TransferError)
+
+
+# Members of zips
+
+
+def test_a_deflated_member_is_inflated(stored: Path) -> None:
+    stored.write_bytes(deflate(PACKED))
+    crc32 = zlib.crc32(PACKED)
+    member = member_of(stored)._replace(inflated_size=len(PACKED), crc32=crc32)
+    assert read_to_end(open_stored(member, Access())) == PACKED
+    assert_valid(member)
+
+
+def test_a_member_with_another_checksum_is_refused(stored: Path) -> None:
+    stored.write_bytes(deflate(PACKED))
+    member = member_of(stored)._replace(inflated_size=len(PACKED), crc32=1)
+    found = f"{zlib.crc32(PACKED):08x}"
+    assert_refused(member, f"found crc32 {found}, expected 00000001.*damaged")
+
+
+def test_more_data_behind_a_deflated_member_is_refused(stored: Path) -> None:
+    stored.write_bytes(deflate(PACKED) + b"more")
+    member = member_of(stored)._replace(inflated_size=len(PACKED))
+    assert_refused(member, "deflate data is damaged")
+
+
+# Digests
+
+OF_STORED = {"published_size": len(PACKED), "sha256": PACKED_SHA256}
+
+
+@pytest.mark.parametrize(
+    "digests",
+    [
+        pytest.param(OF_STORED, id="of-the-stored-file"),
+        pytest.param({"content_sha256": CONTENT_SHA256}, id="of-the-content"),
+        pytest.param(
+            {**OF_STORED, "content_sha256": WRONG_CONTENT_SHA256},
+            id="of-the-stored-file-whatever-that-of-the-content",
+        ),
+    ],
+)
+def test_the_published_file_has_the_published_digest(
+    digests: dict[str, object], stored: Path
+) -> None:
+    stored.write_bytes(PACKED)
+    assert_valid(member_of(stored)._replace(**digests))
+
+
+@pytest.mark.parametrize(
+    ("digests", "found", "expected"),
+    [
+        pytest.param(
+            {"published_size": len(PACKED), "sha256": WRONG_PACKED_SHA256},
+            PACKED_SHA256,
+            WRONG_PACKED_SHA256,
+            id="of-the-stored-file",
+        ),
+        pytest.param(
+            {"content_sha256": WRONG_CONTENT_SHA256},
+            CONTENT_SHA256,
+            WRONG_CONTENT_SHA256,
+            id="of-the-content",
+        ),
+        pytest.param(
+            {
+                "published_size": len(PACKED),
+                "sha256": WRONG_PACKED_SHA256,
+                "content_sha256": CONTENT_SHA256,
+            },
+            PACKED_SHA256,
+            WRONG_PACKED_SHA256,
+            id="of-the-stored-file-whatever-that-of-the-content",
+        ),
+    ],
+)
+def test_another_digest_is_refused_where_all_is_read_and_only_there(
+    digests: dict[str, object], found: str, expected: str, stored: Path
+) -> None:
+    stored.write_bytes(PACKED)
+    member = member_of(stored)._replace(**digests)
+    message = f"file: found sha256 {found}, expected {expected}.* not the published file"
+    assert_refused(member, message)
+    with open_member(member, Access()) as stream:  # reading a part proves nothing
         stream.seek(1000)
         assert read_fully(stream, 50_000) == CONTENT[1000:51_000]
 
 
 @each_packing
-def test_another_compression_is_told_from_damage(packing: str, member: Make) -> None:
+def test_the_published_content_is_valid_however_it_is_compressed(pack: Pack, stored: Path) -> None:
     """The digest of the stored file says nothing about a file that is compressed in another way."""
-    known = STORED | KNOWN["content"]
-    assert_valid(member(PACK[packing](CONTENT), **known))
-    assert_refused(member(PACK[packing](CONTENT[:-1] + b"x"), **known), "not the published file")
+    stored.write_bytes(pack(CONTENT))
+    assert_valid(member_of(stored)._replace(**OF_STORED, content_sha256=CONTENT_SHA256))
 
 
-def test_hashes_cover_what_is_read_without_a_gap(member: Make) -> None:
-    with HashedFile(LocalFile(member(CONTENT).path), "sha256") as stream:
-        for start, hashed in ((0, 100), (50, 150), (200, 150)):  # overlaps, then leaves a gap
-            stream.seek(start)
-            stream.read(100)
-            assert stream.hexdigest() == sha256(CONTENT[:hashed])
-        stream.seek(0)  # the next pass
-        assert stream.hexdigest() == sha256(b"")
+@each_packing
+def test_other_content_is_refused_however_it_is_compressed(pack: Pack, stored: Path) -> None:
+    stored.write_bytes(pack(CONTENT[:-1] + b"x"))
+    member = member_of(stored)._replace(**OF_STORED, content_sha256=CONTENT_SHA256)
+    assert_refused(member, "not the published file")
+
+
+def test_a_hash_covers_what_is_read_without_a_gap(stored: Path) -> None:
+    stored.write_bytes(CONTENT)
+    with HashedFile(LocalFile(str(stored)), "sha256") as stream:
+        stream.read(100)
+        assert stream.hexdigest() == hashlib.sha256(CONTENT[:100]).hexdigest()
+        stream.seek(50)
+        stream.read(100)
+        assert stream.hexdigest() == hashlib.sha256(CONTENT[:150]).hexdigest(), "an overlap"
+        stream.seek(200)
+        stream.read(100)
+        assert stream.hexdigest() == hashlib.sha256(CONTENT[:150]).hexdigest(), "a gap"
+        stream.seek(0)
+        assert stream.hexdigest() == hashlib.sha256(b"").hexdigest(), "the next pass"

@@ -3,7 +3,6 @@
 import os
 import re
 from collections import UserDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,7 @@ import pytest
 from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, sanitize_patterns
 from hypothesis import given
 from hypothesis import strategies as st
-from idx_files import random_images, random_labels, to_idx
 
-import mnist_idx
-from mnist_idx import IdxError
-from mnist_idx.fetching import InPlace
 from mnist_idx.tools.opening import find_data_files
 
 NAMES = (
@@ -56,6 +51,7 @@ LINKS = {
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of empty files, links, a pipe and a folder with odd names."""
     base = tmp_path_factory.mktemp("base")
     for name in NAMES:
         (base / name).parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +64,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found_by_datasets(data_files: Any, base: Path) -> dict[str, list[str]] | None:
+    """The files of each split that `datasets` finds; None if it refuses them."""
     try:
         found = DataFilesDict.from_patterns(sanitize_patterns(data_files), base_path=str(base))
     except Exception:
@@ -76,104 +73,121 @@ def found_by_datasets(data_files: Any, base: Path) -> dict[str, list[str]] | Non
 
 
 def assert_same_or_left(data_files: Any, base: Path) -> None:
+    """We find what `datasets` finds, or leave it to `datasets`."""
     found = find_data_files(data_files, str(base))
     assert found is None or found == found_by_datasets(data_files, base)
 
 
-# What needs nothing of `datasets`.
-FOUND: dict[str, Callable[[Path], Any]] = {
-    "name": lambda base: "train-images",
-    "list": lambda base: ["train-labels", "train-images"],
-    "tuple": lambda base: ("train-labels", "train-images"),
-    "dict of names": lambda base: {"train": "train-images", "test": "test-images"},
-    "dict of lists": lambda base: {"test": ["test-labels", "test-images"], "train": ["train-ü"]},
-    "twice the same": lambda base: ["train-images", "train-images"],
-    "pattern": lambda base: "train-*",
-    "patterns": lambda base: ["test-*", "train-image*"],
-    "dict of patterns": lambda base: {"train": "train-l*", "test": ["test-i*", "test-l*"]},
-    "question marks": lambda base: "te??-[il]*s",
-    "not one of these letters": lambda base: "[!TX]est-[!l]*",
-    "hidden file": lambda base: ".train-hidden",
-    "pattern of hidden files": lambda base: ".train-*",
-    "hidden folder": lambda base: ".hidden/*",
-    "special folder": lambda base: "__special__/train-*",
-    "in a folder": lambda base: "folder/train-*",
-    "all in a folder": lambda base: "folder/*",
-    "up and down": lambda base: "folder/../train-images",
-    "dots": lambda base: "./train-images",
-    "two slashes": lambda base: "folder//train-images",
-    "folder that is a link": lambda base: "linked/train-*",
-    "link": lambda base: "train-link",
-    "links": lambda base: "train-[clf]*",
-    "spaces": lambda base: "train-images (copy)",
-    "pattern with spaces": lambda base: "*(copy)",
-    "absolute": lambda base: str(base / "train-images"),
-    "absolute pattern": lambda base: str(base / "folder" / "*"),
-    "absolute and relative": lambda base: [str(base / "train-images"), "train-labels"],
-    "file to ignore, by its name": lambda base: "README.md",
-    "nothing in a split": lambda base: {"train": "train-images", "test": []},
-}
-# What is left to `datasets`, which refuses some of it.
-LEFT: dict[str, Callable[[Path], Any]] = {
-    "URL": lambda base: "https://host/train-images",
-    "URL of a file": lambda base: (base / "train-images").as_uri(),
-    "chain": lambda base: "zip://train-images::set.zip",
-    "two colons": lambda base: "a::b",
-    "what may be a scheme": lambda base: "train:images",
-    "path": lambda base: base / "train-images",
-    "paths": lambda base: [base / "train-images"],
-    "dict of paths": lambda base: {"train": base / "train-images"},
-    "dict of tuples": lambda base: {"train": ("train-images", "train-labels")},
-    "mapping that is no dict": lambda base: UserDict({"train-images": "train-labels"}),
-    "list of dicts": lambda base: [{"split": "test", "path": "train-images"}],
-    "brackets": lambda base: "train-images[1]",
-    "folder with brackets": lambda base: "folder [a]/train-images",
-    "pattern of folders": lambda base: "*/train-images",
-    "any folders": lambda base: "**",
-    "any folders above": lambda base: "**/train-images",
-    "broken link": lambda base: "train-broken",
-    "folder": lambda base: "folder",
-    "pipe": lambda base: "train-pipe",
-    "missing": lambda base: "extra",
-    "missing beside others": lambda base: ["train-images", "extra"],
-    "pattern of nothing": lambda base: "extra-*",
-    "empty": lambda base: "",
-    "nothing": lambda base: None,
-    "number": lambda base: 7,
-    "numbers": lambda base: [7],
-    "bytes": lambda base: b"train-images",
-}
+def in_base(data_files: Any, base: Path) -> Any:
+    """The same with "{base}" replaced by the folder, in each text of a list or a dict."""
+    if isinstance(data_files, str):
+        return data_files.replace("{base}", str(base))
+    if isinstance(data_files, list):
+        return [in_base(one, base) for one in data_files]
+    return data_files
 
 
-@pytest.mark.parametrize("case", FOUND)
-def test_what_is_found_without_datasets(case: str, base: Path) -> None:
-    data_files = FOUND[case](base)
+@pytest.mark.parametrize(
+    "data_files",
+    [
+        pytest.param("train-images", id="name"),
+        pytest.param(["train-labels", "train-images"], id="list"),
+        pytest.param(("train-labels", "train-images"), id="tuple"),
+        pytest.param({"train": "train-images", "test": "test-images"}, id="dict-of-names"),
+        pytest.param(
+            {"test": ["test-labels", "test-images"], "train": ["train-ü"]}, id="dict-of-lists"
+        ),
+        pytest.param(["train-images", "train-images"], id="twice-the-same"),
+        pytest.param("train-*", id="pattern"),
+        pytest.param(["test-*", "train-image*"], id="list-of-patterns"),
+        pytest.param({"train": "train-l*", "test": ["test-i*", "test-l*"]}, id="dict-of-patterns"),
+        pytest.param("te??-[il]*s", id="question-marks-and-letters"),
+        pytest.param("[!TX]est-[!l]*", id="not-one-of-these-letters"),
+        pytest.param(".train-hidden", id="hidden-file"),
+        pytest.param(".train-*", id="pattern-of-hidden-files"),
+        pytest.param(".hidden/*", id="in-a-hidden-folder"),
+        pytest.param("__special__/train-*", id="in-a-special-folder"),
+        pytest.param("folder/train-*", id="some-in-a-folder"),
+        pytest.param("folder/*", id="all-in-a-folder"),
+        pytest.param("folder/../train-images", id="up-and-down"),
+        pytest.param("./train-images", id="dot-at-the-start"),
+        pytest.param("folder//train-images", id="two-slashes"),
+        pytest.param("linked/train-*", id="in-a-folder-that-is-a-link"),
+        pytest.param("train-link", id="link"),
+        pytest.param("train-[clf]*", id="pattern-of-links"),
+        pytest.param("train-images (copy)", id="name-with-spaces"),
+        pytest.param("*(copy)", id="pattern-of-names-with-spaces"),
+        pytest.param("{base}/train-images", id="absolute-path"),
+        pytest.param("{base}/folder/*", id="absolute-pattern"),
+        pytest.param(["{base}/train-images", "train-labels"], id="absolute-and-relative"),
+        pytest.param("README.md", id="file-to-ignore-by-its-name"),
+        pytest.param({"train": "train-images", "test": []}, id="no-files-of-a-split"),
+    ],
+)
+def test_local_files_are_found_without_datasets(data_files: Any, base: Path) -> None:
+    data_files = in_base(data_files, base)
     expected = found_by_datasets(data_files, base)
     assert expected is not None
     assert find_data_files(data_files, str(base)) == expected
 
 
-@pytest.mark.parametrize("case", LEFT)
-def test_what_is_left_to_datasets(case: str, base: Path) -> None:
-    assert find_data_files(LEFT[case](base), str(base)) is None
+# Some of it `datasets` finds, some it refuses.
+@pytest.mark.parametrize(
+    "data_files",
+    [
+        pytest.param("https://host/train-images", id="url"),
+        pytest.param("file://{base}/train-images", id="url-of-a-local-file"),
+        pytest.param("zip://train-images::set.zip", id="chain-of-urls"),
+        pytest.param("a::b", id="two-colons"),
+        pytest.param("train:images", id="what-may-be-a-scheme"),
+        pytest.param(Path("train-images"), id="path-object"),
+        pytest.param([Path("train-images")], id="list-of-path-objects"),
+        pytest.param({"train": Path("train-images")}, id="dict-of-path-objects"),
+        pytest.param({"train": ("train-images", "train-labels")}, id="dict-of-tuples"),
+        pytest.param(UserDict({"train-images": "train-labels"}), id="mapping-that-is-no-dict"),
+        pytest.param([{"split": "test", "path": "train-images"}], id="list-of-dicts"),
+        pytest.param("train-images[1]", id="name-with-brackets"),
+        pytest.param("folder [a]/train-images", id="folder-with-brackets"),
+        pytest.param("*/train-images", id="pattern-of-folders"),
+        pytest.param("**", id="any-folders"),
+        pytest.param("**/train-images", id="any-folders-above"),
+        pytest.param("train-broken", id="broken-link"),
+        pytest.param("folder", id="folder"),
+        pytest.param("train-pipe", id="pipe"),
+        pytest.param("extra", id="missing"),
+        pytest.param(["train-images", "extra"], id="missing-beside-another"),
+        pytest.param("extra-*", id="pattern-of-nothing"),
+        pytest.param("", id="empty-text"),
+        pytest.param(None, id="none"),
+        pytest.param(7, id="number"),
+        pytest.param([7], id="list-of-numbers"),
+        pytest.param(b"train-images", id="bytes"),
+    ],
+)
+def test_what_else_may_be_meant_is_left_to_datasets(data_files: Any, base: Path) -> None:
+    assert find_data_files(in_base(data_files, base), str(base)) is None
 
 
 @pytest.mark.parametrize("name", [*NAMES, *LINKS])
 def test_each_file_is_found_by_its_name_or_left(name: str, base: Path) -> None:
     assert_same_or_left(name, base)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *LINKS])
+def test_each_file_is_found_by_its_path_or_left(name: str, base: Path) -> None:
     assert_same_or_left(str(base / name), base)
 
 
+@pytest.mark.parametrize("data_files", ["train-images", "*", "train-*", ".*", "../train-*"])
 @pytest.mark.parametrize("folder", ["folder", ".hidden", "__special__", "linked", "folder [a]"])
-def test_the_base_may_be_any_folder(folder: str, base: Path) -> None:
-    for data_files in ("train-images", "*", "train-*", ".*", "../train-*"):
-        assert_same_or_left(data_files, base / folder)
+def test_the_base_may_be_any_folder(folder: str, data_files: str, base: Path) -> None:
+    assert_same_or_left(data_files, base / folder)
 
 
 @pytest.mark.parametrize("name", FILES_TO_IGNORE)
 def test_patterns_pass_over_what_describes_a_dataset(name: str, tmp_path: Path) -> None:
-    for file in (name, "images"):
-        (tmp_path / file).touch()
+    (tmp_path / name).touch()
+    (tmp_path / "images").touch()
     assert find_data_files("*", str(tmp_path)) == {"train": [str(tmp_path / "images")]}
     assert_same_or_left("*", tmp_path)
     assert_same_or_left(f"{name[:-1]}?", tmp_path)
@@ -183,66 +197,16 @@ PIECES = ["train", "-", "images", "labels", "*", "?", "[", "]", "!", "^", "i", "
 PIECES += ["folder", "hidden", "__", "special", "..", "README.md", "link", "(copy)", "a-z", "ü"]
 patterns = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
 # `datasets` takes two slashes at the start for the start of a URL.
-relative = patterns.filter(lambda pattern: not pattern.startswith("/"))
-names = st.sampled_from(NAMES).map(lambda name: re.sub("[aeg]", "?", name, count=1))
-given_files = relative | names | st.sampled_from([*NAMES, *LINKS])
-
-
-@given(
-    data_files=st.one_of(
-        given_files,
-        st.lists(given_files, max_size=3),
-        st.dictionaries(
-            st.sampled_from(["train", "test", "a b"]),
-            given_files | st.lists(given_files, max_size=2),
-            max_size=2,
-        ),
-    )
+relative_patterns = patterns.filter(lambda pattern: not pattern.startswith("/"))
+names_with_a_wildcard = st.sampled_from(NAMES).map(lambda name: re.sub("[aeg]", "?", name, count=1))
+one_file = relative_patterns | names_with_a_wildcard | st.sampled_from([*NAMES, *LINKS])
+files_by_split = st.dictionaries(
+    st.sampled_from(["train", "test", "a b"]),
+    one_file | st.lists(one_file, max_size=2),
+    max_size=2,
 )
+
+
+@given(data_files=one_file | st.lists(one_file, max_size=3) | files_by_split)
 def test_any_pattern_means_what_it_means_to_datasets(data_files: Any, base: Path) -> None:
     assert_same_or_left(data_files, base)
-
-
-def test_a_file_is_loaded_however_it_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images, labels = random_images(5, 4, 3), random_labels(5)
-    folder = tmp_path / "my files, 50%"
-    folder.mkdir()
-    (folder / "images").write_bytes(to_idx(images))
-    (folder / "labels").write_bytes(to_idx(labels))
-    names = ["images", "labels"]
-    relative = [f"my files, 50%/{name}" for name in names]
-    absolute = [str(folder / name) for name in names]
-    patterns = [f"my [f]iles, 50%/{name}" for name in names]
-    for data_files, working_folder in (
-        (names, folder),
-        ({"train": names}, folder),
-        (relative, tmp_path),
-        (absolute, tmp_path),
-        (patterns, tmp_path),
-        ("my files, 50%/*", tmp_path),
-    ):
-        monkeypatch.chdir(working_folder)
-        found = mnist_idx.load_arrays("idxfolder", data_files=data_files)
-        assert (found[0] == images).all()
-        assert (found[1] == labels).all()
-
-
-@pytest.mark.parametrize("data_files", [{}, [], {"train": []}])
-def test_no_files_are_an_error(data_files: Any) -> None:
-    with pytest.raises(IdxError, match="data_files"):
-        mnist_idx.load_arrays("idxfolder", data_files=data_files)
-    with pytest.raises(IdxError, match="data_files"):
-        mnist_idx.IdxFolder(data_files=data_files).locate(InPlace())
-
-
-def test_files_of_no_split_leave_those_of_the_folder(tmp_path: Path) -> None:
-    images = random_images(5, 4, 3)
-    for count in (3, 4):
-        (tmp_path / "train-images").write_bytes(to_idx(images[:count]))
-        options: dict[str, Any] = {"data_dir": str(tmp_path), "data_files": {}}
-        assert (mnist_idx.load_arrays("idxfolder", **options)[0] == images[:count]).all()
-        builder = mnist_idx.IdxFolder(**options, as_array=True, cache_dir=str(tmp_path / "cache"))
-        builder.download_and_prepare()
-        assert builder.as_dataset("train").num_rows == count

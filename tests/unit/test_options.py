@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from clients import ROOT
+from datasets import NamedSplit
 from datasets.data_files import SPLIT_KEYWORDS
 
 from mnist_idx import IdxError, IdxFolderConfig, MnistIdxConfig
@@ -21,7 +22,7 @@ from mnist_idx.options import (
     options_of,
 )
 from mnist_idx.selection import DEFAULT_SEED
-from mnist_idx.tools.cli import build_parser
+from mnist_idx.tools.cli import main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OF_DATASETS = {"data_dir", "data_files"}  # options that `datasets` itself has
@@ -38,6 +39,7 @@ class Row(NamedTuple):
 
 
 def rows_of_readme() -> dict[str, Row]:
+    """Name of an option -> its row."""
     table = README.partition("## Options\n")[2].partition("\n\n")[0]
     rows = {}
     for line in table.splitlines()[2:]:
@@ -52,7 +54,9 @@ each_option = pytest.mark.parametrize("name", OPTIONS)
 
 
 def default_of(name: str) -> Any:
-    return {field.name: field.default for field in dataclasses.fields(IdxFolderOptions)}[name]
+    """The default of an option of the builders."""
+    (field,) = [field for field in dataclasses.fields(IdxFolderOptions) if field.name == name]
+    return field.default
 
 
 def as_written(value: object) -> str:
@@ -122,9 +126,12 @@ def test_an_option_has_words_and_accepts_its_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["push", "export"])
-def test_the_command_line_has_the_same_defaults(command: str) -> None:
-    (commands,) = (action.choices for action in build_parser()._actions if action.choices)
-    text = " ".join(commands[command].format_help().split())
+def test_the_command_line_has_the_same_defaults(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
     shown = dict(re.findall(r"--(num-samples|seed|sampling) .*?\(default: (\w+)\)", text))
     assert shown == {
         "num-samples": str(DATASETS["subset"].num_samples),
@@ -134,10 +141,19 @@ def test_the_command_line_has_the_same_defaults(command: str) -> None:
     assert f"of subset: {OPTIONS['num_samples'].meaning}" in text
 
 
-def test_the_words_for_splits_are_those_of_datasets() -> None:
+@pytest.mark.parametrize("split", SPLIT_WORDS)
+def test_the_words_for_a_split_are_those_of_datasets(split: str) -> None:
+    of_datasets = SPLIT_KEYWORDS[NamedSplit(split)]
+    assert set(of_datasets) <= set(SPLIT_WORDS[split])
+    assert {SPLITS[word] for word in of_datasets} == {split}
+
+
+def test_the_splits_are_those_of_datasets_in_their_order() -> None:
     assert [str(split) for split in SPLIT_KEYWORDS] == list(SPLIT_WORDS)
-    for split, words in SPLIT_KEYWORDS.items():
-        assert set(words) <= set(SPLIT_WORDS[str(split)])
-        assert {SPLITS[word] for word in words} == {str(split)}
-    own = set(SPLITS) - {word for words in SPLIT_KEYWORDS.values() for word in words}
-    assert own == {"t10k"}, "as MNIST calls its test split"
+
+
+def test_the_only_word_of_our_own_is_that_of_mnist() -> None:
+    of_datasets: set[str] = set()
+    for words in SPLIT_KEYWORDS.values():
+        of_datasets.update(words)
+    assert set(SPLITS) - of_datasets == {"t10k"}

@@ -5,7 +5,8 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import fsspec.asyn
 import pytest
@@ -40,42 +41,60 @@ class Items:
         return self.read
 
 
-def test_all_items_in_their_order() -> None:
-    assert list(prefetch(Items()(), lambda item: 1)) == list(range(50))  # type: ignore[arg-type]
-    assert list(prefetch(Items(0)(), lambda item: 1)) == []  # type: ignore[arg-type]
+def ahead_of(items: Iterator[int], num_bytes: int = 1) -> Any:
+    """The iterator that reads ahead of numbers, each of which is taken for so many bytes."""
+    return prefetch(items, lambda item: num_bytes)  # type: ignore[arg-type,return-value]
+
+
+def close(running: list[Any]) -> None:
+    """Close the iterator in a list."""
+    running.pop().close()
+
+
+def forget(running: list[Any]) -> None:
+    """Drop the only reference to the iterator in a list."""
+    running.clear()
+    gc.collect()
+
+
+@pytest.mark.parametrize("count", [50, 0])
+def test_all_items_arrive_in_their_order(count: int) -> None:
+    assert list(ahead_of(Items(count)())) == list(range(count))
+
+
+def test_nothing_is_read_before_the_first_item_is_asked_for() -> None:
+    items = Items()
+    running = ahead_of(items())
+    assert items.settle() == 0
+    running.close()
 
 
 def test_how_far_ahead_grows_with_use() -> None:
     items = Items()
-    running = prefetch(items(), lambda item: 1)  # type: ignore[arg-type]
-    assert items.settle() == 0
+    running = ahead_of(items())
     ahead = []
     for taken in range(1, 8):
         next(running)
         ahead.append(items.settle() - taken)
     assert ahead == [0, 1, 2, 3, MAX_AHEAD, MAX_AHEAD, MAX_AHEAD]
-    running.close()  # type: ignore[attr-defined]
+    running.close()
 
 
-def test_large_items_do_not_wait_in_number() -> None:
+def test_of_large_items_one_is_ahead_at_most() -> None:
     items = Items()
-    running = prefetch(items(), lambda item: 1 << 30)  # type: ignore[arg-type]
+    running = ahead_of(items(), num_bytes=1 << 30)
     for taken in range(1, 5):
         next(running)
         assert items.settle() <= taken + 1
 
 
-@pytest.mark.parametrize("way", ["close", "forget"])
-def test_the_thread_ends_with_the_iterator(way: str) -> None:
+@pytest.mark.parametrize("leave", [close, forget], ids=["closed", "forgotten"])
+def test_the_thread_ends_with_the_iterator(leave: Callable[[list[Any]], None]) -> None:
     items = Items(wait=60)
-    running = prefetch(items(), lambda item: 1)  # type: ignore[arg-type]
-    next(running)
+    running = [ahead_of(items())]
+    next(running[0])
     began = time.monotonic()
-    if way == "close":
-        running.close()  # type: ignore[attr-defined]
-    else:
-        del running
-        gc.collect()
+    leave(running)
     assert items.is_closed.wait(2)
     assert items.thread is not None
     items.thread.join(2)
@@ -83,12 +102,12 @@ def test_the_thread_ends_with_the_iterator(way: str) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_errors_arrive_behind_the_items_before_them() -> None:
+def test_an_error_arrives_behind_the_items_before_it() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise IdxError("damaged")
 
-    running = prefetch(items(), lambda item: 1)  # type: ignore[arg-type]
+    running = ahead_of(items())
     assert next(running) == 1
     with pytest.raises(IdxError, match="damaged"):
         next(running)
@@ -96,7 +115,7 @@ def test_errors_arrive_behind_the_items_before_them() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_is_told_to_begin_anew() -> None:
-    running = prefetch(Items()(), lambda item: 1)  # type: ignore[arg-type]
+    running = ahead_of(Items()())
     next(running)
     child = os.fork()
     if child == 0:
@@ -110,16 +129,15 @@ def test_a_forked_process_is_told_to_begin_anew() -> None:
 
 
 def test_a_result_is_not_waited_for_when_the_thread_shall_stop() -> None:
-    loop = fsspec.asyn.get_loop()
-    future = asyncio.run_coroutine_threadsafe(asyncio.sleep(60), loop)
+    future = asyncio.run_coroutine_threadsafe(asyncio.sleep(60), fsspec.asyn.get_loop())
 
     def items() -> Iterator[int]:
         yield from range(2)
         result_of(future)
 
-    running = prefetch(items(), lambda item: 1)  # type: ignore[arg-type]
+    running = ahead_of(items())
     assert [next(running), next(running)] == [0, 1]
     began = time.monotonic()
-    running.close()  # type: ignore[attr-defined]
+    running.close()
     assert time.monotonic() - began < 2
     assert future.cancelled()

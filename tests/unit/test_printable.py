@@ -36,12 +36,12 @@ def test_signatures_are_hidden_and_what_follows_is_not(
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param("https://host:80/@me/a.tar", id="a folder that starts with an at sign"),
-        pytest.param("hf://datasets/me/digits@main/a.tar", id="a revision"),
-        pytest.param("https://host/a@b.tar", id="a name with an at sign"),
-        pytest.param("http://[::1]:80/a.tar", id="an IPv6 address"),
-        pytest.param("zip://a/b::s3://bucket/c.zip", id="a chain"),
-        pytest.param("https://host/a#1.tar", id="a number sign"),
+        pytest.param("https://host:80/@me/a.tar", id="a-folder-that-starts-with-an-at-sign"),
+        pytest.param("hf://datasets/me/digits@main/a.tar", id="a-revision"),
+        pytest.param("https://host/a@b.tar", id="a-name-with-an-at-sign"),
+        pytest.param("http://[::1]:80/a.tar", id="an-IPv6-address"),
+        pytest.param("zip://a/b::s3://bucket/c.zip", id="a-chain"),
+        pytest.param("https://host/a#1.tar", id="a-number-sign"),
     ],
 )
 def test_what_is_no_secret_is_shown_as_it_is(url: str) -> None:

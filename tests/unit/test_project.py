@@ -26,6 +26,7 @@ GUARDS.read(TESTS / "mutation" / "guards.ini", encoding="utf-8")
 
 
 def module_name(path: Path) -> str:
+    """The name by which a module is imported."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 

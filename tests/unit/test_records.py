@@ -1,193 +1,328 @@
 """The records of a split: any range, any selection, prefetched."""
 
 import gzip
+import os
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
+from http_server import Server
 from idx_files import random_images, random_labels, to_idx
 
-from mnist_idx import idx, records
+from mnist_idx import records
 from mnist_idx.errors import IdxError
 from mnist_idx.members import Access, Member, SplitFiles
-from mnist_idx.records import ReaderPool, SplitReader
+from mnist_idx.records import MAX_PARKED, MAX_UNPROVEN_RECORDS, Batch, ReaderPool, SplitReader
 
-COUNT = 50
-IMAGES, LABELS = random_images(COUNT, 6, 5), random_labels(COUNT)
+# Of images that are so large that a batch holds 7.
+COUNT, BATCH = 50, 7
+IMAGES, LABELS = random_images(COUNT, 374, 400), random_labels(COUNT)
+IMAGE_BYTES = 374 * 400
+SMALL_IMAGES = random_images(COUNT, 6, 5)
 Patch = pytest.MonkeyPatch
 
 
-def files(folder: Path, images: bytes, labels: bytes | None, **facts: int) -> SplitFiles:
-    members = []
-    for name, content in (("images", images), ("labels", labels)):
-        (folder / name).write_bytes(content or b"")
-        members.append(None if content is None else Member(str(folder / name), str(folder / name)))
-    return SplitFiles(*members, **facts)
+def write_split(folder: Path, images: bytes, labels: bytes | None, **facts: int) -> SplitFiles:
+    """Write the files "images" and "labels" of a split, and return what describes them."""
+    image_file, label_file = folder / "images", folder / "labels"
+    image_file.write_bytes(images)
+    image_member = Member(str(image_file), str(image_file))
+    if labels is None:
+        return SplitFiles(image_member, None, **facts)
+    label_file.write_bytes(labels)
+    return SplitFiles(image_member, Member(str(label_file), str(label_file)), **facts)
 
 
-@pytest.fixture(params=[bytes, gzip.compress], ids=["plain", "gzip"])
-def split(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Patch) -> SplitFiles:
-    """Batches of at most 7 records."""
-    monkeypatch.setattr(idx, "BATCH_RECORDS", 7)
-    return files(tmp_path, request.param(to_idx(IMAGES)), request.param(to_idx(LABELS)))
+def read_split(split: SplitFiles) -> "closing[SplitReader]":
+    """A reader of a split, as a context manager that closes it."""
+    return closing(SplitReader(split, Access()))
+
+
+@pytest.fixture(scope="module", params=["plain", "gzip"])
+def split(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SplitFiles:
+    """The files of `IMAGES` and `LABELS`, plain and compressed."""
+    images, labels = to_idx(IMAGES), to_idx(LABELS)
+    if request.param == "gzip":
+        images, labels = gzip.compress(images, 0), gzip.compress(labels)
+    return write_split(tmp_path_factory.mktemp("split"), images, labels)
 
 
 @pytest.fixture
 def reader(split: SplitFiles) -> Iterator[SplitReader]:
-    with closing(SplitReader(split, Access())) as reader:
+    """An open reader of `split`."""
+    with read_split(split) as reader:
         yield reader
 
 
-def test_ranges_in_any_order(reader: SplitReader) -> None:
+def assert_records(batches: list[Batch], images: np.ndarray, labels: np.ndarray) -> None:
+    """Together, batches are these records."""
+    np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), images)
+    np.testing.assert_array_equal(np.concatenate([batch.labels for batch in batches]), labels)
+
+
+# Ranges
+
+
+def test_all_records_are_read_in_batches(reader: SplitReader) -> None:
     assert reader.num_records == COUNT
-    np.testing.assert_array_equal(
-        np.concatenate([batch.images for batch in reader.batches()]), IMAGES
-    )
-    np.testing.assert_array_equal(np.concatenate(list(reader.labels.batches())), LABELS)
+    batches = list(reader.batches())
+    assert_records(batches, IMAGES, LABELS)
+    assert [len(batch.images) for batch in batches] == [7] * 7 + [1]
+
+
+@pytest.mark.parametrize(
+    ("first_size", "first_batch"),
+    [
+        pytest.param(None, 7, id="first-batch-as-the-others"),
+        pytest.param(1, 1, id="first-batch-of-1"),
+        pytest.param(3, 3, id="first-batch-of-3"),
+        pytest.param(20, 7, id="first-batch-of-20-exceeds-a-batch"),
+    ],
+)
+def test_ranges_in_any_order(first_size: int | None, first_batch: int, reader: SplitReader) -> None:
     places = random.Random(0)
-    for _ in range(50):
+    for _ in range(15):
         start, stop = sorted(places.choices(range(COUNT + 1), k=2))
-        first = places.choice([None, 1, 3, 20])
-        batches = list(reader.batches(start, stop, first))
-        np.testing.assert_array_equal(
-            np.concatenate([batch.images for batch in batches]), IMAGES[start:stop]
-        )
-        np.testing.assert_array_equal(
-            np.concatenate([batch.labels for batch in batches]), LABELS[start:stop]
-        )
-        lengths = [len(batch.images) for batch in batches]
-        assert lengths[0] == min(stop - start, first or 7, 7)
-        assert lengths[1:-1] == [7] * (len(lengths) - 2)
-        assert all(1 <= length <= 7 for length in lengths[1:])
+        batches = list(reader.batches(start, stop, first_size))
+        assert_records(batches, IMAGES[start:stop], LABELS[start:stop])
+        first, *others = [len(batch.images) for batch in batches]
+        assert first == min(stop - start, first_batch)
+        assert all(size == BATCH for size in others[:-1])
+        assert all(1 <= size <= BATCH for size in others[-1:])
 
 
-@pytest.mark.parametrize("seek_cost", [1, 200, 1 << 20])
-@pytest.mark.parametrize("window", [1, 500, 1 << 20])
+# Selections
+
+
+@pytest.mark.parametrize(
+    "seek_cost",
+    [
+        pytest.param(1, id="cheap-seeks"),
+        pytest.param(6 * IMAGE_BYTES, id="seeks-that-cost-6-records"),
+        pytest.param(1 << 40, id="seeks-that-cost-more-than-all"),
+    ],
+)
+@pytest.mark.parametrize(
+    "window_bytes",
+    [
+        pytest.param(1, id="window-of-a-batch"),
+        pytest.param(16 * IMAGE_BYTES, id="window-of-16-records"),
+        pytest.param(1 << 40, id="window-of-all"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 21, COUNT])
 def test_selections_in_any_order(
-    seek_cost: int, window: int, reader: SplitReader, monkeypatch: Patch
+    count: int, window_bytes: int, seek_cost: int, reader: SplitReader, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(records, "WINDOW_BYTES", window)
+    # The real window, 96 MiB, would hold all: which one it is, no result shows.
+    monkeypatch.setattr(records, "WINDOW_BYTES", window_bytes)
     reader.images.stream.seek_cost = seek_cost
-    places = random.Random(0)
-    for count in (1, 2, 21, COUNT):
-        numbers = np.array(places.sample(range(COUNT), count))
-        for start, stop in ((0, count), (0, count // 2), (count // 2, count)):
-            batches = list(reader.selected_batches(numbers, start, stop))
-            assert all(min(1, stop - start) <= len(batch.images) <= 7 for batch in batches)
-            for column, expected in enumerate((IMAGES, LABELS)):
-                found = np.concatenate([batch[column] for batch in batches])
-                np.testing.assert_array_equal(found, expected[numbers[start:stop]])
+    numbers = np.array(random.Random(count).sample(range(COUNT), count))
+    for start, stop in ((0, count), (0, count // 2), (count // 2, count)):
+        batches = list(reader.selected_batches(numbers, start, stop))
+        assert_records(batches, IMAGES[numbers[start:stop]], LABELS[numbers[start:stop]])
+        for batch in batches:
+            assert min(1, stop - start) <= len(batch.images) <= BATCH
 
 
-def test_a_selection_is_read_once_without_its_gaps(reader: SplitReader) -> None:
-    reader.images.stream.seek_cost = 4 * 30
+def test_a_selection_is_fetched_once_without_its_gaps(serve: Callable[..., Server]) -> None:
+    images = random_images(COUNT, 240, 250)  # a gap of four is fetched: it costs less than to seek
+    server = serve({"/images": to_idx(images)})
+    url = server.url("/images")
     numbers = np.array([40, 3, 7, 12, 30])
-    with mock.patch.object(reader.images, "read", side_effect=reader.images.read) as read:
-        parts = [*reader.selected_batches(numbers, 0, 2), *reader.selected_batches(numbers, 2, 5)]
-    np.testing.assert_array_equal(
-        np.concatenate([batch.images for batch in parts]), IMAGES[numbers]
-    )
-    assert [call.args for call in read.call_args_list] == [(3, 8), (12, 13), (30, 31), (40, 41)]
+    with read_split(SplitFiles(Member(url, url))) as reader:
+        server.forget()
+        first = list(reader.selected_batches(numbers, 0, 2))
+        second = list(reader.selected_batches(numbers, 2, 5))
+        server.settle()
+    found = np.concatenate([batch.images for batch in first + second])
+    np.testing.assert_array_equal(found, images[numbers])
+    fetched = [3, 4, 5, 6, 7, 12, 30, 40]
+    assert server.sent("/images") == len(fetched) * 240 * 250
 
 
-def test_labels_of_one_part_are_a_column(tmp_path: Path) -> None:
-    with closing(
-        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS[:, None])), Access())
-    ) as reader:
-        (first, *_) = reader.batches()
-        np.testing.assert_array_equal(first.labels, LABELS[: len(first.images)])
-        (first, *_) = reader.selected_batches(np.array([9, 2]), 0, 2)
-        np.testing.assert_array_equal(first.labels, LABELS[[9, 2]])
+# Labels
 
 
-@pytest.mark.parametrize("parts", [0, 8])
-def test_splits_without_records(parts: int, tmp_path: Path) -> None:
-    images, labels = IMAGES[:0, :0], np.zeros((0, parts), np.int32)
-    with closing(
-        SplitReader(files(tmp_path, to_idx(images), to_idx(labels) if parts else None), Access())
-    ) as reader:
-        for (batch,) in (reader.batches(), reader.selected_batches(np.zeros(0, int), 0, 0)):
-            np.testing.assert_array_equal(batch.images, images)
-            assert parts == (0 if batch.labels is None else batch.labels.shape[1])
+def test_labels_of_one_part_are_numbers(tmp_path: Path) -> None:
+    with read_split(write_split(tmp_path, to_idx(SMALL_IMAGES), to_idx(LABELS[:, None]))) as reader:
+        (whole,) = reader.batches()
+        (selected,) = reader.selected_batches(np.array([9, 2]), 0, 2)
+    np.testing.assert_array_equal(whole.labels, LABELS)
+    np.testing.assert_array_equal(selected.labels, LABELS[[9, 2]])
 
 
-def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
-    for images, labels, message in (
-        (IMAGES, to_idx(LABELS[1:]), r"labels: .*\(49,\).*the 50 records in .*images"),
-        (IMAGES, to_idx(IMAGES), r"labels: .*uint8 \(50, 6, 5\), expected integers"),
-        (IMAGES, to_idx(np.zeros(COUNT, np.float32)), "labels: .*float32.*expected integers"),
-        (IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)"),
-        (
-            IMAGES[:0],
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(None, id="no-labels"),
+        pytest.param(np.zeros((0, 8), np.int32), id="labels-of-8-parts"),
+    ],
+)
+def test_a_split_without_records_is_one_empty_batch(
+    labels: np.ndarray | None, tmp_path: Path
+) -> None:
+    images = np.zeros((0, 0, 5), np.uint8)
+    label_file = None if labels is None else to_idx(labels)
+    with read_split(write_split(tmp_path, to_idx(images), label_file)) as reader:
+        (whole,) = reader.batches()
+        (selected,) = reader.selected_batches(np.zeros(0, int), 0, 0)
+    for batch in (whole, selected):
+        np.testing.assert_array_equal(batch.images, images)
+        np.testing.assert_array_equal(batch.labels, labels)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        pytest.param(
+            SMALL_IMAGES,
+            to_idx(LABELS[1:]),
+            r"labels: .*\(49,\).*the 50 records in .*images",
+            id="one-label-less-than-images",
+        ),
+        pytest.param(
+            SMALL_IMAGES,
+            to_idx(SMALL_IMAGES),
+            r"labels: .*uint8 \(50, 6, 5\), expected integers",
+            id="images-as-labels",
+        ),
+        pytest.param(
+            SMALL_IMAGES,
+            to_idx(np.zeros(COUNT, np.float32)),
+            "labels: .*float32.*expected integers",
+            id="labels-of-floats",
+        ),
+        pytest.param(
+            SMALL_IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)", id="labels-are-a-number"
+        ),
+        pytest.param(
+            SMALL_IMAGES[:0],
             to_idx(np.zeros((0, 0), np.uint8)),
             r"labels: .*uint8 \(0, 0\), expected integers",
+            id="labels-of-no-parts",
         ),
-        (IMAGES, to_idx(LABELS)[:-1], "labels: .*ends after 57"),
-        (IMAGES, to_idx(LABELS) + b"x", "labels: .*more data follows"),
-        (LABELS, to_idx(LABELS), r"images: found the shape \(50,\), expected \(records, rows"),
-    ):
-        with pytest.raises(IdxError, match=message):
-            SplitReader(files(tmp_path, to_idx(images), labels), Access())
+        pytest.param(
+            SMALL_IMAGES, to_idx(LABELS)[:-1], "labels: .*ends after 57", id="labels-cut-one-byte"
+        ),
+        pytest.param(
+            SMALL_IMAGES,
+            to_idx(LABELS) + b"x",
+            "labels: .*more data follows",
+            id="labels-with-a-byte-more",
+        ),
+        pytest.param(
+            LABELS,
+            to_idx(LABELS),
+            r"images: found the shape \(50,\), expected \(records, rows",
+            id="labels-as-images",
+        ),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(
+    images: np.ndarray, labels: bytes, message: str, tmp_path: Path
+) -> None:
+    split = write_split(tmp_path, to_idx(images), labels)
+    with pytest.raises(IdxError, match=message):
+        SplitReader(split, Access())
+
+
+def test_another_number_of_records_than_published_is_refused(tmp_path: Path) -> None:
+    split = write_split(tmp_path, to_idx(SMALL_IMAGES), to_idx(LABELS), num_records=49)
     with pytest.raises(IdxError, match="images: found 50 records, expected 49"):
-        SplitReader(files(tmp_path, to_idx(IMAGES), to_idx(LABELS), num_records=49), Access())
+        SplitReader(split, Access())
 
 
-def test_a_large_selection_must_be_proven_first(tmp_path: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(records, "MAX_UNPROVEN_RECORDS", 40)
-    with closing(
-        SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)), None), Access())
-    ) as reader:
-        reader.check_selectable(41)
-    with closing(
-        SplitReader(files(tmp_path, gzip.compress(to_idx(IMAGES)[:-1]), None), Access())
-    ) as reader:
-        reader.check_selectable(40)
+# Before memory is taken for many records, the file must have them.
+MANY_IMAGES = to_idx(np.zeros((MAX_UNPROVEN_RECORDS + 1, 1, 1), np.uint8))
+
+
+def test_a_large_selection_of_a_whole_file_is_allowed(tmp_path: Path) -> None:
+    with read_split(write_split(tmp_path, gzip.compress(MANY_IMAGES), None)) as reader:
+        reader.check_selectable(MAX_UNPROVEN_RECORDS + 1)
+
+
+def test_a_large_selection_of_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    with read_split(write_split(tmp_path, gzip.compress(MANY_IMAGES[:-1]), None)) as reader:
+        reader.check_selectable(MAX_UNPROVEN_RECORDS)
         with pytest.raises(IdxError, match="data ends after"):
-            reader.check_selectable(41)
+            reader.check_selectable(MAX_UNPROVEN_RECORDS + 1)
+
+
+# The pool of readers
 
 
 def take(pool: ReaderPool, split: SplitFiles) -> SplitReader:
+    """The reader that a pool lends, which is given back."""
     with pool.borrow(split) as reader:
         return reader
 
 
-def test_the_pool_keeps_readers(split: SplitFiles, monkeypatch: Patch) -> None:
+def test_a_reader_that_was_given_back_is_lent_again(split: SplitFiles) -> None:
     pool = ReaderPool(Access())
     first = take(pool, split)
     assert take(pool, split) is first
+
+
+def test_a_reader_is_lent_to_one_user_at_a_time(split: SplitFiles) -> None:
+    pool = ReaderPool(Access())
     with pool.borrow(split) as one, pool.borrow(split) as other:
-        assert one is first
-        others = [
-            other,
-            take(pool, split._replace(labels=None)),
-            take(pickle.loads(pickle.dumps(pool)), split),
-        ]
-    monkeypatch.setattr("os.getpid", lambda: -1)  # as in a forked process
-    assert first not in [*others, take(pool, split)]
+        assert one is not other
 
 
-def test_the_pool_closes_readers(split: SplitFiles, monkeypatch: Patch) -> None:
-    closed: list[SplitReader] = []
-    close = SplitReader.close
-    monkeypatch.setattr(
-        SplitReader, "close", lambda reader: [closed.append(reader), close(reader)][1]
-    )
+def test_other_files_get_another_reader(split: SplitFiles) -> None:
+    pool = ReaderPool(Access())
+    first = take(pool, split)
+    assert take(pool, split._replace(labels=None)) is not first
 
-    def own() -> list[SplitReader]:  # the collector may close those of earlier tests now
-        return [reader for reader in closed if reader.images.title == split.images.title]
 
+def test_a_pickled_pool_is_empty(split: SplitFiles) -> None:
+    pool = ReaderPool(Access())
+    first = take(pool, split)
+    copy = pickle.loads(pickle.dumps(pool))
+    assert take(copy, split) is not first
+    assert take(pool, split) is first
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_gets_readers_of_its_own(split: SplitFiles) -> None:
+    pool = ReaderPool(Access())
+    first = take(pool, split)
+    child = os.fork()
+    if child == 0:
+        os._exit(1 if take(pool, split) is first else 7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert take(pool, split) is first
+
+
+def is_closed(reader: SplitReader) -> bool:
+    """Whether the files of a reader are closed."""
+    assert reader.labels is not None
+    assert reader.images.stream.closed == reader.labels.stream.closed
+    return reader.images.stream.closed
+
+
+def test_a_reader_that_fails_is_closed_and_not_lent_again(split: SplitFiles) -> None:
     pool = ReaderPool(Access())
     with pytest.raises(KeyError), pool.borrow(split) as failing:
         raise KeyError
-    assert own() == [failing]
+    assert is_closed(failing)
+    assert take(pool, split) is not failing
+
+
+def test_a_pool_keeps_few_readers_open_and_none_when_it_goes(split: SplitFiles) -> None:
+    pool = ReaderPool(Access())
     with ExitStack() as stack:
-        readers = [stack.enter_context(pool.borrow(split)) for _ in range(records.MAX_PARKED + 2)]
-    assert failing not in readers
-    assert own() == [failing, *readers[:-3:-1]]
+        readers = [stack.enter_context(pool.borrow(split)) for _ in range(MAX_PARKED + 2)]
+        assert [is_closed(reader) for reader in readers] == [False] * (MAX_PARKED + 2)
+    given_back = readers[::-1]
+    assert [is_closed(reader) for reader in given_back] == [True] * 2 + [False] * MAX_PARKED
     del pool, stack
-    assert len(own()) == 1 + len(readers)
+    assert [is_closed(reader) for reader in given_back] == [True] * (MAX_PARKED + 2)

@@ -88,7 +88,7 @@ def test_percents_of_any_size_are_the_same(size: int, start: int, stop: int, rou
     "spec",
     [
         pytest.param(NamedSplit("train"), id="name"),
-        pytest.param(NamedSplit("test") + NamedSplit("train"), id="sum of names"),
+        pytest.param(NamedSplit("test") + NamedSplit("train"), id="sum-of-names"),
         pytest.param(ReadInstruction("train", from_=5, to=-5, unit="abs"), id="numbers"),
         pytest.param(ReadInstruction("test", to=33, unit="%"), id="percents"),
         pytest.param(
