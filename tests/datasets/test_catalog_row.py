@@ -73,10 +73,10 @@ def expected_row(folder: Path, name: str, records: Any, suffix: str) -> File:
 
 
 def test_rows_of_published_files_are_those_of_the_catalog(
-    mnist_files: dict[str, bytes], tmp_path: Path
+    real_files: dict[str, bytes], tmp_path: Path
 ) -> None:
-    names = [name for name in mnist_files if name.endswith(".gz")]
-    write_archive(tmp_path, {name: mnist_files[name] for name in names})
+    names = [name for name in real_files if name.endswith(".gz")]
+    write_archive(tmp_path, {name: real_files[name] for name in names})
     code = catalog_row([str(tmp_path / name) for name in names], "mnist")
     assert pasted(code, "MNIST_SPLITS") == catalog.MNIST_SPLITS
     rows = re.findall(r"^ +(?:images|labels)=File\(.*\),", code, re.MULTILINE)
