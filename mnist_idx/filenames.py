@@ -53,10 +53,12 @@ OTHER_KINDS = ("image/", "text/", "audio/", "video/", "font/")  # of `mimetypes`
 OTHER_TYPES = {"application/json", "application/pdf", "application/javascript"}
 # Not `mimetypes.guess_type`, which knows other types on each system.
 KNOWN_TYPES = mimetypes.MimeTypes()
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".tbz", ".txz")
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".tbz", ".txz", ".tzst", ".taz", ".tlz")
+# Compressions and archives that are not read, so that content says what to do with them.
+UNREAD_SUFFIXES = (".zst", ".zstd", ".7z", ".rar", ".lz4", ".lz", ".lzma", ".z", ".br")
 
 WORD = re.compile(r"[^-._ ]+")
-COPY_MARK = re.compile(r"[-_ ]*(\(\d{1,4}\)|\bcopy( \d{1,4})?)$", re.IGNORECASE)
+COPY_MARK = re.compile(r"(\(\d{1,4}\)|\bcopy( \d{1,4})?)$", re.IGNORECASE)
 SPLIT_AND_ROLE = re.compile(
     rf"({'|'.join(SPLITS)})({'|'.join([*STRONG_ROLES, 'x', 'y', 'data'])})", re.IGNORECASE
 )
@@ -161,9 +163,17 @@ def _normalized(name: str) -> str:
 
 
 def _without_copy_mark(file: str) -> str:
-    """A file name without its compression, and without what marks a copy: `images (1).gz`."""
-    plain = strip_suffix(COPY_MARK.sub("", file))
-    return COPY_MARK.sub("", plain)
+    """A file name without its suffixes, and without what marks a copy: `images (1).gz`."""
+    plain = strip_suffix(_strip_copy_mark(file))
+    for suffix in (*ARCHIVE_SUFFIXES, *UNREAD_SUFFIXES):
+        if plain.lower().endswith(suffix):
+            plain = plain[: -len(suffix)]
+    return _strip_copy_mark(plain)
+
+
+def _strip_copy_mark(file: str) -> str:
+    match = COPY_MARK.search(file)
+    return file if match is None else file[: match.start()].rstrip("-_ ")
 
 
 class _Role(NamedTuple):

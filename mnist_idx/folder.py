@@ -221,6 +221,8 @@ class Folder:
 
         A single split is called "train", as `datasets` does.
         """
+        if not paths:
+            raise IdxError("data_files: found no file. Correct the path or pattern.")
         if len(paths) <= 2 and all(_is_single_file(path, listed[path]) for path in paths):
             files = self._read_single_files(paths, listed)
             if len({found.parsed.split for found in files}) == 1 or _is_pair(files):

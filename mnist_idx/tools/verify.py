@@ -126,10 +126,12 @@ def _verify_splits(
 
 
 def _why_not_loaded(splits: dict[str, SplitFiles], access: Access) -> str | None:
-    """Why `load_arrays` refuses splits, in the words of the command line; None if it does not."""
+    """Why `load_dataset` refuses splits, in the words of the command line; None if it does not."""
     try:
         layouts = find_layouts(read_facts(splits, access, reads_labels=True), None)
-        Located(splits, layouts).common_layout(transpose=False, as_array=True)
+        located = Located(splits, layouts)
+        located.common_layout(transpose=False, as_array=True)
+        located.check_classes(transpose=False, as_array=True)
     except TransferError:
         raise
     except IdxError as error:

@@ -162,7 +162,7 @@ TRAIN = {"train-images.gz": pack(IMAGES["train"], ".gz"), "train-labels.gz": pac
     ("files", "reason"),
     [
         pytest.param(
-            {"page.gz": b"<!DOCTYPE html>"}, r"page\.gz: found .* not an IDX file", id="page"
+            {"page.gz": b"<!DOCTYPE html>"}, r"page\.gz: found .* expected an IDX file", id="page"
         ),
         pytest.param({"a.gz": b""}, r"a\.gz: found .*expected", id="empty"),
         pytest.param(
