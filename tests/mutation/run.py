@@ -92,12 +92,20 @@ def find_left_out(path: Path, equivalent: Container[str]) -> Iterator[Span]:
                 yield span_of(annotation)
             case ast.FunctionDef(returns=ast.expr() as annotation):
                 yield span_of(annotation)
-            case ast.AnnAssign(target=ast.Name(id=name)) if name.lower() in equivalent:
+            case ast.Assign(targets=[target]) if is_one_of(target, equivalent):
+                yield span_of(node)
+            case ast.AnnAssign(target=target) if is_one_of(target, equivalent):
                 yield span_of(node)
             case ast.AnnAssign(annotation=annotation):
                 yield span_of(annotation)
-            case ast.Assign(targets=[ast.Name(id=name)]) if name.lower() in equivalent:
-                yield span_of(node)
+
+
+def is_one_of(target: ast.expr, names: Container[str]) -> bool:
+    """Whether a value is assigned to one of the names, or to several of which it is the first."""
+    match target:
+        case ast.Name(id=name) | ast.Tuple(elts=[ast.Name(id=name), *_]):
+            return name.lower() in names
+    return False
 
 
 def span_of(node: ast.stmt | ast.expr) -> Span:
