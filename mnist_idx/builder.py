@@ -226,7 +226,14 @@ class IdxBuilder(TableBuilder):
         batches = self.source.read(split, files, ranges, self.num_classes, first_size)
         for place, batch in prefetch(batches, size_of=_num_bytes):
             # Streamed images are decoded at once: compressing them costs more than it saves.
-            yield place, make_table(batch, schema, compress=not streaming, title=title)
+            record_at = functools.partial(self._record_at, files, place, title)
+            yield place, make_table(batch, schema, not streaming, title, record_at)
+
+    def _record_at(self, files: SplitFiles, place: int, title: str, index: int) -> int:
+        """The number in the file of a record of the batch at a place in the selection."""
+        if files.num_records is None:
+            raise AssertionError("locating the files tells their records")
+        return self.source.record_at(place + index, files.num_records, title)
 
     def divide(self, gen_kwargs: GenKwargs) -> list[GenKwargs]:
         """Divide each range of a shard into `RESHARD_RANGES`, a shard each."""
