@@ -5,62 +5,23 @@ Small stand-ins of the same layout take their places on a local server, with dig
 """
 
 import gzip
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Arrays
 from datasets import StreamingDownloadManager, load_dataset, load_dataset_builder
 from http_server import Server
 from idx_files import random_images, to_idx, write_archive
 from loading import MODES, assert_same, read_all, refusal
-from packers import PACKINGS, unpack
+from stand_ins import as_loaded, decompressed, stand_in, stand_in_dataset, stand_in_files
 
 from mnist_idx import load_arrays
-from mnist_idx.catalog import DATASETS, File, Split
+from mnist_idx.catalog import DATASETS
 
-COUNTS = {"train": 60, "test": 20}
 each_mode = pytest.mark.parametrize("mode", MODES)
 Publish = Callable[[str], tuple[Server, dict[str, bytes]]]
-
-
-def stand_in(name: str) -> Arrays:
-    """Records of the same kind: split -> (images as stored, labels)."""
-    known = DATASETS[name]
-    arrays = {}
-    for seed, split in enumerate(known.splits):
-        count = COUNTS[split]
-        random = np.random.default_rng(seed)
-        labels = random.integers(
-            known.class_names[0] == "N/A", len(known.class_names), count
-        ).astype(np.uint8)
-        if known.label_parts > 1:
-            details = random.integers(0, 280_000, (count, known.label_parts - 1))
-            labels = np.column_stack([labels, details]).astype(np.int32)
-        arrays[split] = random_images(count, 28, 28, seed=seed), labels
-    return arrays
-
-
-def stand_in_files(name: str) -> dict[str, bytes]:
-    """File name -> compressed content."""
-    arrays = [array for pair in stand_in(name).values() for array in pair]
-    files = [file for split in DATASETS[name].splits.values() for file in split[:2]]
-    return {
-        f.name + f.suffix: PACKINGS[f.suffix](to_idx(array))
-        for f, array in zip(files, arrays, strict=True)
-    }
-
-
-def as_loaded(name: str) -> Arrays:
-    """The records as users get them: EMNIST upright, of QMNIST's labels the class."""
-    arrays = {}
-    for split, (images, labels) in stand_in(name).items():
-        images = images.swapaxes(1, 2) if DATASETS[name].transposed else images
-        arrays[split] = images, labels if labels.ndim == 1 else labels[:, 0]
-    return arrays
 
 
 @pytest.fixture
@@ -70,16 +31,7 @@ def publish(
     """Serve a stand-in in place of a published dataset."""
 
     def publish(name: str) -> tuple[Server, dict[str, bytes]]:
-        known, files, splits = DATASETS[name], stand_in_files(name), {}
-
-        def renewed(file: File) -> File:
-            content = files[file.name + file.suffix]
-            decompressed = unpack(content)
-            digests = [hashlib.sha256(data).hexdigest() for data in (content, decompressed)]
-            return file._replace(size=len(content), sha256=digests[0], content_sha256=digests[1])
-
-        for split, (images, labels, *_) in known.splits.items():
-            splits[split] = Split(renewed(images), renewed(labels), COUNTS[split])
+        files = stand_in_files(name)
         url, served = "/set/", {f"/set/{n}": content for n, content in files.items()}
         if name.startswith("emnist"):
             others = {"mapping.txt": b"1 65 97\n"} | stand_in_files("emnist_byclass") | files
@@ -88,10 +40,9 @@ def publish(
             )
             url, served = "/gzip.zip", {"/gzip.zip": archive}
         server = serve(served)
+        row = stand_in_dataset(name, (server.url(url),))
         for one in (name, "subset") if name == "mnist" else (name,):
-            monkeypatch.setitem(
-                DATASETS, one, known._replace(splits=splits, sources=(server.url(url),))
-            )
+            monkeypatch.setitem(DATASETS, one, row)
         return server, files
 
     return publish
@@ -131,9 +82,7 @@ def copy(publish: Publish, serve: Callable[..., Server], tmp_path: Path) -> Call
         server.behave(status=404)
         files |= changed or {}
         if form == "decompressed":
-            files = {
-                n.removesuffix(".gz"): gzip.decompress(content) for n, content in files.items()
-            }
+            files = decompressed(files)
         if form == "url/":
             return serve({f"/copy/{n}": content for n, content in files.items()}).url("/copy/")
         path = write_archive(
@@ -144,9 +93,8 @@ def copy(publish: Publish, serve: Callable[..., Server], tmp_path: Path) -> Call
     return copy
 
 
-COPIES = [
-    ("kmnist", form) for form in ("decompressed", "set.tar", "deflated.zip", "set.tar.gz", "url/")
-]
+COPIES = [("mnist", "decompressed")]
+COPIES += [("kmnist", form) for form in ("set.tar", "deflated.zip", "set.tar.gz", "url/")]
 
 
 @each_mode
@@ -161,7 +109,7 @@ def test_copies(name: str, form: str, mode: str, copy: Callable[..., str], tmp_p
         assert_same(subset, {split: (x[:1], y[:1]) for split, (x, y) in as_loaded(name).items()})
 
 
-VERIFIED = [("mnist", "folder"), ("kmnist", "set.tar"), ("kmnist", "decompressed")]
+VERIFIED = [("mnist", "folder"), ("kmnist", "set.tar"), ("mnist", "decompressed")]
 VERIFIED += [("emnist_mnist", "stored.zip"), ("emnist_mnist", "deflated.zip")]
 
 
