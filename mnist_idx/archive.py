@@ -16,7 +16,7 @@ from .byte_ranges import LARGEST_REQUEST
 from .compressions import COMPRESSIONS, Compression
 from .errors import DamagedError, IdxError
 from .members import Access, Member, open_file
-from .paths import is_http, is_remote
+from .paths import check_exists, is_http, is_remote
 from .streams import (
     DecompressedFile,
     Stream,
@@ -96,9 +96,12 @@ def list_archive(location: Location, access: Access) -> list[Member]:
     Only a compressed tar is read to its end.
 
     Raises:
+        TransferError: there is no such file.
         DamagedError: the file is neither an archive nor an IDX file, or it is damaged.
         IdxError: the archive exceeds a limit, or has other data before or behind it.
     """
+    if not is_remote(location.path):
+        check_exists(location.path)
     with location.open(access, HEADER_REQUEST) as file:
         compression = detect_compression(file)
         content: Stream = file

@@ -16,7 +16,14 @@ from .downloads import Downloader
 from .errors import IdxError
 from .failover import Located, Locator, PlacedBatch, SplitSource
 from .fetching import Fetcher, InPlace, clean_token, location_hash
-from .hf import DownloadMode, GenKwargs, TableBuilder, disk_error, remote_options
+from .hf import (
+    DownloadMode,
+    GenKwargs,
+    TableBuilder,
+    disk_error,
+    remote_options,
+    resolve_data_files,
+)
 from .members import Access, SplitFiles
 from .options import IdxOptions, check_options
 from .paths import absolute_path, local_part
@@ -127,6 +134,11 @@ class IdxBuilder(TableBuilder):
             arguments.setdefault("base_path", arguments["data_dir"])
         arguments["hash"] = (hash or code_hash()) + location_hash(kwargs.get("storage_options"))
         try:
+            if arguments.get("data_files") is not None:
+                base = arguments.get("base_path") or os.getcwd()
+                options = remote_options(arguments.get("token"), arguments.get("storage_options"))
+                files = resolve_data_files(arguments["data_files"], str(base), options)
+                arguments["data_files"] = files
             super().__init__(*args, **arguments)
         except OSError as error:
             if error.filename is None:  # not of the cache folder

@@ -79,9 +79,9 @@ class ParsedName(NamedTuple):
 def base_name(name: str) -> str:
     """The file name without folders and without the suffix of a compression."""
     if "://" in name:
-        name = name.partition("::")[0]  # the first link of a chain is the file
-    path = name.partition("?")[0]
-    return strip_suffix(SEPARATORS.split(path)[-1])
+        # The first link of a chain is the file. What follows a question mark is not its name.
+        name = name.partition("::")[0].partition("?")[0]
+    return strip_suffix(SEPARATORS.split(name)[-1])
 
 
 def _normalized(name: str) -> str:

@@ -3,7 +3,6 @@
 `datasets` takes more than a second to import, and reading local files needs nothing of it.
 """
 
-import glob
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from ..catalog import DATASETS
 from ..failover import Locator, SplitSource
 from ..fetching import Fetcher, InPlace
-from ..folder import DataFiles, Folder
+from ..folder import Folder
 from ..members import Access, SplitFiles
 from ..mirrors import published_mirrors, published_options
 from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
-from ..paths import absolute_path, is_downloaded, is_remote
+from ..paths import DataFiles, absolute_path, find_data_files, is_downloaded, is_remote
 from ..record_layout import Layout
 from .split_spec import parse_parts
 
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
 
 # What else a user may pass for local files. Nothing of them is kept in the cache.
 OTHER_ARGUMENTS = {"data_dir", "data_files", "cache_dir"}
-# What patterns do not match for `datasets`: files that describe a dataset.
-PASSED_OVER = {
-    "README.md",
-    "config.json",
-    "dataset_info.json",
-    "dataset_infos.json",
-    "dummy_data.zip",
-    "dataset_dict.json",
-}
 Arguments = Mapping[str, Any]  # of `load_dataset_builder`, by name
 
 
@@ -183,60 +173,3 @@ def _find_local_folder(given: Arguments, data_dir: str | None, data_files: objec
         label_names=options.label_names,
     )
     return _Local(folder, access, options)
-
-
-def find_data_files(data_files: object, base: str) -> DataFiles | None:
-    """The local files of each split; None if it takes `datasets` to find them.
-
-    >>> find_data_files({"train": "https://host/images.gz"}, "/data") is None
-    True
-
-    Args:
-        data_files: a path or a pattern, a list of them, or a dict of either by split. Only the
-            last part of a pattern may have wildcards.
-        base: the folder that paths are relative to.
-    """
-    by_split = _patterns_by_split(data_files)
-    if by_split is None:
-        return None
-    found = {}
-    for split, patterns in by_split.items():
-        files: list[str] = []
-        for pattern in patterns:
-            matched = _match_pattern(pattern, base)
-            if matched is None or any("::" in file for file in matched):
-                return None  # "::" is taken for a chain of URLs.
-            files += matched
-        found[split] = files
-    return found
-
-
-def _patterns_by_split(data_files: object) -> dict[str, list[object]] | None:
-    """What a user may pass as `data_files`, as `datasets` understands it; None if it must tell."""
-    if isinstance(data_files, str):
-        return {"train": [data_files]}
-    if isinstance(data_files, list | tuple):
-        return {"train": list(data_files)}
-    if not isinstance(data_files, dict):
-        return None
-    by_split = {}
-    for split, patterns in data_files.items():
-        by_split[str(split)] = patterns if isinstance(patterns, list) else [patterns]
-    return by_split
-
-
-def _match_pattern(pattern: object, base: str) -> list[str] | None:
-    """The files that a path or a pattern means; None if `datasets` must tell."""
-    if not isinstance(pattern, str):
-        return None
-    if ":" in pattern:  # a URL, or what is taken for one
-        return None
-    path = os.path.join(base, pattern)
-    if not glob.has_magic(path):
-        return [path] if os.path.isfile(path) else None
-    folder, name = os.path.split(path)
-    if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
-        return None
-    matched = [file for file in sorted(glob.glob(path)) if os.path.isfile(file)]
-    matched = [file for file in matched if os.path.basename(file) not in PASSED_OVER]
-    return matched or None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, sanitize_patterns
+from datasets.data_files import FILES_TO_IGNORE, DataFilesList, sanitize_patterns
 from hypothesis import given
 from hypothesis import strategies as st
 from idx_files import random_images, random_labels, to_idx
@@ -16,7 +16,7 @@ from idx_files import random_images, random_labels, to_idx
 import mnist_idx
 from mnist_idx import IdxError
 from mnist_idx.fetching import InPlace
-from mnist_idx.tools.opening import find_data_files
+from mnist_idx.paths import find_data_files
 
 NAMES = (
     "train-images",
@@ -68,11 +68,23 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found_by_datasets(data_files: Any, base: Path) -> dict[str, list[str]] | None:
+    """The files as `datasets` finds them, but for names that are there: these are no patterns."""
     try:
-        found = DataFilesDict.from_patterns(sanitize_patterns(data_files), base_path=str(base))
+        by_split = sanitize_patterns(data_files)
+        return {
+            split: [file for pattern in patterns for file in files_of(pattern, base)]
+            for split, patterns in by_split.items()
+        }
     except Exception:
         return None
-    return {split: list(files) for split, files in found.items()}
+
+
+def files_of(pattern: str, base: Path) -> list[str]:
+    if (base / pattern).is_file():
+        return [os.path.join(base, pattern)]
+    if "[" in base.name:  # which `datasets` takes for a pattern
+        return [str(path) for path in sorted(base.glob(pattern)) if path.is_file()]
+    return list(DataFilesList.from_patterns([pattern], base_path=str(base)))
 
 
 def assert_same_or_left(data_files: Any, base: Path) -> None:
@@ -112,22 +124,38 @@ FOUND: dict[str, Callable[[Path], Any]] = {
     "absolute and relative": lambda base: [str(base / "train-images"), "train-labels"],
     "file to ignore, by its name": lambda base: "README.md",
     "nothing in a split": lambda base: {"train": "train-images", "test": []},
+    "brackets": lambda base: "train-images[1]",
+    "folder with brackets": lambda base: "folder [a]/train-images",
+    "what may be a scheme": lambda base: "train:images",
+}
+# What `datasets` does not understand, and the same as it does.
+UNDERSTOOD: dict[str, Callable[[Path], tuple[Any, Any]]] = {
+    "URL of a file": lambda base: ((base / "train-ü").as_uri(), str(base / "train-ü")),
+    "path": lambda base: (base / "train-images", str(base / "train-images")),
+    "paths": lambda base: ([Path("train-images")], ["train-images"]),
+    "dict of paths": lambda base: ({"train": Path("train-ü")}, {"train": "train-ü"}),
+    "dict of tuples": lambda base: (
+        {"train": ("train-images", "train-labels")},
+        {"train": ["train-images", "train-labels"]},
+    ),
+    "mapping that is no dict": lambda base: (
+        UserDict({"test": "train-labels"}),
+        {"test": "train-labels"},
+    ),
+    "list of dicts": lambda base: (
+        [{"split": "test", "path": "train-images"}],
+        {"test": "train-images"},
+    ),
+    "pattern in a folder with brackets": lambda base: (
+        "folder [a]/*",
+        "folder [a]/train-images",
+    ),
 }
 # What is left to `datasets`, which refuses some of it.
 LEFT: dict[str, Callable[[Path], Any]] = {
     "URL": lambda base: "https://host/train-images",
-    "URL of a file": lambda base: (base / "train-images").as_uri(),
     "chain": lambda base: "zip://train-images::set.zip",
     "two colons": lambda base: "a::b",
-    "what may be a scheme": lambda base: "train:images",
-    "path": lambda base: base / "train-images",
-    "paths": lambda base: [base / "train-images"],
-    "dict of paths": lambda base: {"train": base / "train-images"},
-    "dict of tuples": lambda base: {"train": ("train-images", "train-labels")},
-    "mapping that is no dict": lambda base: UserDict({"train-images": "train-labels"}),
-    "list of dicts": lambda base: [{"split": "test", "path": "train-images"}],
-    "brackets": lambda base: "train-images[1]",
-    "folder with brackets": lambda base: "folder [a]/train-images",
     "pattern of folders": lambda base: "*/train-images",
     "any folders": lambda base: "**",
     "any folders above": lambda base: "**/train-images",
@@ -151,6 +179,14 @@ def test_what_is_found_without_datasets(case: str, base: Path) -> None:
     expected = found_by_datasets(data_files, base)
     assert expected is not None
     assert find_data_files(data_files, str(base)) == expected
+
+
+@pytest.mark.parametrize("case", UNDERSTOOD)
+def test_what_is_understood_beyond_datasets(case: str, base: Path) -> None:
+    given, same = UNDERSTOOD[case](base)
+    expected = found_by_datasets(same, base)
+    assert expected is not None
+    assert find_data_files(given, str(base)) == expected
 
 
 @pytest.mark.parametrize("case", LEFT)
