@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -200,9 +200,15 @@ class IdxBuilder(TableBuilder):
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
-    def locate(self, fetcher: Fetcher) -> Located:
-        """Find the files of each split. Set the features, unless the user gives them."""
-        located = self.locator.locate(fetcher)
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
+        """Find the files of each split. Set the features, unless the user gives them.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
+        """
+        located = self.locator.locate(fetcher, wanted)
+        if not located.splits:  # None of the wanted ones is there.
+            return located
         layout = located.common_layout(self.config.transpose, self.config.as_array)
         self.found_features = make_features(layout, self.config.as_array)
         if self.info.features is None:

@@ -7,7 +7,7 @@ in an error.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -56,8 +56,11 @@ class Located(NamedTuple):
 class Locator(Protocol):
     """Finds the files of a dataset, in the first of its sources that works. Picklable."""
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the files of each split. Copies that `fetcher` makes are verified.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
 
         Raises:
             IdxError: no source can be used.

@@ -228,8 +228,13 @@ class FoundFiles:
         """Which datasets there are, by the start of the names of their files."""
         return sorted(self._candidates)
 
-    def splits(self, prefix: str | None = None) -> dict[str, SplitFiles]:
+    def splits(
+        self, prefix: str | None = None, wanted: Collection[str] | None = None
+    ) -> dict[str, SplitFiles]:
         """The images and the labels of each split of a dataset, "train" first.
+
+        Args:
+            wanted: the splits to look at; None for all.
 
         Raises:
             IdxError: there is not one such dataset, or a file that looks like an IDX file cannot be
@@ -243,7 +248,7 @@ class FoundFiles:
             return {"train": self._choose_files(candidates[None])}
         splits = {}
         for split in SPLIT_WORDS:
-            if split in candidates:
+            if split in candidates and (wanted is None or split in wanted):
                 splits[split] = self._choose_files(candidates[split])
         return splits
 
@@ -306,10 +311,13 @@ def _may_have_prefix(name: str, prefix: str) -> bool:
 
 
 def find_splits(
-    members: Sequence[Member], prefix: str | None = None, root: str = ""
+    members: Sequence[Member],
+    prefix: str | None = None,
+    root: str = "",
+    wanted: Collection[str] | None = None,
 ) -> dict[str, SplitFiles]:
     """Find the images and the labels of each split by their names, as `FoundFiles` does."""
-    return FoundFiles(members, root).splits(prefix)
+    return FoundFiles(members, root).splits(prefix, wanted)
 
 
 def _unclear(found: str) -> IdxError:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -63,19 +63,26 @@ class Folder:
         self._label_names = label_names
         self._reads_labels = reads_labels and label_names is None
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the files of each split. Their headers and labels tell the layout.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
 
         Raises:
             IdxError: it is not clear which file is which, or what they hold cannot be loaded.
         """
         try:
-            return self._locate(fetcher, force=False)
+            return self._locate(fetcher, wanted, force=False)
         except DamagedError:
             # `datasets` reuses what was downloaded earlier for ever, a wrong file, too.
             if not fetcher.keeps_copies or not any(map(is_remote, self._paths)):
                 raise
-        return self._locate(fetcher, force=True)
+        return self._locate(fetcher, wanted, force=True)
+
+    def match(self, fetcher: Fetcher) -> dict[str, SplitFiles]:
+        """Which files are those of each split. They are not opened."""
+        return self._match_files(self._list_paths(fetcher, force=False), wanted=None)
 
     def must_remember(self, files: SplitFiles) -> bool:
         """Whether there is another source: never."""
@@ -95,9 +102,12 @@ class Folder:
             return list(itertools.chain.from_iterable(self._data_files.values()))
         return [] if self._data_dir is None else [self._data_dir]
 
-    def _locate(self, fetcher: Fetcher, force: bool) -> Located:
+    def _locate(self, fetcher: Fetcher, wanted: Collection[str] | None, force: bool) -> Located:
         listed = self._list_paths(fetcher, force)
-        found = self._fetch_members(self._match_files(listed), fetcher, force)
+        matched = self._match_files(listed, wanted)
+        if wanted is not None:
+            matched = {name: files for name, files in matched.items() if name in wanted}
+        found = self._fetch_members(matched, fetcher, force)
         facts = read_facts(found, self._access, self._reads_labels)
         splits = {}
         for name, files in found.items():
@@ -123,7 +133,9 @@ class Folder:
             listed[path] = list_archive(Location(copy, url), self._access)
         return listed
 
-    def _match_files(self, listed: Mapping[str, list[Member]]) -> dict[str, SplitFiles]:
+    def _match_files(
+        self, listed: Mapping[str, list[Member]], wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """Which of the listed members are the files of each split."""
         if self._data_files:
             return {
@@ -135,7 +147,7 @@ class Folder:
         if _is_single_file(path, members):
             split = _split_in_name(base_name(members[0].name))
             return {split or "train": split_files(members)}
-        return find_splits(members, self._prefix, root=path)
+        return find_splits(members, self._prefix, root=path, wanted=wanted)
 
     def _match_split(
         self, split: str, paths: Sequence[str], listed: Mapping[str, list[Member]]

@@ -2,11 +2,12 @@
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import closing
 from typing import Any, NamedTuple
 
 from .archive import Location, list_members
-from .catalog import DATASETS, File, PublishedDataset
+from .catalog import DATASETS, File, PublishedDataset, Split
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
 from .fetching import Fetcher, InPlace
@@ -68,14 +69,17 @@ class Mirrors:
         """Whether the first source is remote."""
         return is_remote(self.sources[0].url)
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the splits in the first usable source, and verify them unless they are streamed.
+
+        Args:
+            wanted: the splits to look at; None for all.
 
         Raises:
             IdxError: no source can be used.
         """
         layout = published_layout(self._dataset)
-        splits = self._locate_from(0, fetcher, ())
+        splits = self._locate_from(0, fetcher, (), wanted)
         return Located(splits, dict.fromkeys(splits, layout))
 
     def must_remember(self, files: SplitFiles) -> bool:
@@ -87,10 +91,15 @@ class Mirrors:
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the next source, after `error` in the one of `files`."""
         failures = self._add_failure(files.failures, files.source_number, error)
-        return self._locate_from(files.source_number + 1, InPlace(), failures)[split]
+        next_number = files.source_number + 1
+        return self._locate_from(next_number, InPlace(), failures, [split])[split]
 
     def _locate_from(
-        self, first_source: int, fetcher: Fetcher, failures: tuple[str, ...]
+        self,
+        first_source: int,
+        fetcher: Fetcher,
+        failures: tuple[str, ...],
+        wanted: Collection[str] | None,
     ) -> dict[str, SplitFiles]:
         """Find the splits in the first usable source, from number `first_source` on.
 
@@ -99,7 +108,7 @@ class Mirrors:
         """
         for number in range(first_source, len(self.sources)):
             try:
-                splits = self._try_source(self.sources[number], fetcher)
+                splits = self._try_source(self.sources[number], fetcher, wanted)
             except IdxError as error:
                 if is_of_disk(error):
                     raise
@@ -131,30 +140,34 @@ class Mirrors:
             logger.warning("%s Trying %s next.", failure, following)
         return (*failures, failure)
 
-    def _try_source(self, source: Source, fetcher: Fetcher) -> dict[str, SplitFiles]:
+    def _try_source(
+        self, source: Source, fetcher: Fetcher, wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """Find the splits in a source. A wrong file that was fetched earlier is fetched again."""
         if not fetcher.keeps_copies:
-            return self._stream(source)
+            return self._stream(source, wanted)
         try:
-            return self._fetch(source, fetcher, force=False)
+            return self._fetch(source, fetcher, wanted, force=False)
         except IdxError as error:
             may_be_kept = is_remote(source.url) and not isinstance(error, TransferError)
             if is_of_disk(error) or not may_be_kept:
                 raise
-        return self._fetch(source, fetcher, force=True)
+        return self._fetch(source, fetcher, wanted, force=True)
 
-    def _stream(self, source: Source) -> dict[str, SplitFiles]:
+    def _stream(self, source: Source, wanted: Collection[str] | None) -> dict[str, SplitFiles]:
         """Find the splits in a source, without fetching it."""
         try:
-            return self._match(self._urls(source), source)
+            return self._match(self._urls(source, wanted), source, wanted)
         except OSError as error:  # of the local disk, where streams keep what they decompress
             raise IdxError(f"{source.url}: cannot be read: {error}.") from error
 
-    def _fetch(self, source: Source, fetcher: Fetcher, force: bool) -> dict[str, SplitFiles]:
+    def _fetch(
+        self, source: Source, fetcher: Fetcher, wanted: Collection[str] | None, force: bool
+    ) -> dict[str, SplitFiles]:
         """Fetch a source, and verify its files."""
-        paths = fetcher.fetch(self._urls(source), source.is_named, force)
+        paths = fetcher.fetch(self._urls(source, wanted), source.is_named, force)
         splits = {}
-        for name, files in self._match(paths, source).items():
+        for name, files in self._match(paths, source, wanted).items():
             labels = None if files.labels is None else verify_member(files.labels, self._access)
             images = verify_member(files.images, self._access)
             verified = files._replace(images=images, labels=labels)
@@ -162,19 +175,26 @@ class Mirrors:
                 splits[name] = pin(verified, reader.identities)
         return splits
 
-    def _urls(self, source: Source) -> dict[str, str]:
+    def _urls(self, source: Source, wanted: Collection[str] | None) -> dict[str, str]:
         """What to fetch from a source: single files by their published names, or an archive."""
         if not source.has_single_files:
             return {WHOLE: source.url}
         urls = {}
-        for split in self._dataset.splits.values():
+        for split in self._wanted_splits(wanted).values():
             for file in (split.images, split.labels):
                 urls[file.name] = f"{source.url}{file.name}{file.suffix}"
         return urls
 
-    def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
+    def _wanted_splits(self, wanted: Collection[str] | None) -> dict[str, Split]:
+        """What is published of the wanted splits."""
+        splits = self._dataset.splits
+        return {name: splits[name] for name in splits if wanted is None or name in wanted}
+
+    def _match(
+        self, paths: dict[str, str], source: Source, wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """Find the published files in what is at `paths`, whose keys are those of `_urls`."""
-        urls = self._urls(source)
+        urls = self._urls(source, wanted)
         if source.has_single_files:
             members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
         else:
@@ -182,7 +202,7 @@ class Mirrors:
             location = Location(paths[WHOLE], url, source.is_named)
             members = list_members(location, self._access)
         splits = {}
-        for name, split in self._dataset.splits.items():
+        for name, split in self._wanted_splits(wanted).items():
             images = self._find(split.images, members, source)
             labels = self._find(split.labels, members, source)
             splits[name] = SplitFiles(images, labels, split.num_records)

@@ -4,11 +4,12 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..catalog import DATASETS
-from ..failover import Locator, SplitSource
+from ..errors import IdxError
+from ..failover import Located, Locator, SplitSource
 from ..fetching import Fetcher, InPlace
 from ..folder import Folder
 from ..members import Access, SplitFiles
@@ -16,7 +17,7 @@ from ..mirrors import published_mirrors, published_options
 from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
 from ..paths import DataFiles, absolute_path, find_data_files, is_downloaded, is_remote
 from ..record_layout import Layout
-from .split_spec import parse_parts
+from .split_spec import parse_parts, split_names
 
 if TYPE_CHECKING:
     from ..builder import IdxBuilder
@@ -38,31 +39,58 @@ class Opened(NamedTuple):
 def open_dataset(
     path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
 ) -> Opened:
-    """Find the files of a dataset.
+    """Find the files of a dataset, of those splits that will be read.
 
     Args:
         path: "mnist_idx" or "idxfolder".
         name: of the config.
-        split: what will be read. It is checked before the network is touched, if it can be.
+        split: what will be read. It is checked before the network is touched, if it can be. Other
+            splits are not looked at.
         arguments: those of `load_dataset_builder`. None is as good as left out.
 
     Raises:
         IdxError: the files cannot be found, or an option is wrong.
     """
     given = {key: value for key, value in arguments.items() if value is not None}
+    wanted = split_names(split)
+    data_files = given.get("data_files")
+    if wanted is not None and isinstance(data_files, Mapping) and wanted <= data_files.keys():
+        given["data_files"] = {name: data_files[name] for name in data_files if name in wanted}
     local = _find_local(path, name or "mnist", given)
     if local is None:
-        return _open_with_builder(path, name, split, streaming, given)
+        return _open_with_builder(path, name, split, streaming, given, wanted)
     check_options(local.options)
     fetcher: Fetcher = InPlace()
     if not streaming:
         fetcher = LocalFirst(path, name, given)
     transpose = local.options.transpose
-    located = local.locator.locate(fetcher)
-    layout = located.common_layout(transpose, local.options.as_array)
     source = SplitSource(local.locator, local.access, local.options.selection, transpose)
-    sizes = source.count(located.splits)
-    return Opened(located.splits, source, sizes, _num_classes(layout))
+    located = locate_wanted(lambda names: local.locator.locate(fetcher, names), source, wanted)
+    layout = located.common_layout(transpose, local.options.as_array)
+    return Opened(located.splits, source, source.count(located.splits), _num_classes(layout))
+
+
+def locate_wanted(
+    locate: Callable[[Collection[str] | None], Located],
+    source: SplitSource,
+    wanted: set[str] | None,
+) -> Located:
+    """Find the files of the wanted splits, or of all if it takes these to say what is wrong.
+
+    Args:
+        locate: finds the splits of the given names.
+        wanted: names of splits; None for all.
+    """
+    if wanted is None:
+        return locate(None)
+    located = locate(wanted)
+    if wanted - located.splits.keys():  # The error lists the splits that there are.
+        return locate(None)
+    try:
+        source.count(located.splits)
+    except IdxError:
+        return locate(None)  # Another split may have as many records as are asked for.
+    return located
 
 
 def _num_classes(layout: Layout) -> int | None:
@@ -71,15 +99,20 @@ def _num_classes(layout: Layout) -> int | None:
 
 
 def _open_with_builder(
-    path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
+    path: str,
+    name: str | None,
+    split: object,
+    streaming: bool,
+    arguments: Arguments,
+    wanted: set[str] | None,
 ) -> Opened:
-    """Find the files of a dataset as `load_dataset` would."""
+    """Find the files of a dataset as `load_dataset` would, but of no other splits."""
     builder = _make_builder(path, name, arguments)
     known = builder.info.splits
     if known is not None:  # so that wrong arguments are found before the network is touched
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
     fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
-    located = builder.locate(fetcher)
+    located = locate_wanted(lambda names: builder.locate(fetcher, names), builder.source, wanted)
     sizes = builder.source.count(located.splits)
     return Opened(located.splits, builder.source, sizes, builder.num_classes)
 

@@ -122,7 +122,7 @@ def _verify_splits(
 
 
 def _why_not_loaded(splits: dict[str, SplitFiles], access: Access) -> str | None:
-    """Why `load_arrays` refuses splits, in the words of the command line; None if it does not."""
+    """Why splits cannot be loaded together, in words of the command line; None if they can."""
     try:
         layouts = find_layouts(read_facts(splits, access, reads_labels=True), None)
         Located(splits, layouts).common_layout(transpose=False, as_array=True)

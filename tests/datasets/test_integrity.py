@@ -182,7 +182,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_what_is_refused(case: str, way: str, tmp_path: Path) -> None:
     write, named = REFUSED[case]
     write(tmp_path / "data")
-    message = refusal(way, "idxfolder", data_dir=str(tmp_path / "data"), splits=["train"])
+    message = refusal(way, "idxfolder", data_dir=str(tmp_path / "data"), splits=["all"])
     assert str(tmp_path / "data") in message and re.search(named, message)
 
 

@@ -232,11 +232,12 @@ def test_verify_calls_valid_what_can_be_loaded(
     ):
         code = main(["verify", path])
     try:
-        found, values = mnist_idx.load_arrays("idxfolder", data_dir=path)
+        found, values = mnist_idx.load_arrays("idxfolder", data_dir=path, split="all")
     except IdxError as error:
         assert (code, "all valid" in table.getvalue()) == (1, False), str(error)
         return
     assert (code, "INVALID" in table.getvalue()) == (0, False)
-    np.testing.assert_array_equal(found, images)
+    np.testing.assert_array_equal(found[: len(images)], images)
     if labels is not None:
-        np.testing.assert_array_equal(values, labels)
+        assert values is not None
+        np.testing.assert_array_equal(values[: len(labels)], labels)
