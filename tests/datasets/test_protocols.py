@@ -23,6 +23,7 @@ import mnist_idx
 from mnist_idx import IdxError, IdxFolder, MnistIdx, TransferError
 from mnist_idx.byte_ranges import ByteRanges, UnexpectedAnswer, Version
 from mnist_idx.catalog import DATASETS
+from mnist_idx.copies import UnverifiableError
 from mnist_idx.downloads import Downloader
 from mnist_idx.errors import DamagedError, wrong_option
 from mnist_idx.failover import SplitSource, YieldedRecords
@@ -147,6 +148,9 @@ PICKLED = {
     "TransferError": Promised(
         lambda tar: TransferError("failed", command_line="x"), lambda error, tar: words(error)
     ),
+    "UnverifiableError": Promised(
+        lambda tar: UnverifiableError("unknown", command_line="x"), lambda error, tar: words(error)
+    ),
     "UnexpectedAnswer": Promised(
         lambda tar: UnexpectedAnswer("odd"), lambda error, tar: (type(error), str(error))
     ),
@@ -180,7 +184,7 @@ def test_a_pickled_reader_has_yielded_nothing(tar: str) -> None:
 
 def test_all_errors_are_tested() -> None:
     kinds = {kind for kind in classes_with("for_command_line") if issubclass(kind, IdxError)}
-    assert kinds == {IdxError, DamagedError, TransferError}
+    assert kinds == {IdxError, DamagedError, TransferError, UnverifiableError}
 
 
 # Fetchers
