@@ -95,9 +95,7 @@ COMPRESSIONS = {
             name="xz",
             magic=(b"\xfd7zXZ\0",),
             suffixes=(".xz",),
-            new_decompressor=lambda: lzma.LZMADecompressor(
-                lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT
-            ),
+            new_decompressor=lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT),
             errors=(lzma.LZMAError, EOFError),
             has_seek_points=False,
             limit_error="Memory usage limit",

@@ -9,7 +9,7 @@ import os
 import shlex
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .archive import list_nested
@@ -146,18 +146,20 @@ class FoundFiles:
         """Which datasets there are, by what their file names have in common."""
         return sorted({place.dataset for place in self._splits})
 
-    def splits(self, prefix: str | None = None, only: str | None = None) -> dict[str, SplitFiles]:
+    def splits(
+        self, prefix: str | None = None, wanted: Collection[str] | None = None
+    ) -> dict[str, SplitFiles]:
         """The images and the labels of each split of a dataset, "train" first.
 
         Args:
             prefix: which of several datasets.
-            only: the one split that is asked for, if it is only one. Others may be incomplete.
+            wanted: the splits that are asked for; None for all. Others may be incomplete.
 
         Raises:
             IdxError: there is not one such dataset, or it is not clear which file is which.
         """
         dataset = self._choose_dataset(prefix)
-        self._refuse_claims(dataset, only)
+        self._refuse_claims(dataset, wanted)
         found = {
             place.split: files for place, files in self._splits.items() if place.dataset == dataset
         }
@@ -167,9 +169,9 @@ class FoundFiles:
             raise self._unknown_split(found[None])
         if None in found:
             return {"train": self._choose_files("train", found[None])}
-        names = [name for name in SPLIT_WORDS if name in found and only in (None, name)]
-        if not names:
-            names = [name for name in SPLIT_WORDS if name in found]
+        names = [name for name in SPLIT_WORDS if name in found]
+        if wanted is not None and not found.keys().isdisjoint(wanted):
+            names = [name for name in names if name in wanted]
         return {name: self._choose_files(name, found[name]) for name in names}
 
     @property
@@ -200,11 +202,11 @@ class FoundFiles:
         names = {place.dataset for place, files in self._splits.items() if IMAGES in files}
         return sorted(names) or self.prefixes
 
-    def _refuse_claims(self, dataset: str, only: str | None) -> None:
+    def _refuse_claims(self, dataset: str, wanted: Collection[str] | None) -> None:
         """Refuse a file that claims to belong to the dataset, but is no IDX file."""
         for parsed, problem in self._claims:
             may_belong = parsed.dataset in (dataset, "") or not dataset
-            may_be_asked_for = only is None or parsed.split in (None, only)
+            may_be_asked_for = wanted is None or parsed.split is None or parsed.split in wanted
             if may_belong and may_be_asked_for:
                 raise IdxError(problem)
 

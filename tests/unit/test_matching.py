@@ -48,11 +48,11 @@ def find_files(path: Path) -> FoundFiles:
 
 
 def names_of_splits(
-    path: Path, prefix: str | None = None, only: str | None = None
+    path: Path, prefix: str | None = None, wanted: list[str] | None = None
 ) -> dict[str, list[str]]:
     """Split -> names of images and labels in a folder or an archive."""
     names = {}
-    for split, files in find_files(path).splits(prefix, only).items():
+    for split, files in find_files(path).splits(prefix, wanted).items():
         names[split] = [member.name.removeprefix(f"{path}/") for member in files.members]
     return names
 
@@ -246,7 +246,7 @@ def test_missing_images_are_named_and_the_other_splits_can_be_loaded(tmp_path: P
 
 def test_a_split_that_is_asked_for_alone_needs_no_other(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "folder", *MNIST[1:])
-    assert names_of_splits(folder, only="test") == {"test": BOTH_SPLITS["test"]}
+    assert names_of_splits(folder, wanted=["test"]) == {"test": BOTH_SPLITS["test"]}
 
 
 @pytest.mark.parametrize(
