@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .compressions import COMPRESSIONS
 
+MAGIC_BYTES = 4  # that every IDX file starts with
 HEAD_BYTES = 512  # of a file, which tell what it is
 WRITE_IT = "write the arrays with mnist_idx.write_idx"
 DOWNLOAD_IT = "Download it again, in binary mode"

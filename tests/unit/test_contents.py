@@ -56,5 +56,5 @@ def test_what_is_wrong_with_a_file_is_told_once(
     path = write_archive(tmp_path / "set.tar", {"anything": content})
     found = look_at(only_member(path), Access())
     assert found.header is None
-    assert problem in found.problem
-    assert found.problem.count("anything in ") == 1
+    assert problem in str(found.error)
+    assert str(found.error).count("anything in ") == 1
