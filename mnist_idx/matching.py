@@ -128,12 +128,17 @@ class FoundFiles:
     def _sort(self, contents: Mapping[Listed, Content]) -> dict[Place, Files]:
         """The IDX files, by what they are for. Others are noted if their name claims to be one."""
         splits: dict[Place, Files] = {}
+        valid = [one for one, content in contents.items() if content.error is None]
+        names = {strip_suffix(name) for name, _ in valid}
         for (name, member), content in contents.items():
             parsed = parse_filename(name)
             if content.error is not None or parsed.is_leftover:
-                self._note_claim(member, parsed, content)
+                if strip_suffix(name) not in names or parsed.is_leftover:
+                    self._note_claim(member, parsed, content)
                 continue
             role = find_role(parsed, content.header)
+            if len(valid) == 1 and parsed.role != LABELS:  # perhaps a vector of numbers
+                role = IMAGES
             found = IdxMember(name, member, parsed, content.header, role)
             splits.setdefault(found.place, {}).setdefault(role, []).append(found)
         return splits
