@@ -14,7 +14,7 @@ from .archive import Location, list_archive, list_folder
 from .errors import DamagedError, IdxError
 from .failover import Located
 from .fetching import Fetcher
-from .filenames import SPLIT_WORDS, parse_filename, strip_archive_suffix
+from .filenames import parse_filename, strip_archive_suffix
 from .idx import Header, IdxFile
 from .matching import (
     FoundFiles,
@@ -260,11 +260,10 @@ class Folder:
 
     def _pick_split(self, files: FoundFiles, split: str) -> SplitFiles:
         """The split of archives and folders that the user asks for by name."""
+        called = files.called(split) if self._prefix is None else None
+        if called is not None:
+            return called
         name = split_of_word(split)
-        if name not in SPLIT_WORDS:
-            called = files.called(split)
-            if called is not None:
-                return called
         splits = files.splits(self._prefix, wanted=[name])
         if files.split_names == {None}:  # a lone pair
             return splits["train"]

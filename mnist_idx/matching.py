@@ -36,6 +36,7 @@ from .record_layout import NAME_THEM_ALIKE
 
 logger = logging.getLogger(__name__)
 
+FILE_WORDS = {"test": "t10k"}  # what files of MNIST call a split
 MAX_LISTED = 5  # names in a message
 MAX_SHOWN = 200  # letters of each
 MAX_REMOTE = 1000  # remote files that are looked at: each takes a request
@@ -193,15 +194,22 @@ class FoundFiles:
         return {place.split for place in self._splits}
 
     def called(self, split: str) -> SplitFiles | None:
-        """The files whose names start with a split of no usual name, as extra-images; or None."""
-        start = f"{split}-".lower()
+        """The only files that are called as a split, as extra-images; None if there are none.
+
+        The split may have any name, as those that `write_idx` has written.
+        """
+        word = FILE_WORDS.get(split, split)
+        starts = (f"{word}-{IMAGES}", f"{word}-{LABELS}")
         called: Files = {}
         for files in self._splits.values():
             for role, found in files.items():
-                fitting = [one for one in found if base_name(one.name).lower().startswith(start)]
+                fitting = [one for one in found if base_name(one.name).startswith(starts)]
                 if fitting:
                     called.setdefault(role, []).extend(fitting)
-        return self._choose_files(split, called) if IMAGES in called else None
+        if IMAGES not in called or any(len(found) > 1 for found in called.values()):
+            return None
+        self._refuse_claims(None, [split])
+        return self._choose_files(split, called)
 
     def _choose_dataset(self, prefix: str | None, wanted: Collection[str] | None) -> str:
         """The dataset that the user means."""
