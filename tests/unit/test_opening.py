@@ -38,7 +38,6 @@ NAMES = (
     "__special__/.hidden/train-images",
     "deep/er/train-images",
     "train:images",
-    "a::b",
 )
 LINKS = {
     "train-link": "train-images",
@@ -196,6 +195,13 @@ def test_more_is_understood_than_by_datasets(
 ) -> None:
     expected = {split: [str(base / name) for name in names] for split, names in found.items()}
     assert find_data_files(in_base(data_files, base), str(base)) == expected
+
+
+def test_a_name_with_two_colons_is_found_by_a_pattern(tmp_path: Path) -> None:
+    """`datasets` takes such a name for a chain of URLs."""
+    (tmp_path / "a::b").touch()
+    assert find_data_files("a*", str(tmp_path)) == {"train": [str(tmp_path / "a::b")]}
+    assert find_data_files("a::b", str(tmp_path)) is None
 
 
 # Some of it `datasets` finds, some it refuses.
