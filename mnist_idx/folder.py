@@ -141,7 +141,8 @@ class Folder:
         has_one_hot_labels = are_one_hot(facts) and not self._keeps_parts
         splits = {}
         for name, files in found.items():
-            self._check_label_names(files, facts[name])
+            if not has_one_hot_labels:
+                self._check_label_names(files, facts[name])
             pinned = pin(files, facts[name].identities)
             splits[name] = pinned._replace(
                 num_records=facts[name].images.num_records,
@@ -361,23 +362,23 @@ def _read_labels(labels: IdxFile, reads_classes: bool) -> LabelFacts:
     """
     header = labels.header
     facts = LabelFacts(str(header.dtype), math.prod(header.record_shape))
-    if header.dtype.kind not in "iu":
-        return facts
-    is_row = len(header.record_shape) == 1 and 2 <= facts.parts <= MAX_ONE_HOT
-    may_be_one_hot = is_row and header.dtype == np.uint8
-    if not may_be_one_hot and not reads_classes:
+    may_be_one_hot = len(header.record_shape) == 1 and 2 <= facts.parts <= MAX_ONE_HOT
+    are_integers = header.dtype.kind in "iu"
+    if not may_be_one_hot and not (reads_classes and are_integers):
         return facts
     is_one_hot = may_be_one_hot
     smallest, largest = 0, -1
     for batch in labels.batches():
         rows = batch.reshape(len(batch), facts.parts)
         is_one_hot = is_one_hot and _are_rows_one_hot(rows)
+        if not are_integers:
+            continue
         classes = rows[:, 0].astype(np.int64)
         smallest = min(smallest, int(classes.min(initial=0)))
         largest = max(largest, int(classes.max(initial=-1)))
     if header.num_records == 0:
         return facts._replace(is_one_hot=None if may_be_one_hot else False)
-    if not reads_classes:
+    if not reads_classes or not are_integers:
         return facts._replace(is_one_hot=is_one_hot)
     return facts._replace(is_one_hot=is_one_hot, smallest=smallest, largest=largest)
 
@@ -411,7 +412,7 @@ def find_layouts(
         if labels is not None:
             parts = 1 if has_one_hot_labels else labels.parts
             layout = layout._replace(label_parts=parts)
-            if labels.dtype.startswith("float"):
+            if labels.dtype.startswith("float") and not has_one_hot_labels:
                 layout = layout._replace(label_dtype=labels.dtype)
             elif are_classes:
                 layout = layout._replace(class_names=class_names)

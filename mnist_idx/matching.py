@@ -6,6 +6,7 @@ Content says what a file is, its name says to which split and dataset it belongs
 import json
 import logging
 import os
+import re
 import shlex
 import warnings
 from collections import Counter
@@ -32,7 +33,7 @@ from .filenames import (
 from .idx import Header
 from .members import Access, Member, SplitFiles
 from .paths import is_remote
-from .record_layout import NAME_THEM_ALIKE
+from .record_layout import NAME_THEM_TYPED
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,16 @@ NAME_THEM = (
 )
 PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"}
 NUMPY = {"npz", "npy"}
+# What reads files of other libraries, by their suffixes.
+FOREIGN_READERS = {
+    "pkl": "pickle.load if you trust it",
+    "pickle": "pickle.load if you trust it",
+    "pt": "torch.load",
+    "pth": "torch.load",
+    "mat": "scipy.io.loadmat",
+    "h5": "h5py",
+    "hdf5": "h5py",
+}
 
 
 class Listed(NamedTuple):
@@ -224,13 +235,15 @@ class FoundFiles:
             return matching[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
         found = _shown([repr(name) for name in names])
-        examples = [name for name in matching or names if name]
-        example = examples[0] if examples else ""
+        examples = [name for name in matching or names if name][:1]
+        if "" in names:
+            examples.append("")
         choose = f"{self.title}: found {found}, expected {expected}. Choose one:"
-        raise IdxError(
-            f"{choose} prefix={json.dumps(example, ensure_ascii=False)}.",
-            command_line=f"{choose} --prefix {shlex.quote(example)}.",
+        in_python = " or ".join(
+            f"prefix={json.dumps(name, ensure_ascii=False)}" for name in examples
         )
+        typed = " or ".join(f"--prefix {shlex.quote(name)}" for name in examples)
+        raise IdxError(f"{choose} {in_python}.", command_line=f"{choose} {typed}.")
 
     def _names_with_images(self) -> list[str]:
         """The datasets that have images, or all if none has: an error says what they lack."""
@@ -313,9 +326,13 @@ class FoundFiles:
 
 
 def find_role(parsed: ParsedName, header: Header | None) -> str:
-    """Whether a file holds images or labels: one dimension or its name say labels."""
-    has_one_dimension = header is not None and len(header.shape) == 1
-    return LABELS if has_one_dimension or parsed.role == LABELS else IMAGES
+    """Whether a file holds images or labels.
+
+    One dimension means labels, three or more mean images. Of two, the name tells.
+    """
+    if header is not None and len(header.shape) != 2:
+        return LABELS if len(header.shape) == 1 else IMAGES
+    return LABELS if parsed.role == LABELS else IMAGES
 
 
 def find_pair(files: Sequence[IdxMember]) -> SplitFiles:
@@ -514,14 +531,15 @@ def _prefers_plain(files: Files) -> bool:
 
 def _unclear(found: str) -> IdxError:
     """The error of names that do not tell what the files are."""
-    return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_ALIKE}")
+    return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_TYPED}")
 
 
 def _images_named_like(labels: str) -> str | None:
     """The name that images beside labels of a name have; None if the name does not tell."""
     expected = labels.replace("labels", "images").replace("label", "image")
-    expected = expected.replace("idx1", "idx3")
-    return None if expected == labels else expected
+    if expected == labels:
+        return None
+    return re.sub(r"idx\d-\w+$", "idx3-ubyte", expected)
 
 
 def _as_data_files(splits: Mapping[str, Sequence[Member]]) -> str:
@@ -562,6 +580,9 @@ def _other_road(extension: str, title: str) -> str:
         return f'Use load_dataset("csv", data_dir={place}), or convert rows of pixels: {convert}'
     if extension in NUMPY:
         return "Read them with numpy.load, and write IDX files with mnist_idx.write_idx"
+    if extension in FOREIGN_READERS:
+        reader = FOREIGN_READERS[extension]
+        return f"Read it with {reader}, and write IDX files with mnist_idx.write_idx"
     if extension in ("parquet", "arrow", "json", "jsonl"):
         kind = "json" if extension == "jsonl" else extension
         return f'Use load_dataset("{kind}", data_dir={place})'

@@ -110,6 +110,13 @@ LITTLE_ENDIAN = Foreign(
     "a little-endian header",
     'IDX is big-endian: write the file again, with mnist_idx.write_idx or struct.pack(">4B…I", …)',
 )
+WIDE = Foreign(
+    "a header of 16-bit numbers",
+    "IDX has one byte for each pixel and four for each size: write the file again, "
+    'with mnist_idx.write_idx or array.array("B", …)',
+)
+ANNEX = Foreign("a pointer of git-annex, not the data", "Fetch the data: git annex get")
+LINK = Foreign("the text of a symbolic link, not the data", "Put the file itself in its place")
 TEXT = Foreign(
     "text",
     "Convert a table of pixels with mnist-idx convert csv FOLDER --data-files FILE",
@@ -130,8 +137,14 @@ def find_foreign(head: bytes) -> Foreign:
         return EMPTY
     if _is_little_endian(head):
         return LITTLE_ENDIAN
+    if _is_wide(head):
+        return WIDE
     if is_tar(head):
         return TAR
+    if b"annex/objects/" in head:
+        return ANNEX
+    if _is_link(head):
+        return LINK
     start = head.lstrip(b" \t\r\n")
     for signature in SIGNATURES:
         if start.startswith(signature.starts) or start.lower().startswith(signature.starts):
@@ -152,6 +165,19 @@ def _is_little_endian(head: bytes) -> bool:
     if len(head) < 4 or head[2:4] != b"\0\0":
         return False
     return head[1] in IDX_TYPES and 1 <= head[0] <= MAX_SMALL_DIMENSIONS
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether each byte of a header has become a little-endian 16-bit number."""
+    return head[:4] == bytes(4) and head[5:8:2] == bytes(2) and is_idx(head[:8:2])
+
+
+def _is_link(head: bytes) -> bool:
+    """Whether a file holds a path, as a symbolic link that was checked out as text."""
+    is_line = len(head) < HEAD_BYTES and b"\n" not in head.rstrip(b"\r\n")
+    return (
+        is_line and head.startswith((b"../", b"./", b"/")) and not head.translate(None, TEXT_BYTES)
+    )
 
 
 def is_tar(head: bytes) -> bool:

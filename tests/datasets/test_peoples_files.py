@@ -228,10 +228,21 @@ def test_a_pair_in_any_order_is_told_apart_by_its_content(mode: str, tmp_path: P
 
 
 @each_mode
-@pytest.mark.parametrize("num_classes", [2, 10, 300])
-def test_one_hot_labels_are_classes(num_classes: int, mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("num_classes", "dtype"),
+    [
+        pytest.param(2, "uint8", id="2-classes"),
+        pytest.param(10, "uint8", id="10-classes"),
+        pytest.param(300, "uint8", id="300-classes"),
+        pytest.param(10, "int32", id="as-int32"),
+        pytest.param(10, "float32", id="as-float32-of-keras"),
+    ],
+)
+def test_one_hot_labels_are_classes(
+    num_classes: int, dtype: str, mode: str, tmp_path: Path
+) -> None:
     classes = np.arange(40) % num_classes
-    one_hot = np.zeros((40, num_classes), np.uint8)
+    one_hot = np.zeros((40, num_classes), dtype)
     one_hot[np.arange(40), classes] = 1
     folder = write_train(tmp_path / "set", TRAIN[0], one_hot)
     found = read_all(mode, "idxfolder", splits=["train"], data_dir=folder)
@@ -451,6 +462,72 @@ def test_what_a_broken_file_is_and_what_to_do_is_said(
     assert re.search(f"{TRAIN_IMAGES}: .*{said}", message)
     assert message.count(TRAIN_IMAGES) == 1
     assert "etch it again" not in message
+
+
+@each_mode
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(
+            b".git/annex/objects/4k/Jj/MD5E-s9-x.gz",
+            "pointer of git-annex.*git annex get",
+            id="annex",
+        ),
+        pytest.param(b"../data/train-images-idx3-ubyte", "symbolic link", id="link-as-text"),
+        pytest.param(
+            np.frombuffer(IMAGES, np.uint8).astype("<u2").tobytes(), "16-bit", id="two-bytes-each"
+        ),
+        pytest.param(
+            to_idx(random_images(40, 16, 16)).replace(b"\n", b"\r\n"),
+            'text mode: open the file with "wb"',
+            id="text-mode",
+        ),
+        pytest.param(
+            to_idx(random_images(10, 16, 16)).replace(b"\n", b"\r\n"),
+            'text mode: open the file with "wb"',
+            id="text-mode-of-ten-records",
+        ),
+        pytest.param(
+            IMAGES[:3] + b"\x01" + IMAGES[4:],
+            "40 × 9 × 7 would fit: write 3 as the fourth byte",
+            id="magic-of-labels",
+        ),
+        pytest.param(
+            IMAGES[:4] + bytes(4) + IMAGES[8:], "40 records of 9 × 7 would fit", id="count-of-zero"
+        ),
+    ],
+)
+def test_what_has_gone_wrong_on_the_way_is_said(
+    content: bytes, said: str, mode: str, tmp_path: Path
+) -> None:
+    files = {TRAIN_IMAGES: content, TRAIN_LABELS: LABELS}
+    folder = str(write_archive(tmp_path / "set", files))
+    message = refusal(mode, "idxfolder", data_files={"train": f"{folder}/{TRAIN_IMAGES}"})
+    assert re.search(said, message)
+    assert "without them" not in message
+
+
+@each_mode
+def test_images_and_labels_with_swapped_names_are_told_apart(mode: str, tmp_path: Path) -> None:
+    folder = str(write_archive(tmp_path / "set", {TRAIN_IMAGES: LABELS, TRAIN_LABELS: IMAGES}))
+    found = read_all(mode, "idxfolder", splits=["train"], data_dir=folder)
+    assert_same(found, {"train": TRAIN})
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        pytest.param("mnist.pkl.gz", "pickle.load", id="pickle"),
+        pytest.param("processed/training.pt", "torch.load", id="torch"),
+        pytest.param("digits.mat", "scipy.io.loadmat", id="matlab"),
+    ],
+)
+def test_files_of_other_libraries_are_named_with_what_reads_them(
+    name: str, reader: str, tmp_path: Path
+) -> None:
+    folder = write_archive(tmp_path / "set", {name: b"something"})
+    message = refusal("prepared", "idxfolder", data_dir=str(folder))
+    assert re.search(f"no IDX files, 1 .*Read it with {reader}.*write_idx", message)
 
 
 @each_mode
