@@ -263,13 +263,13 @@ def _write_split(
     """Write the files of a split: images, and labels if there are any."""
     title, prefix = f"split {name!r}", _file_prefix(name)
     labels: list[np.ndarray] = []
-    with IdxWriter(folder, f"{prefix}-images", title) as writer:
+    with IdxWriter(folder, f"{prefix}-images", compress, title) as writer:
         for part in records:
             _check_loadable(part.images, title)
             writer.write(part.images)
             if part.labels is not None:
                 labels.append(part.labels)
-        images = writer.finish(compress)
+        images = writer.finish()
     if not labels:
         return WrittenSplit(name, images)
     joined = narrowest(_join_labels(labels, title))
