@@ -33,9 +33,10 @@ class WrittenFile(NamedTuple):
 
 
 class IdxWriter:
-    """Writes one IDX file, batch by batch. The last step, `finish`, gives it its name.
+    """Writes one IDX file, batch by batch.
 
-    The first batch, which may be empty, settles the element type and the shape of a record.
+    The first batch, which may be empty, settles the element type and the shape of a record, and
+    with them the name of the file.
 
     Args:
         folder: where the file appears.
@@ -49,7 +50,6 @@ class IdxWriter:
         self._stem = stem
         self._compress = compress
         self._title = title
-        self._unnamed = folder / f".{stem}"
         self._target: IdxTarget | None = None
         self._header: Header | None = None
 
@@ -75,7 +75,8 @@ class IdxWriter:
         header = self._header
         if header is None or self._target is None:
             header = Header(dtype, (0, *record_shape))
-            self._target = open_target(self._unnamed, header.pack(), self._compress)
+            content = header.pack()
+            self._target = open_target(self._folder / self._name(header), content, self._compress)
         if (dtype, record_shape) != (header.dtype, header.record_shape):
             raise self._unlike_the_first(batch, header)
         big_endian = np.ascontiguousarray(batch, dtype.newbyteorder(">"))
@@ -84,16 +85,16 @@ class IdxWriter:
         self._header = header._replace(shape=(num_records, *record_shape))
 
     def finish(self) -> WrittenFile:
-        """Write the number of records into the header, and give the file its name."""
+        """Write the number of records into the header, and close the file."""
         header = self._header
         if header is None or self._target is None:
             raise ValueError("nothing was written")
         self._target.finish(header.pack())
+        return WrittenFile(self._name(header), header)
+
+    def _name(self, header: Header) -> str:
         name = f"{self._stem}-idx{len(header.shape)}-{TYPE_SUFFIXES[header.dtype.name]}"
-        if self._compress:
-            name += ".gz"
-        self._unnamed.rename(self._folder / name)
-        return WrittenFile(name, header)
+        return f"{name}.gz" if self._compress else name
 
     def _unlike_the_first(self, batch: np.ndarray, header: Header) -> IdxError:
         record = f"{self._title}, record {header.num_records}"
