@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.utils.file_utils import _prepare_path_and_storage_options
@@ -108,6 +109,15 @@ def disk_error(found: str, error: OSError) -> IdxError:
         f"{found} {make_room} cache_dir= or {variable}.",
         command_line=f"{found} {make_room} {variable}.",
     )
+
+
+def row_numbers(dataset: datasets.Dataset, start: int, stop: int) -> np.ndarray:
+    """Where the records of a dataset from `start` to `stop` are in the table behind it."""
+    selection = dataset._indices
+    if selection is None:
+        return np.arange(start, stop)
+    stored = selection.column(0).slice(start, stop - start).to_numpy()
+    return np.asarray(stored, np.int64)
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):

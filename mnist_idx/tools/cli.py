@@ -448,6 +448,7 @@ def convert(
             background=background,
             compress=compress,
             overwrite=overwrite,
+            progress=True,
         )
     for file, header in written.items():
         print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")

@@ -142,12 +142,24 @@ def has_no_header(features: Mapping[str, object]) -> bool:
 
 def element_type(feature: object) -> str | None:
     """The element type of a column of arrays, or of lists of numbers; None if it has none."""
+    dtype = getattr(_innermost(feature), "dtype", None)
+    return dtype if isinstance(dtype, str) else None
+
+
+def is_stored_plainly(feature: object) -> bool:
+    """Whether a `Dataset` stores the values of a column as it yields them, apart from pictures."""
+    item = _innermost(feature)
+    is_value = type(item).__name__ in ("Value", "ClassLabel")
+    return is_image(feature) or is_value or _is_array(item)
+
+
+def _innermost(feature: object) -> object:
+    """The feature of what is in lists in lists; of anything else the feature itself."""
     inner = _items_of(feature)
     while inner is not None:
         feature = inner
         inner = _items_of(feature)
-    dtype = getattr(feature, "dtype", None)
-    return dtype if isinstance(dtype, str) else None
+    return feature
 
 
 def empty_shape(feature: object) -> tuple[int, ...]:

@@ -16,6 +16,11 @@ def is_dataset(value: object) -> "TypeIs[Dataset | IterableDataset]":
     return _is_instance(value, "datasets", "Dataset", "IterableDataset")
 
 
+def is_stored(value: object) -> "TypeIs[Dataset]":
+    """Whether a value is a dataset that is kept as a table, unlike a stream."""
+    return _is_instance(value, "datasets", "Dataset")
+
+
 def is_image(feature: object) -> "TypeIs[Image]":
     return _is_instance(feature, "datasets", "Image")
 

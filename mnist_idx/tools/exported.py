@@ -1,7 +1,6 @@
 """What is exported of a dataset: its splits, or parts of them, batch by batch."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,13 +9,8 @@ from tqdm import tqdm
 from ..record_layout import Layout
 from ..records import Batch
 from .opening import Opened, open_dataset
+from .progress import Advance, is_switched_off
 from .split_spec import Part, parse_parts
-
-# What switches off the progress bars of `datasets`.
-NO_PROGRESS_BARS = "HF_DATASETS_DISABLE_PROGRESS_BARS"
-SWITCHED_ON = ("1", "on", "yes", "true")
-
-Advance = Callable[[int], None]  # is called with the number of records that were written
 
 
 class ExportedSplits:
@@ -75,9 +69,8 @@ def open_exported(
 @contextmanager
 def progress_bar(splits: ExportedSplits) -> Iterator[Advance]:
     """Show a bar on stderr, unless bars are switched off. Yields what is told of each batch."""
-    is_off = os.environ.get(NO_PROGRESS_BARS, "").lower() in SWITCHED_ON
     total = sum(splits.sizes.values())
-    with tqdm(total=total, desc="Exporting", unit=" records", disable=is_off) as bar:
+    with tqdm(total=total, desc="Exporting", unit=" records", disable=is_switched_off()) as bar:
 
         def advance(count: int) -> None:
             bar.update(count)

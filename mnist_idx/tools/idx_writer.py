@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import shutil
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..errors import IdxError
 from ..idx import Header
+from .idx_target import IdxTarget, open_target
 
 # How the names of files spell element types.
 TYPE_SUFFIXES = {
@@ -25,9 +25,6 @@ TYPE_SUFFIXES = {
 FILE_NAME = re.compile(
     rf"[^/]+-(images|labels)-idx[0-9]+-({'|'.join(TYPE_SUFFIXES.values())})(\.gz)?"
 )
-# Level 9 takes fifteen times as long and makes the images of MNIST 2 % smaller.
-GZIP_LEVEL = 6
-COPY_BYTES = 1 << 20
 
 
 class WrittenFile(NamedTuple):
@@ -36,22 +33,24 @@ class WrittenFile(NamedTuple):
 
 
 class IdxWriter:
-    """Writes one IDX file, batch by batch. The last step, `finish`, gives it its name.
+    """Writes one IDX file, batch by batch.
 
-    The first batch, which may be empty, settles the element type and the shape of a record.
+    The first batch, which may be empty, settles the element type and the shape of a record, and
+    with them the name of the file.
 
     Args:
         folder: where the file appears.
         stem: of its name, for example "train-images".
+        compress: whether it is a gzip file. Equal records give equal bytes.
         title: of the split, for errors.
     """
 
-    def __init__(self, folder: Path, stem: str, title: str) -> None:
+    def __init__(self, folder: Path, stem: str, compress: bool, title: str) -> None:
         self._folder = folder
         self._stem = stem
+        self._compress = compress
         self._title = title
-        self._plain = folder / f".{stem}"
-        self._file = open(self._plain, "wb")
+        self._target: IdxTarget | None = None
         self._header: Header | None = None
 
     def __enter__(self) -> "IdxWriter":
@@ -63,7 +62,8 @@ class IdxWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if self._target is not None:
+            self._target.close()
 
     def write(self, batch: np.ndarray) -> None:
         """Append records, (n, …).
@@ -73,30 +73,28 @@ class IdxWriter:
         """
         dtype, record_shape = batch.dtype.newbyteorder("="), batch.shape[1:]
         header = self._header
-        if header is None:
+        if header is None or self._target is None:
             header = Header(dtype, (0, *record_shape))
-            self._file.write(header.pack())
+            content = header.pack()
+            self._target = open_target(self._folder / self._name(header), content, self._compress)
         if (dtype, record_shape) != (header.dtype, header.record_shape):
             raise self._unlike_the_first(batch, header)
-        self._file.write(np.ascontiguousarray(batch, dtype.newbyteorder(">")).data)
+        big_endian = np.ascontiguousarray(batch, dtype.newbyteorder(">"))
+        self._target.write(big_endian.reshape(-1).view(np.uint8).data)
         num_records = header.num_records + len(batch)
         self._header = header._replace(shape=(num_records, *record_shape))
 
-    def finish(self, compress: bool) -> WrittenFile:
-        """Write the number of records into the header, and give the file its name."""
+    def finish(self) -> WrittenFile:
+        """Write the number of records into the header, and close the file."""
         header = self._header
-        if header is None:
+        if header is None or self._target is None:
             raise ValueError("nothing was written")
-        self._file.seek(0)
-        self._file.write(header.pack())
-        self._file.close()
+        self._target.finish(header.pack())
+        return WrittenFile(self._name(header), header)
+
+    def _name(self, header: Header) -> str:
         name = f"{self._stem}-idx{len(header.shape)}-{TYPE_SUFFIXES[header.dtype.name]}"
-        if compress:
-            name += ".gz"
-            _compress(self._plain, self._folder / name)
-        else:
-            self._plain.rename(self._folder / name)
-        return WrittenFile(name, header)
+        return f"{name}.gz" if self._compress else name
 
     def _unlike_the_first(self, batch: np.ndarray, header: Header) -> IdxError:
         record = f"{self._title}, record {header.num_records}"
@@ -110,21 +108,9 @@ def write_file(
     records: np.ndarray, folder: Path, stem: str, compress: bool, title: str
 ) -> WrittenFile:
     """Write one IDX file of an array, (n, …)."""
-    with IdxWriter(folder, stem, title) as writer:
+    with IdxWriter(folder, stem, compress, title) as writer:
         writer.write(records)
-        return writer.finish(compress)
-
-
-def _compress(plain: Path, target: Path) -> None:
-    """Replace a file by its gzip. Equal content gives equal bytes."""
-    with (
-        open(plain, "rb") as content,
-        open(target, "wb") as file,
-        # Neither name nor time in the header.
-        gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as compressed,
-    ):
-        shutil.copyfileobj(content, compressed, COPY_BYTES)
-    plain.unlink()
+        return writer.finish()
 
 
 def is_written(folder: Path, name: str) -> bool:

@@ -25,7 +25,8 @@ from ..errors import IdxError
 from ..png import SIGNATURE, encode_png
 from ..record_layout import Layout
 from ..records import Batch
-from .exported import Advance, ExportedSplits, progress_bar
+from .exported import ExportedSplits, progress_bar
+from .progress import Advance
 from .staged import resolve_target, staged
 
 README = "README.md"

@@ -105,6 +105,15 @@ def _read_splits(source: object) -> "_Found | None":
     return None
 
 
+def count_records(split: SplitInput) -> int | None:
+    """The number of records of a split; None if it does not tell, as a stream."""
+    records = split.images if isinstance(split, ArrayPair) else split
+    try:
+        return len(cast("Sequence[object]", records))
+    except TypeError:
+        return None
+
+
 def not_understood(title: str, found: object) -> IdxError:
     """The error of what `write_idx` does not take, which shows what it takes."""
     return IdxError(f"{title}: found {found}, expected {FORMS}.")

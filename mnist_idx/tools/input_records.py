@@ -7,24 +7,27 @@ import numpy as np
 
 from ..errors import IdxError
 from ..record_layout import arrange_channels
+from .column_values import ColumnValues, ListedValues
 from .columns import (
     Columns,
     choose_columns,
     element_type,
     empty_shape,
     has_no_header,
+    is_stored_plainly,
     pixel_columns,
 )
-from .dataset_types import is_dataset, is_image
+from .dataset_types import is_dataset, is_image, is_stored
+from .image_blocks import ImageReader
 from .input_forms import ArrayPair, SplitInput, not_understood
-from .pictures import Conversion, picture_to_array, refuse_conversion, to_array
+from .pictures import Conversion, picture_to_array, refuse_conversion
 from .pixel_table import choose_table, no_header, read_table
 from .record_values import Records, join_parts, narrow_images, to_bytes, to_labels
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
-BATCH_SIZE = 256  # records that a dataset decodes at once
+BATCH_SIZE = 256  # records of a dataset whose labels are checked at once
 STEP_BYTES = 1 << 20  # of an array that are written at once
 
 
@@ -125,7 +128,7 @@ def _read_dataset(
     columns = choose_columns(features, options.image_column, options.label_column, title)
     left_out = _left_out(features, [columns.image, *columns.labels])
     return SplitRecords(
-        _read_columns(dataset, columns, features[columns.image], options.conversion, title),
+        _read_columns(dataset, columns, features, options.conversion, title),
         left_out,
     )
 
@@ -156,30 +159,77 @@ def _features(dataset: "Dataset | IterableDataset") -> Mapping[str, object]:
     return features
 
 
+class _Batch(NamedTuple):
+    """What consecutive records have in the chosen columns."""
+
+    images: ColumnValues
+    labels: tuple[ColumnValues, ...]  # one for each part of a label
+
+
 def _read_columns(
     dataset: "Dataset | IterableDataset",
     columns: Columns,
-    feature: object,
+    features: Mapping[str, object],
     conversion: Conversion,
     title: str,
 ) -> Iterator[Records]:
-    """Read images and labels one by one. `feature` is of the images."""
-    dtype = None if is_image(feature) else element_type(feature)
-    chosen = _without_decoding(dataset, columns.image)
-    chosen = chosen.select_columns([columns.image, *columns.labels])
+    """Read images and labels, as many at once as have one shape and fit into a block."""
+    feature = features[columns.image]
     record = 0
-    for batch in chosen.iter(batch_size=BATCH_SIZE):
-        parts = [to_labels(batch[name], record, title) for name in columns.labels]
-        labels = join_parts(parts)
-        for place, value in enumerate(batch[columns.image]):
-            image = to_array(value, dtype, conversion, f"{title}, record {record}")
-            images = _as_written(image[None], record, title)
-            label = None if labels is None else labels[place : place + 1]
-            yield Records(images, label)
-            record += 1
+    with ImageReader(feature, conversion, title) as reader:
+        for batch in _batches(dataset, columns, features):
+            labels = join_parts([_labels(part, record, title) for part in batch.labels])
+            place = 0
+            for block in reader.read(batch.images, record):
+                images = _as_written(block, record + place, title)
+                stop = place + len(images)
+                yield Records(images, None if labels is None else labels[place:stop])
+                place = stop
+            record += place
     if record == 0:
         no_labels = np.zeros(0, np.int32) if columns.labels else None
         yield Records(_no_images(feature, conversion, title), no_labels)
+
+
+def _batches(
+    dataset: "Dataset | IterableDataset", columns: Columns, features: Mapping[str, object]
+) -> Iterator[_Batch]:
+    names = [columns.image, *columns.labels]
+    are_plain = all(is_stored_plainly(features[name]) for name in names)
+    if is_stored(dataset) and are_plain:
+        return _stored_batches(dataset, columns)
+    return _listed_batches(dataset, columns)
+
+
+def _stored_batches(dataset: "Dataset", columns: Columns) -> Iterator[_Batch]:
+    """Batches of the table behind a dataset."""
+    from ..hf import row_numbers
+    from .stored_columns import StoredColumn, StoredValues  # imports Arrow
+
+    images = StoredColumn(dataset, columns.image)
+    labels = [StoredColumn(dataset, name) for name in columns.labels]
+    for start in range(0, len(dataset), BATCH_SIZE):
+        stop = min(start + BATCH_SIZE, len(dataset))
+        rows = row_numbers(dataset, start, stop)
+        parts = tuple(StoredValues(column, rows) for column in labels)
+        yield _Batch(StoredValues(images, rows), parts)
+
+
+def _listed_batches(dataset: "Dataset | IterableDataset", columns: Columns) -> Iterator[_Batch]:
+    """Batches of any dataset, as it yields them."""
+    chosen = _without_decoding(dataset, columns.image)
+    chosen = chosen.select_columns([columns.image, *columns.labels])
+    for batch in chosen.iter(batch_size=BATCH_SIZE):
+        parts = tuple(ListedValues(batch[name]) for name in columns.labels)
+        yield _Batch(ListedValues(batch[columns.image]), parts)
+
+
+def _labels(column: ColumnValues, first: int, title: str) -> np.ndarray:
+    """A part of the labels of a batch, whose first record is `first`."""
+    numbers = column.numbers(0, len(column))
+    if numbers is not None and numbers.dtype.kind in "biu":
+        return to_labels(numbers, first, title)
+    return to_labels(column.values(0, len(column)), first, title)
 
 
 def _as_written(images: np.ndarray, record: int, title: str) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from ..errors import IdxError
-from .exported import Advance, ExportedSplits, progress_bar
+from .exported import ExportedSplits, progress_bar
 from .image_folder import quoted
+from .progress import Advance
 from .staged import resolve_target, staged
 
 CLASS_NAMES = "class_names"

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ REPLACED = "replaced"
 OLD = "old"
 NAMES = "names"
 
+CLOCK_TICK_NS = 2 * 10**9  # of the file systems that tell time least precisely
+
 # Whether a file in a folder was written by the same function earlier: from the folder and the path
 # in it.
 IsOwn = Callable[[Path, str], bool]
@@ -57,10 +60,12 @@ def staged(
     content of a folder if `is_own` is true of all files in it. An existing folder stays the same
     folder: somebody may be in it.
 
+    `is_own` is asked once of each file, and again only of those that are changed afterwards.
+
     Raises:
         IdxError: there is something at `target`, or it cannot be written.
     """
-    wanted = _Target(resolve_target(target), overwrite, is_own, is_folder)
+    wanted = _Target(resolve_target(target), overwrite, _OwnFiles(is_own), is_folder)
     with _named_errors(wanted.path):
         wanted.check()
         place = wanted.path if wanted.path.is_dir() else wanted.path.parent
@@ -142,12 +147,48 @@ def already_there(target: Path) -> IdxError:
 # The target, and what is in it
 
 
+class _FileState(NamedTuple):
+    """What is another one as soon as a file is replaced or changed, though not if it is moved."""
+
+    inode: int
+    size: int
+    changed_ns: int  # when its content was changed
+
+
+class _OwnFiles:
+    """Tells which files in a folder are own ones, and remembers those that are.
+
+    Args:
+        is_own: tells it of a file, which takes long: it opens each of them.
+    """
+
+    def __init__(self, is_own: IsOwn) -> None:
+        self._is_own = is_own
+        self._known: dict[str, _FileState] = {}  # by the path in the folder
+
+    def find_foreign(self, folder: Path) -> str | None:
+        """The path in a folder of a file that is not own; None if all are."""
+        for leaf in _leaves(folder):
+            name = leaf.relative_to(folder).as_posix()
+            # Taken first: a file that is changed while it is read is asked of again.
+            status = os.lstat(leaf)
+            state = _FileState(status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._known.get(name) == state:
+                continue
+            if not self._is_own(folder, name):
+                return name
+            # Another change within the same tick of the clock would not show.
+            if time.time_ns() - state.changed_ns > CLOCK_TICK_NS:
+                self._known[name] = state
+        return None
+
+
 class _Target(NamedTuple):
     """What is to be created, and what it may replace."""
 
     path: Path
     overwrite: bool
-    is_own: IsOwn
+    own_files: _OwnFiles
     is_folder: bool
 
     def check(self) -> None:
@@ -162,10 +203,9 @@ class _Target(NamedTuple):
         if self.is_folder != is_dir:
             raise self.not_replaced(f"it is a {'folder' if is_dir else 'file'}")
         if self.is_folder:
-            for leaf in _leaves(self.path):
-                name = leaf.relative_to(self.path).as_posix()
-                if not self.is_own(self.path, name):
-                    raise self.not_replaced(f"it holds {name}")
+            foreign = self.own_files.find_foreign(self.path)
+            if foreign is not None:
+                raise self.not_replaced(f"it holds {foreign}")
 
     def not_replaced(self, reason: str) -> IdxError:
         return IdxError(f"{self.path}: not replaced, since {reason}. Choose another target.")
@@ -300,9 +340,9 @@ def _exchange(staging: Path, target: _Target, replaced: Sequence[Path]) -> None:
     try:
         for path in replaced:
             path.rename(old / path.name)
-        for leaf in _leaves(old):
-            if not target.is_own(old, leaf.relative_to(old).as_posix()):
-                raise _put_there_meanwhile(target.path, "replaced", leaf.name)
+        foreign = target.own_files.find_foreign(old)
+        if foreign is not None:
+            raise _put_there_meanwhile(target.path, "replaced", foreign)
         for name in names:
             if os.path.lexists(target.path / name):
                 raise _put_there_meanwhile(target.path, "written", name)

@@ -5,6 +5,7 @@ import re
 import tarfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,7 @@ from ..idx import MAX_RECORD_BYTES, Header
 from ..record_layout import MAX_ARRAY_DIMENSIONS, MAX_LISTS, Layout
 from .dataset_types import is_class_label, is_dataset
 from .idx_writer import IdxWriter, is_written, write_file
-from .input_forms import SplitInput, read_input
+from .input_forms import SplitInput, count_records, read_input
 from .input_records import Options, read_records
 from .loading_code import ClassRange, WrittenSplit, loading_code
 from .pictures import WHITE, Conversion
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from datasets import ClassLabel
 
     from .input_forms import Source
+    from .progress import Advance
 
 # Programs that read MNIST look for a test split of this name.
 FILE_PREFIXES = {"test": "t10k"}
@@ -75,6 +77,7 @@ def write_idx(
     background: int = WHITE,
     compress: bool = True,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> Written:
     """Write images and labels as IDX files, named as MNIST's are: `train-images-idx3-ubyte.gz`, …
 
@@ -108,6 +111,7 @@ def write_idx(
             parts of pictures.
         compress: compress each file with gzip. Equal data gives equal bytes.
         overwrite: replace a tar, or a folder that holds nothing but IDX files.
+        progress: show a bar, if stderr is a terminal.
 
     Raises:
         IdxError: there is something at the target already, or a record cannot be written.
@@ -121,12 +125,15 @@ def write_idx(
     is_tar = _is_tar(target)
     splits: list[WrittenSplit] = []
     left_out = [*given.left_out]
-    with staged(target, overwrite, is_written, is_folder=not is_tar) as path:
+    with (
+        staged(target, overwrite, is_written, is_folder=not is_tar) as path,
+        _progress(progress, given.splits) as advance,
+    ):
         folder = path.with_name("files") if is_tar else path
         folder.mkdir()
         for name, source in given.splits.items():
             records = read_records(source, options, f"split {name!r}")
-            splits.append(_write_split(records.records, folder, name, compress))
+            splits.append(_write_split(records.records, folder, name, compress, advance))
             left_out += [column for column in records.left_out if column not in left_out]
         splits = _shape_empty_splits(splits, folder, compress)
         if is_tar:
@@ -136,6 +143,24 @@ def write_idx(
     names = class_names(given.splits, label_column)
     code = loading_code(splits, os.fspath(target), is_tar, names)
     return Written(splits, left_out, code)
+
+
+def _progress(
+    is_shown: bool, splits: Mapping[str, SplitInput]
+) -> "AbstractContextManager[Advance]":
+    """What is told of each batch that is written: a bar, or nobody."""
+    if not is_shown:
+        return nullcontext(_no_progress)
+    from .progress import show_progress
+
+    sizes = [count_records(split) for split in splits.values()]
+    known = [size for size in sizes if size is not None]
+    total = sum(known) if len(known) == len(sizes) else None
+    return show_progress("Writing", total)
+
+
+def _no_progress(num_records: int) -> None:
+    pass
 
 
 def _left_out_message(left_out: Sequence[str]) -> str:
@@ -258,18 +283,19 @@ def _file_prefix(split: str) -> str:
 
 
 def _write_split(
-    records: Iterable[Records], folder: Path, name: str, compress: bool
+    records: Iterable[Records], folder: Path, name: str, compress: bool, advance: "Advance"
 ) -> WrittenSplit:
     """Write the files of a split: images, and labels if there are any."""
     title, prefix = f"split {name!r}", _file_prefix(name)
     labels: list[np.ndarray] = []
-    with IdxWriter(folder, f"{prefix}-images", title) as writer:
+    with IdxWriter(folder, f"{prefix}-images", compress, title) as writer:
         for part in records:
             _check_loadable(part.images, title)
             writer.write(part.images)
             if part.labels is not None:
                 labels.append(part.labels)
-        images = writer.finish(compress)
+            advance(len(part.images))
+        images = writer.finish()
     if not labels:
         return WrittenSplit(name, images)
     joined = narrowest(_join_labels(labels, title))

@@ -88,7 +88,12 @@ def test_help_teaches(command: str, capsys: Capsys) -> None:
     [
         pytest.param("push", mnist_idx.push_to_hub, set(), id="push"),
         pytest.param("export", mnist_idx.export, set(), id="export"),
-        pytest.param("convert", mnist_idx.write_idx, {"compress"}, id="convert-has-plain"),
+        pytest.param(
+            "convert",
+            mnist_idx.write_idx,
+            {"compress", "progress"},
+            id="convert-has-plain-and-always-a-bar",
+        ),
     ],
 )
 def test_each_option_of_the_function_is_one_of_the_command(

@@ -3,8 +3,10 @@ our own code.
 """
 
 import gzip
+import os
 import tarfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -572,6 +574,88 @@ def test_nothing_is_built_for_a_target_that_is_there(tmp_path: Path) -> None:
         pytest.fail("built for nothing")
     assert target.read_text() == "of somebody else"
     assert list(tmp_path.iterdir()) == [target]
+
+
+OWN_NAMES = ["own/1", "own/2", "3"]
+LONG_AGO = 10**9
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A folder of files that were written long ago."""
+    folder = tmp_path / "earlier"
+    write_archive(folder, dict.fromkeys(OWN_NAMES, b"own"))
+    for name in OWN_NAMES:
+        os.utime(folder / name, (LONG_AGO, LONG_AGO))
+    return folder
+
+
+class OwnIfItSaysSo:
+    """Takes files for own ones by their content, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, folder: Path, name: str) -> bool:
+        self.asked.append(name)
+        return (folder / name).read_bytes() == b"own"
+
+
+def test_each_file_that_is_replaced_is_read_once(earlier: Path) -> None:
+    is_own = OwnIfItSaysSo()
+    with staged(earlier, True, is_own) as path:
+        write_archive(path, {"new": b"new"})
+    assert sorted(is_own.asked) == sorted(OWN_NAMES)
+    assert [path.name for path in earlier.iterdir()] == ["new"]
+
+
+def replace_while(target: Path, happens: Callable[[], object]) -> None:
+    """Replace a folder, and let something happen when its files are checked already."""
+    with staged(target, True, OwnIfItSaysSo()) as path:
+        write_archive(path, {"new": b"new"})
+        happens()
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+@pytest.mark.parametrize(
+    "content", [pytest.param(b"his", id="of-the-same-size"), pytest.param(b"work", id="longer")]
+)
+@pytest.mark.parametrize("has_old_time", [False, True], ids=["new-time", "old-time"])
+def test_a_file_that_is_replaced_meanwhile_is_kept(
+    has_old_time: bool, content: bytes, name: str, earlier: Path
+) -> None:
+    other = earlier.parent / "other"
+    other.write_bytes(content)
+    if has_old_time:
+        os.utime(other, (LONG_AGO, LONG_AGO))
+    with pytest.raises(IdxError, match=name):
+        replace_while(earlier, lambda: other.replace(earlier / name))
+    assert (earlier / name).read_bytes() == content
+    assert files_in(earlier) == set(OWN_NAMES)
+
+
+def test_a_file_that_is_changed_meanwhile_is_kept(earlier: Path) -> None:
+    with pytest.raises(IdxError, match="own/1"):
+        replace_while(earlier, lambda: (earlier / "own/1").write_bytes(b"his"))
+    assert (earlier / "own/1").read_bytes() == b"his"
+
+
+def test_a_file_that_was_just_written_is_read_again(earlier: Path) -> None:
+    """Its time does not tell whether it is changed once more."""
+    now = time.time()
+    os.utime(earlier / "3", (now, now))
+
+    def change() -> None:
+        (earlier / "3").write_bytes(b"his")
+        os.utime(earlier / "3", (now, now))
+
+    with pytest.raises(IdxError, match="holds 3"):
+        replace_while(earlier, change)
+    assert (earlier / "3").read_bytes() == b"his"
 
 
 def test_compressed_files_have_neither_name_nor_time(tmp_path: Path) -> None:
