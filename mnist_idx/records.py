@@ -128,8 +128,10 @@ class SplitReader:
         if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
-    def _read_range(self, start: int, stop: int, first_size: int | None = None) -> Iterator[Batch]:
-        self._announce(start, stop)
+    def _read_range(
+        self, start: int, stop: int, first_size: int | None = None, reads_all: bool = False
+    ) -> Iterator[Batch]:
+        self._announce(start, stop, reads_all)
         record = start
         size = min(self.batch_size, first_size or self.batch_size)
         while True:
@@ -144,13 +146,16 @@ class SplitReader:
         for file in self._files:
             file.stream.check_unchanged()
 
-    def _announce(self, start: int, stop: int) -> None:
-        """Tell the streams which records will be read."""
+    def _announce(self, start: int, stop: int, reads_all: bool) -> None:
+        """Tell the streams which records will be read, all of them for certain or some."""
         # A read that continues the last one probably continues to the end.
         expected = self.num_records if start == self._last_stop else stop
         self._last_stop = stop
         for file in self._files:
-            file.stream.expect_end(file.header.offset_of(expected))
+            if reads_all:
+                file.stream.expect_range(file.header.offset_of(stop))
+            else:
+                file.stream.expect_end(file.header.offset_of(expected))
 
     def _read(self, start: int, stop: int) -> Batch:
         images = self.images.read(start, stop)
@@ -202,7 +207,7 @@ class SplitReader:
     def _gather_run(self, gathered: Batch, ascending: np.ndarray, places: np.ndarray) -> None:
         """Read a range that has all records of `ascending`, and put them at `places`."""
         record = int(ascending[0])
-        for batch in self._read_range(record, int(ascending[-1]) + 1):
+        for batch in self._read_range(record, int(ascending[-1]) + 1, reads_all=True):
             end = record + len(batch.images)
             low, high = np.searchsorted(ascending, (record, end))
             targets = places[low:high]
