@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import IdxError, TransferError
-from .idx import Header, IdxFile
+from .idx import BATCH_BYTES, Header, IdxFile
 from .members import Access, MemberSeekPoints, SplitFiles, open_member
 from .streams import closed_on_error
 
@@ -105,6 +105,17 @@ class SplitReader:
                 self._check_unchanged()
             yield batch
 
+    def label_batches(self) -> Iterator[np.ndarray]:
+        """Read the labels of all records, in at least one batch, and no images."""
+        if self.labels is None:
+            raise AssertionError("the split has labels")
+        header = self.labels.header
+        self.labels.stream.expect_range(header.offset_of(header.num_records))
+        size = max(1, BATCH_BYTES // max(1, header.record_size))
+        for start in range(0, max(1, self.num_records), size):
+            stop = min(start + size, self.num_records)
+            yield self._convert_labels(self.labels.read(start, stop))
+
     def selected_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
         """Read the records with the given numbers, in this order.
 
@@ -161,11 +172,17 @@ class SplitReader:
         images = self.images.read(start, stop)
         if self.labels is None:
             return Batch(images)
-        labels = self.labels.read(start, stop)
-        if self._has_one_hot_labels:
-            classes = labels.argmax(axis=1)
-            return Batch(images, classes.astype(self._label_dtype(self.labels.header)))
-        return Batch(images, labels.reshape(len(labels), *self._label_shape(self.labels.header)))
+        return Batch(images, self._convert_labels(self.labels.read(start, stop)))
+
+    def _convert_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of a batch, from those of the file."""
+        if self.labels is None:
+            raise AssertionError("the split has labels")
+        header = self.labels.header
+        if not self._has_one_hot_labels:
+            return labels.reshape(len(labels), *self._label_shape(header))
+        classes: np.ndarray = labels.argmax(axis=1).astype(self._label_dtype(header))
+        return classes
 
     def _label_shape(self, header: Header) -> tuple[int, ...]:
         """The shape of a label. One part is a number, not a row of one number."""
