@@ -235,6 +235,39 @@ class SplitSource:
 
         yield from read_with_failover(attempt, files, next_files)
 
+    def count_classes(self, split: str, files: SplitFiles, num_classes: int) -> np.ndarray:
+        """How many of the selected records have each class, integers `(num_classes,)`.
+
+        The labels are read from start to end, and no images.
+        """
+
+        def attempt(files: SplitFiles) -> Iterator[np.ndarray]:
+            with self._pool.borrow(files) as reader:
+                yield self._count_classes(reader, num_classes)
+
+        def next_files(failed: SplitFiles, error: IdxError) -> SplitFiles:
+            return self._locator.next_source(split, failed, error)
+
+        return next(read_with_failover(attempt, files, next_files))
+
+    def _count_classes(self, reader: SplitReader, num_classes: int) -> np.ndarray:
+        counts = np.zeros(num_classes, np.int64)
+        place = 0
+        for labels in self._selected_labels(reader):
+            self._check_labels(labels, num_classes, reader, place)
+            classes = labels if labels.ndim == 1 else labels[:, 0]
+            counts += np.bincount(classes, minlength=num_classes)
+            place += len(labels)
+        return counts
+
+    def _selected_labels(self, reader: SplitReader) -> Iterator[np.ndarray]:
+        """The labels of the selected records, in batches."""
+        if self._selection.is_everything:
+            yield from reader.label_batches()
+            return
+        labels = np.concatenate(list(reader.label_batches()))
+        yield labels[self._selection.numbers(reader.num_records, reader.images.title)]
+
     def _read_rest(
         self,
         rest: deque[Range],
@@ -249,7 +282,7 @@ class SplitSource:
             stretch = yielded.begin(place)
             with self._pool.borrow(files) as reader:
                 for batch in self._read_range(reader, place, stop, first_size):
-                    self._check_labels(batch, num_classes, reader, place)
+                    self._check_labels(batch.labels, num_classes, reader, place)
                     if self._locator.must_remember(files):
                         stretch.add(batch)
                     yielded.has_any = True
@@ -295,16 +328,16 @@ class SplitSource:
             yield self._transposed(batch) if self._transpose else batch
 
     def _check_labels(
-        self, batch: Batch, num_classes: int | None, reader: SplitReader, place: int
+        self, labels: np.ndarray | None, num_classes: int | None, reader: SplitReader, place: int
     ) -> None:
-        if batch.labels is None or num_classes is None or reader.labels is None:
+        if labels is None or num_classes is None or reader.labels is None:
             return
-        wrong = find_wrong_class(batch.labels, num_classes)
+        wrong = find_wrong_class(labels, num_classes)
         if wrong is None:
             return
         title = reader.labels.title
         record = self.record_at(place + wrong, reader.num_records, title)
-        raise wrong_class(title, record, batch.labels[wrong], num_classes)
+        raise wrong_class(title, record, labels[wrong], num_classes)
 
     def _transposed(self, batch: Batch) -> Batch:
         if batch.images.ndim < 3:

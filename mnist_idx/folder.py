@@ -30,6 +30,8 @@ from .paths import DataFiles, is_remote
 from .record_layout import Layout
 from .records import SplitReader
 
+DESCRIPTION = "A dataset of IDX files."
+
 logger = logging.getLogger(__name__)
 
 MAX_CLASSES = 100_000  # each gets a name

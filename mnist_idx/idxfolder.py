@@ -7,7 +7,7 @@ import datasets
 from .builder import IdxBuilder, IdxConfig
 from .errors import IdxError
 from .failover import Locator
-from .folder import Folder
+from .folder import DESCRIPTION, Folder
 from .members import Access
 from .options import IdxFolderOptions
 from .paths import local_part, local_path
@@ -39,7 +39,7 @@ class IdxFolder(IdxBuilder):
     config: IdxFolderConfig
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(description="A dataset of IDX files.")
+        return datasets.DatasetInfo(description=DESCRIPTION)
 
     def make_locator(self) -> Locator:
         data_files = {}

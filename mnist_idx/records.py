@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import IdxError, TransferError
-from .idx import Header, IdxFile
+from .idx import BATCH_BYTES, Header, IdxFile
 from .members import Access, MemberSeekPoints, SplitFiles, open_member
 from .streams import closed_on_error
 
@@ -105,6 +105,17 @@ class SplitReader:
                 self._check_unchanged()
             yield batch
 
+    def label_batches(self) -> Iterator[np.ndarray]:
+        """Read the labels of all records, in at least one batch, and no images."""
+        if self.labels is None:
+            raise AssertionError("the split has labels")
+        header = self.labels.header
+        self.labels.stream.expect_range(header.offset_of(header.num_records))
+        size = max(1, BATCH_BYTES // max(1, header.record_size))
+        for start in range(0, max(1, self.num_records), size):
+            stop = min(start + size, self.num_records)
+            yield self._convert_labels(self.labels.read(start, stop))
+
     def selected_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
         """Read the records with the given numbers, in this order.
 
@@ -128,8 +139,10 @@ class SplitReader:
         if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
-    def _read_range(self, start: int, stop: int, first_size: int | None = None) -> Iterator[Batch]:
-        self._announce(start, stop)
+    def _read_range(
+        self, start: int, stop: int, first_size: int | None = None, reads_all: bool = False
+    ) -> Iterator[Batch]:
+        self._announce(start, stop, reads_all)
         record = start
         size = min(self.batch_size, first_size or self.batch_size)
         while True:
@@ -144,23 +157,32 @@ class SplitReader:
         for file in self._files:
             file.stream.check_unchanged()
 
-    def _announce(self, start: int, stop: int) -> None:
-        """Tell the streams which records will be read."""
+    def _announce(self, start: int, stop: int, reads_all: bool) -> None:
+        """Tell the streams which records will be read, all of them for certain or some."""
         # A read that continues the last one probably continues to the end.
         expected = self.num_records if start == self._last_stop else stop
         self._last_stop = stop
         for file in self._files:
-            file.stream.expect_end(file.header.offset_of(expected))
+            if reads_all:
+                file.stream.expect_range(file.header.offset_of(stop))
+            else:
+                file.stream.expect_end(file.header.offset_of(expected))
 
     def _read(self, start: int, stop: int) -> Batch:
         images = self.images.read(start, stop)
         if self.labels is None:
             return Batch(images)
-        labels = self.labels.read(start, stop)
-        if self._has_one_hot_labels:
-            classes = labels.argmax(axis=1)
-            return Batch(images, classes.astype(self._label_dtype(self.labels.header)))
-        return Batch(images, labels.reshape(len(labels), *self._label_shape(self.labels.header)))
+        return Batch(images, self._convert_labels(self.labels.read(start, stop)))
+
+    def _convert_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of a batch, from those of the file."""
+        if self.labels is None:
+            raise AssertionError("the split has labels")
+        header = self.labels.header
+        if not self._has_one_hot_labels:
+            return labels.reshape(len(labels), *self._label_shape(header))
+        classes: np.ndarray = labels.argmax(axis=1).astype(self._label_dtype(header))
+        return classes
 
     def _label_shape(self, header: Header) -> tuple[int, ...]:
         """The shape of a label. One part is a number, not a row of one number."""
@@ -202,7 +224,7 @@ class SplitReader:
     def _gather_run(self, gathered: Batch, ascending: np.ndarray, places: np.ndarray) -> None:
         """Read a range that has all records of `ascending`, and put them at `places`."""
         record = int(ascending[0])
-        for batch in self._read_range(record, int(ascending[-1]) + 1):
+        for batch in self._read_range(record, int(ascending[-1]) + 1, reads_all=True):
             end = record + len(batch.images)
             low, high = np.searchsorted(ascending, (record, end))
             targets = places[low:high]

@@ -61,7 +61,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class RemoteFile(Stream):
-    """A remote file, read by ranges that grow as long as reading is sequential."""
+    """A remote file, read by ranges that grow as long as reading is sequential.
+
+    Where it is certain what is read, they are as large as they may be at once.
+    """
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class RemoteFile(Stream):
         self._buffer_start = 0
         self._buffer = b""
         self._expected_end = 0
+        self._is_range_certain = False  # whether all up to the expected end is read
         self._furthest_end = 0
         self._ranges = open_ranges(path, options, size, version)
         self.size = size
@@ -110,7 +114,12 @@ class RemoteFile(Stream):
 
     def expect_end(self, position: int) -> None:
         self._expected_end = position
+        self._is_range_certain = False
         self._furthest_end = max(self._furthest_end, position)
+
+    def expect_range(self, position: int) -> None:
+        self.expect_end(position)
+        self._is_range_certain = True
 
     def check_unchanged(self) -> None:
         retry(self._ranges.check_unchanged, self._path)
@@ -129,7 +138,11 @@ class RemoteFile(Stream):
         """Fetch the bytes that follow the current position into the buffer."""
         start = self._position
         is_sequential = self._buffer and start == self._buffer_start + len(self._buffer)
-        wanted = 2 * self._request_size if is_sequential else FIRST_REQUEST
+        wanted = FIRST_REQUEST
+        if self._is_range_certain and start < self._expected_end:
+            wanted = self._largest_request
+        elif is_sequential:
+            wanted = 2 * self._request_size
         self._request_size = min(wanted, self._largest_request)
         limits = [start + self._request_size]
         limits += [end for end in (self._expected_end, self._furthest_end) if end > start]

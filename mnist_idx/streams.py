@@ -78,6 +78,10 @@ class Stream(io.RawIOBase):
     def expect_end(self, position: int) -> None:
         """Hint that nothing from `position` on is read soon."""
 
+    def expect_range(self, position: int) -> None:
+        """Hint that all up to `position` is read next, and nothing from there on soon."""
+        self.expect_end(position)
+
     def expect_whole(self) -> None:
         """Hint that the file is read from here to its end."""
 
@@ -263,6 +267,9 @@ class WrappedFile(Stream):
     def expect_end(self, position: int) -> None:
         self._file.expect_end(position)
 
+    def expect_range(self, position: int) -> None:
+        self._file.expect_range(position)
+
     def expect_whole(self) -> None:
         self._file.expect_whole()
 
@@ -308,8 +315,15 @@ class FileSlice(WrappedFile):
         return self._file.tell() - self._offset
 
     def expect_end(self, position: int) -> None:
+        self._file.expect_end(self._end_below(position))
+
+    def expect_range(self, position: int) -> None:
+        self._file.expect_range(self._end_below(position))
+
+    def _end_below(self, position: int) -> int:
+        """A position, at most the end of the slice, in the stream below."""
         end = position if self.size is None else min(position, self.size)
-        self._file.expect_end(self._offset + end)
+        return self._offset + end
 
     def finish(self) -> None:
         """The end of a slice tells nothing of the file that it is in."""
@@ -475,6 +489,10 @@ class DecompressedFile(WrappedFile):
 
     def expect_end(self, position: int) -> None:
         self._expected_end = position
+
+    def expect_range(self, position: int) -> None:
+        # Where it ends in the compressed stream is a guess.
+        self.expect_end(position)
 
     def read_some(self, size: int) -> bytes:
         content = b""

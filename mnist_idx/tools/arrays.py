@@ -46,7 +46,7 @@ def load_arrays(
     if path not in ("mnist_idx", "idxfolder"):
         raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
     opened = open_dataset(path, name, split, streaming, {"as_array": True, **options})
-    parts = [_read(opened, part) for part in parse_parts(split, opened.sizes)]
+    parts = [read_part(opened, part) for part in parse_parts(split, opened.sizes)]
     if len(parts) == 1:
         return parts[0]
     images = np.concatenate([part.images for part in parts])
@@ -54,8 +54,8 @@ def load_arrays(
     return images, np.concatenate(labels) if labels else None
 
 
-def _read(opened: Opened, part: Part) -> Batch:
-    """A part of a split as one batch."""
+def read_part(opened: Opened, part: Part) -> Batch:
+    """Read a part of a split as one batch."""
     files = opened.splits[part.split]
     ranges = [(part.start, part.stop)]
     batches = opened.source.read(part.split, files, ranges, opened.num_classes)

@@ -31,6 +31,8 @@ from .dataset_types import is_error_of_datasets
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
+    from .overview import Overview
+
     Loaded: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
 NamedFiles: TypeAlias = list[str] | dict[str, list[str]]  # paths, or paths by split
@@ -278,33 +280,34 @@ def preview(
         advice = "Choose another file with --output, or add --overwrite."
         raise IdxError(f"{output}: exists already. {advice}")
     builder = "mnist_idx" if source in DATASETS else "idxfolder"
-    splits = load_splits(source, prefix, named_files)
-    if split not in splits:
-        raise IdxError(f"--split {split}: expected one of {', '.join(splits)}.")
-    from .preview import contact_sheet, save_picture, summarize, text_sheet
+    from .preview import check_num, contact_sheet, describe, save_picture, text_sheet
 
+    if not as_text:
+        check_num(num)
+    overview = look_at(source, prefix, named_files)
+    if split not in overview.split_names:
+        raise IdxError(f"--split {split}: expected one of {', '.join(overview.split_names)}.")
+    first = overview.first_records(split, num)
     width = shutil.get_terminal_size().columns
     shown = source or ", ".join(data_files or [])
-    print(f"{printable(shown)} ({builder}): {summarize(splits, width)}")
+    described = describe(overview.description, overview.summarize(), width)
+    print(f"{printable(shown)} ({builder}): {described}")
     if as_text:
-        print(f"\n{text_sheet(splits[split], num)}")
+        print(f"\n{text_sheet(first.source, num, first.class_names)}")
         return
-    save_picture(contact_sheet(splits[split], num=num), output, overwrite)
+    picture = contact_sheet(first.source, names=first.class_names, num=num)
+    save_picture(picture, output, overwrite)
     print(f"wrote {printable(str(output))}: the first records of {split}")
 
 
-def load_splits(
-    source: str | None, prefix: str | None, data_files: NamedFiles | None
-) -> "dict[str, Dataset]":
-    """The splits of a config, or of IDX files."""
-    from datasets import load_dataset
+def look_at(source: str | None, prefix: str | None, data_files: NamedFiles | None) -> "Overview":
+    """Find the files of a config, or IDX files."""
+    from .overview import look_at_config, look_at_files
 
     if source in DATASETS:
-        splits = load_dataset("mnist_idx", source)
-    else:
-        files = {"data_dir": source} if data_files is None else {"data_files": data_files}
-        splits = load_dataset("idxfolder", prefix=prefix, as_array=True, **files)
-    return {str(name): dataset for name, dataset in splits.items()}
+        return look_at_config(source)
+    files = {"data_dir": source} if data_files is None else {"data_files": data_files}
+    return look_at_files({**files, "prefix": prefix})
 
 
 def picture_name(source: str) -> str:

@@ -53,7 +53,7 @@ def open_dataset(
         IdxError: the files cannot be found, or an option is wrong.
     """
     given = {key: value for key, value in arguments.items() if value is not None}
-    wanted = split_names(split)
+    wanted = None if split is None else split_names(split)
     data_files = given.get("data_files")
     if wanted is not None and isinstance(data_files, Mapping) and wanted <= data_files.keys():
         given["data_files"] = {name: data_files[name] for name in data_files if name in wanted}

@@ -68,13 +68,19 @@ def contact_sheet(
     return _draw(pictures, layout, font_size=min(max(10, cell // 5), 16))
 
 
+def check_num(num: int) -> None:
+    """Refuse to draw more images than fit a sheet, before they are read."""
+    if num > MAX_IMAGES:
+        raise wrong_option("num", num, f"at most {MAX_IMAGES:,}")
+
+
 def _check_options(columns: int | None, cell: int, num: int | None) -> None:
     for option, value in (("cell", cell), ("columns", columns), ("num", num)):
         is_positive = isinstance(value, int | np.integer) and value > 0
         if value is not None and not is_positive:
             raise IdxError(f"{option}={value!r}: expected an integer, at least 1.")
-    if num is not None and num > MAX_IMAGES:  # before so many are read
-        raise wrong_option("num", num, f"at most {MAX_IMAGES:,}")
+    if num is not None:
+        check_num(num)
 
 
 class Layout(NamedTuple):
@@ -188,9 +194,13 @@ def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
             raise IdxError(f"{found}. Choose another --output.") from error
 
 
-def text_sheet(source: "SplitSource", num: int) -> str:
-    """The first `num` images of a source of `contact_sheet` as text, each below its label."""
-    pixels, captions = read_pictures(source, num=num)
+def text_sheet(source: "SplitSource", num: int, names: Sequence[str] | None = None) -> str:
+    """The first `num` images of a source of `contact_sheet` as text, each below its label.
+
+    Args:
+        names: of the classes, by default those of the dataset.
+    """
+    pixels, captions = read_pictures(source, names=names, num=num)
     if len(pixels) == 0:
         return "no records"
     if pixels.ndim == 4:
@@ -213,28 +223,46 @@ def _text_lines(image: np.ndarray) -> list[str]:
     return lines
 
 
-def summarize(splits: "Mapping[str, Dataset]", width: int) -> str:
+class SplitSummary(NamedTuple):
+    """What is told of a split."""
+
+    num_records: int
+    shape: tuple[int, ...]  # of an image
+    class_counts: Mapping[str, int]  # records of each class, by its name; empty without classes
+
+
+def describe(description: str, splits: Mapping[str, SplitSummary], width: int) -> str:
     """Describe a dataset, and of each split its size and its classes.
 
     Args:
+        description: of the dataset.
         width: most characters of a line.
     """
-    lines = [next(iter(splits.values())).info.description]
-    for split, dataset in splits.items():
+    lines = [description]
+    for name, summary in splits.items():
         shape = "nothing"
-        if len(dataset) > 0:
-            shape = "x".join(map(str, np.shape(dataset[0]["image"])))
-        lines.append(f"{split}: {len(dataset):,} records of {shape}")
-        classes = _count_classes(dataset)
+        if summary.num_records > 0:
+            shape = "x".join(map(str, summary.shape))
+        lines.append(f"{name}: {summary.num_records:,} records of {shape}")
+        counts = [f"{name}: {count:,}" for name, count in summary.class_counts.items() if count]
+        classes = ", ".join(counts)
         lines += textwrap.wrap(classes, width, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
 
-def _count_classes(dataset: "Dataset") -> str:
-    """How many records each class has, as text; "" without classes."""
+def summarize(splits: "Mapping[str, Dataset]", width: int) -> str:
+    """Describe prepared splits, as `describe` does."""
+    summaries: dict[str, SplitSummary] = {}
+    for name, dataset in splits.items():
+        shape = np.shape(dataset[0]["image"]) if len(dataset) > 0 else ()
+        summaries[name] = SplitSummary(len(dataset), shape, _count_classes(dataset))
+    return describe(next(iter(splits.values())).info.description, summaries, width)
+
+
+def _count_classes(dataset: "Dataset") -> dict[str, int]:
+    """How many records each class has; empty without classes."""
     if "label" not in dataset.features:
-        return ""
+        return {}
     counts = np.bincount(dataset.data.column("label").to_numpy())
     names = dataset.features["label"].int2str(range(len(counts)))
-    described = [f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count]
-    return ", ".join(described)
+    return dict(zip(names, counts.tolist(), strict=True))

@@ -145,6 +145,19 @@ def test_a_selection_is_fetched_once_without_its_gaps(serve: Callable[..., Serve
     assert server.sent("/images") == len(fetched) * 240 * 250
 
 
+def test_the_runs_of_a_selection_take_a_request_each(serve: Callable[..., Server]) -> None:
+    images = random_images(COUNT, 240, 250)
+    server = serve({"/images": to_idx(images)})
+    url = server.url("/images")
+    numbers = np.array([33, 11, 3, 7, 48, 30])  # the runs 3 to 11, 30 to 33, and 48
+    with read_split(SplitFiles(Member(url, url))) as reader:
+        server.forget()
+        (batch,) = reader.selected_batches(numbers, 0, 6)
+        server.settle()
+    np.testing.assert_array_equal(batch.images, images[numbers])
+    assert server.count("/images") == 3
+
+
 # Labels
 
 

@@ -112,6 +112,51 @@ def test_requests_end_where_reading_is_expected_to_end(served: Server) -> None:
         assert requested(served) == [(5_000, 32 * KIB)]
 
 
+def test_a_range_that_is_certain_is_requested_whole(served: Server) -> None:
+    with open_file(served.url("/file"), size=len(CONTENT)) as file:
+        file.seek(100 * KIB)
+        file.expect_range(2_500 * KIB)
+        assert read_fully(file, 2_400 * KIB) == CONTENT[100 * KIB : 2_500 * KIB]
+    assert requested(served) == [
+        (100 * KIB, 1024 * KIB),
+        (1124 * KIB, 1024 * KIB),
+        (2148 * KIB, 352 * KIB),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("position", "expects_end"),
+    [
+        pytest.param(600 * KIB, False, id="behind-its-end"),
+        pytest.param(10, True, id="where-another-end-is-expected"),
+    ],
+)
+def test_requests_are_small_again_after_a_certain_range(
+    position: int, expects_end: bool, served: Server
+) -> None:
+    with open_file(served.url("/file"), size=len(CONTENT)) as file:
+        file.seek(100 * KIB)
+        file.expect_range(500 * KIB)
+        assert read_fully(file, 400 * KIB) == CONTENT[100 * KIB : 500 * KIB]
+        assert requested(served) == [(100 * KIB, 400 * KIB)]
+        if expects_end:
+            file.expect_end(len(CONTENT))
+        file.seek(position)
+        assert file.read(5) == CONTENT[position : position + 5]
+    assert requested(served) == [(position, 32 * KIB)]
+
+
+def test_a_certain_range_of_a_member_is_one_in_its_file(served: Server) -> None:
+    url = served.url("/file")
+    member = Member(url, "member", offset=100 * KIB, size=900 * KIB, file_size=len(CONTENT))
+    with open_member(member, Access()) as stream:
+        requested(served)  # The first bytes tell how a member is compressed.
+        stream.seek(50 * KIB)
+        stream.expect_range(250 * KIB)
+        assert read_fully(stream, 200 * KIB) == CONTENT[150 * KIB : 350 * KIB]
+    assert requested(served) == [(150 * KIB, 200 * KIB)]
+
+
 def test_requests_end_where_a_member_ends(served: Server) -> None:
     member = Member(served.url("/file"), "member", offset=100, size=500, file_size=len(CONTENT))
     with open_member(member, Access()) as stream:

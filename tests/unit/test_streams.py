@@ -482,7 +482,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("seek"), st.integers(-100, SIZE + 100), st.just(io.SEEK_SET)),
     st.tuples(st.just("seek"), st.integers(-3000, 3000), st.just(io.SEEK_CUR)),
     st.tuples(st.just("seek"), st.integers(-SIZE - 100, 100), st.just(io.SEEK_END)),
-    st.tuples(st.just("expect_end"), st.integers(0, SIZE + 100)),
+    st.tuples(st.sampled_from(["expect_end", "expect_range"]), st.integers(0, SIZE + 100)),
 )
 
 
@@ -523,6 +523,9 @@ class Compared:
 
     def expect_end(self, position: int) -> None:
         self.stream.expect_end(position)
+
+    def expect_range(self, position: int) -> None:
+        self.stream.expect_range(position)
 
     def seek(self, offset: int, whence: int) -> None:
         bases = {io.SEEK_SET: 0, io.SEEK_CUR: self.model.tell(), io.SEEK_END: SIZE}
