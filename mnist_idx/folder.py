@@ -351,8 +351,8 @@ def _read_labels(labels: IdxFile, reads_classes: bool) -> LabelFacts:
         rows = batch.reshape(len(batch), facts.parts)
         is_one_hot = is_one_hot and _are_rows_one_hot(rows)
         classes = rows[:, 0].astype(np.int64)
-        smallest = min(smallest, int(classes.min(initial=0)))
-        largest = max(largest, int(classes.max(initial=-1)))
+        smallest = int(np.min(classes, initial=smallest))
+        largest = int(np.max(classes, initial=largest))
     if header.num_records == 0:
         return facts._replace(is_one_hot=None if may_be_one_hot else False)
     if not reads_classes:
