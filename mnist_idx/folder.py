@@ -26,7 +26,7 @@ from .matching import (
     split_of_word,
 )
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .paths import is_remote
+from .paths import below_common_folder, is_remote
 from .record_layout import Layout
 from .records import SplitReader
 
@@ -298,9 +298,7 @@ def _is_pair(files: Sequence[IdxMember]) -> bool:
 def _name_together(paths: Sequence[str], listed: Mapping[str, list[Member]]) -> list[Listed]:
     """Name the files at several paths. The name of an archive tells the split if nothing else."""
     named = []
-    folder = os.path.commonpath(paths) if len(paths) > 1 and not any(map(is_remote, paths)) else ""
-    for path in paths:
-        short = path.removeprefix(folder).lstrip("/\\")
+    for path, short in zip(paths, below_common_folder(paths), strict=True):
         if _is_single_file(path, listed[path]):
             named.append(Listed(short, listed[path][0]))
             continue
