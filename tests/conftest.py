@@ -32,6 +32,9 @@ os.environ["HF_HOME"] = _HOME.name
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
 
+# They end processes by signals, limit them, and take links and permissions of POSIX for granted.
+collect_ignore = ["system"] if sys.platform == "win32" else []
+
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (images, labels)
 
 ARCHIVE_VARIABLE = "MNIST_IDX_TEST_ARCHIVE"

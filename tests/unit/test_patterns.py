@@ -1,5 +1,6 @@
 """The regular expressions of the package: none of them takes long on any text."""
 
+import sys
 from pathlib import Path
 
 import patterns
@@ -7,6 +8,10 @@ import pytest
 from clients import run_snippet
 
 import mnist_idx
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows does not measure the time of a process by a signal"
+)
 
 
 def test_no_pattern_of_the_package_is_ambiguous() -> None:
