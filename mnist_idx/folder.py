@@ -4,7 +4,7 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from .matching import (
     split_of_word,
 )
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .paths import below_common_folder, is_remote
+from .paths import DataFiles, below_common_folder, is_remote
 from .record_layout import Layout
 from .records import SplitReader
 
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 MAX_CLASSES = 100_000  # each gets a name
 MAX_ONE_HOT = 1000  # classes, of labels that are rows of zeros with a one
-DataFiles = Mapping[str, Sequence[str]]  # paths and URLs by split
 
 
 class LabelFacts(NamedTuple):
@@ -90,19 +89,26 @@ class Folder:
         self._reads_labels = reads_labels and label_names is None
         self._are_splits_named = are_splits_named
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the files of each split. Their headers and labels tell the layout.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
 
         Raises:
             IdxError: it is not clear which file is which, or what they hold cannot be loaded.
         """
         try:
-            return self._locate(fetcher, force=False)
+            return self._locate(fetcher, wanted, force=False)
         except DamagedError:
             # `datasets` reuses what was downloaded earlier for ever, a wrong file, too.
             if not fetcher.keeps_copies or not any(map(is_remote, self._paths)):
                 raise
-        return self._locate(fetcher, force=True)
+        return self._locate(fetcher, wanted, force=True)
+
+    def match(self, fetcher: Fetcher) -> dict[str, SplitFiles]:
+        """Which files are those of each split. They are not opened."""
+        return self._match_files(self._list_paths(fetcher, force=False), wanted=None)
 
     def must_remember(self, files: SplitFiles) -> bool:
         """Whether there is another source: never."""
@@ -122,9 +128,12 @@ class Folder:
             return list(itertools.chain.from_iterable(self._data_files.values()))
         return [] if self._data_dir is None else [self._data_dir]
 
-    def _locate(self, fetcher: Fetcher, force: bool) -> Located:
+    def _locate(self, fetcher: Fetcher, wanted: Collection[str] | None, force: bool) -> Located:
         listed = self._list_paths(fetcher, force)
-        found = self._fetch_members(self._match_files(listed), fetcher, force)
+        matched = self._match_files(listed, wanted)
+        if wanted is not None:
+            matched = {name: files for name, files in matched.items() if name in wanted}
+        found = self._fetch_members(matched, fetcher, force)
         facts = read_facts(found, self._access, self._reads_labels)
         has_one_hot_labels = are_one_hot(facts)
         splits = {}
@@ -162,7 +171,7 @@ class Folder:
                 return [path]
             listed[path] = members
         try:
-            splits = self._match_files(listed)
+            splits = self._match_files(listed, wanted=None)
         except IdxError:  # for which there is a better place to be raised
             return [member.path for members in listed.values() for member in members]
         return [member.path for files in splits.values() for member in files.members]
@@ -182,11 +191,13 @@ class Folder:
             listed[path] = list_archive(Location(copy, url), self._access)
         return listed
 
-    def _match_files(self, listed: Mapping[str, list[Member]]) -> dict[str, SplitFiles]:
+    def _match_files(
+        self, listed: Mapping[str, list[Member]], wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """Which of the listed members are the files of each split."""
         if not self._data_files:
             (path,) = self._paths
-            return self._match_place(path, listed[path])
+            return self._match_place(path, listed[path], wanted)
         if self._are_splits_named:
             return {
                 split: self._match_split(split, paths, listed)
@@ -194,13 +205,15 @@ class Folder:
             }
         return self._match_unnamed(self._paths, listed)
 
-    def _match_place(self, path: str, members: list[Member]) -> dict[str, SplitFiles]:
+    def _match_place(
+        self, path: str, members: list[Member], wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """The splits in a folder or an archive; or a single file, which holds images."""
         if _is_single_file(path, members):
             found = read_listed(Listed(os.path.basename(path), members[0]), self._access)
             return {found.parsed.split or "train": find_pair([found])}
         files = FoundFiles(name_relative(members, path), self._access, path)
-        return files.splits(self._prefix)
+        return files.splits(self._prefix, wanted)
 
     def _match_split(
         self, split: str, paths: Sequence[str], listed: Mapping[str, list[Member]]
@@ -221,6 +234,8 @@ class Folder:
 
         A single split is called "train", as `datasets` does.
         """
+        if not paths:
+            raise IdxError("data_files: found no file. Correct the path or pattern.")
         if len(paths) <= 2 and all(_is_single_file(path, listed[path]) for path in paths):
             files = self._read_single_files(paths, listed)
             if len({found.parsed.split for found in files}) == 1 or _is_pair(files):
@@ -243,7 +258,7 @@ class Folder:
     def _pick_split(self, files: FoundFiles, split: str) -> SplitFiles:
         """The split of archives and folders that the user asks for by name."""
         name = split_of_word(split)
-        splits = files.splits(self._prefix, only=name)
+        splits = files.splits(self._prefix, wanted=[name])
         if files.split_names == {None}:  # a lone pair
             return splits["train"]
         if name not in splits:

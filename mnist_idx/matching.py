@@ -9,7 +9,7 @@ import os
 import shlex
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .archive import list_nested
@@ -60,7 +60,7 @@ class IdxMember(NamedTuple):
     name: str
     member: Member
     parsed: ParsedName
-    header: Header
+    header: Header | None  # None if the name of a remote file is believed
     role: str  # "images" or "labels"
 
     @property
@@ -80,7 +80,7 @@ class Claim(NamedTuple):
     """A file whose name says that it is an IDX file, though its content does not."""
 
     parsed: ParsedName
-    problem: str
+    error: IdxError
 
 
 Files = dict[str, list[IdxMember]]  # by role: the files that may be meant
@@ -93,9 +93,16 @@ def name_relative(members: Iterable[Member], root: str) -> list[Listed]:
         name = member.name
         is_in_archive = name != member.path
         if not is_in_archive:
-            name = name.removeprefix(root).lstrip("/\\")
+            name = _path_of(name).removeprefix(_path_of(root)).lstrip("/\\")
         listed.append(Listed(name, member))
     return listed
+
+
+def _path_of(location: str) -> str:
+    """A local path, or the path in a URL: of a chain of URLs, in its first link."""
+    if not is_remote(location):
+        return location
+    return location.partition("::")[0].partition("://")[2].strip("/")
 
 
 class FoundFiles:
@@ -112,52 +119,60 @@ class FoundFiles:
         self._listed = listed
         self._claims: list[Claim] = []
         contents = _look_at_all(listed, access, title)
-        if not any(content.header is not None for content in contents.values()):
+        if all(content.error is not None for content in contents.values()):
             archives = [one for one, content in contents.items() if content.is_archive]
             if archives:
                 contents = _look_at_all(_list_archives(archives, access), access, title)
-        self._splits = _pair_orphans(self._sort(contents))
+        self._splits = _pair_orphans(self._sort(contents), access)
 
     def _sort(self, contents: Mapping[Listed, Content]) -> dict[Place, Files]:
         """The IDX files, by what they are for. Others are noted if their name claims to be one."""
         splits: dict[Place, Files] = {}
+        valid = [one for one, content in contents.items() if content.error is None]
+        names = {strip_suffix(name) for name, _ in valid}
         for (name, member), content in contents.items():
             parsed = parse_filename(name)
-            if content.header is None or parsed.is_leftover:
-                self._note_claim(name, member, parsed, content)
+            if content.error is not None or parsed.is_leftover:
+                if strip_suffix(name) not in names or parsed.is_leftover:
+                    self._note_claim(member, parsed, content)
                 continue
             role = find_role(parsed, content.header)
+            if len(valid) == 1 and parsed.role != LABELS:  # perhaps a vector of numbers
+                role = IMAGES
             found = IdxMember(name, member, parsed, content.header, role)
             splits.setdefault(found.place, {}).setdefault(role, []).append(found)
         return splits
 
-    def _note_claim(self, name: str, member: Member, parsed: ParsedName, content: Content) -> None:
+    def _note_claim(self, member: Member, parsed: ParsedName, content: Content) -> None:
+        """Remember a file that claims to be an IDX file. Others are skipped."""
         if not parsed.claims_idx:
-            logger.debug("Skipped: %s", content.problem)
+            logger.debug("Skipped: %s", content.error)
             return
-        problem = content.problem
-        if parsed.is_leftover:
+        error = content.error
+        if error is None:
             found = "what a download or an editor has left behind"
-            problem = f"{member.title}: found {found}, expected an IDX file. Move it away."
-        self._claims.append(Claim(parsed, problem))
+            error = IdxError(f"{member.title}: found {found}, expected an IDX file. Move it away.")
+        self._claims.append(Claim(parsed, error))
 
     @property
     def prefixes(self) -> list[str]:
         """Which datasets there are, by what their file names have in common."""
         return sorted({place.dataset for place in self._splits})
 
-    def splits(self, prefix: str | None = None, only: str | None = None) -> dict[str, SplitFiles]:
+    def splits(
+        self, prefix: str | None = None, wanted: Collection[str] | None = None
+    ) -> dict[str, SplitFiles]:
         """The images and the labels of each split of a dataset, "train" first.
 
         Args:
             prefix: which of several datasets.
-            only: the one split that is asked for, if it is only one. Others may be incomplete.
+            wanted: the splits that are asked for; None for all. Others may be incomplete.
 
         Raises:
             IdxError: there is not one such dataset, or it is not clear which file is which.
         """
         dataset = self._choose_dataset(prefix)
-        self._refuse_claims(dataset, only)
+        self._refuse_claims(None if prefix is None else dataset, wanted)
         found = {
             place.split: files for place, files in self._splits.items() if place.dataset == dataset
         }
@@ -167,9 +182,9 @@ class FoundFiles:
             raise self._unknown_split(found[None])
         if None in found:
             return {"train": self._choose_files("train", found[None])}
-        names = [name for name in SPLIT_WORDS if name in found and only in (None, name)]
-        if not names:
-            names = [name for name in SPLIT_WORDS if name in found]
+        names = [name for name in SPLIT_WORDS if name in found]
+        if wanted is not None and not found.keys().isdisjoint(wanted):
+            names = [name for name in names if name in wanted]
         return {name: self._choose_files(name, found[name]) for name in names}
 
     @property
@@ -200,13 +215,17 @@ class FoundFiles:
         names = {place.dataset for place, files in self._splits.items() if IMAGES in files}
         return sorted(names) or self.prefixes
 
-    def _refuse_claims(self, dataset: str, only: str | None) -> None:
-        """Refuse a file that claims to belong to the dataset, but is no IDX file."""
-        for parsed, problem in self._claims:
-            may_belong = parsed.dataset in (dataset, "") or not dataset
-            may_be_asked_for = only is None or parsed.split in (None, only)
+    def _refuse_claims(self, dataset: str | None, wanted: Collection[str] | None) -> None:
+        """Refuse a file that claims to belong to the dataset, but is no IDX file.
+
+        Args:
+            dataset: None if there is only one, to which all files belong.
+        """
+        for parsed, error in self._claims:
+            may_belong = dataset is None or parsed.dataset in (dataset, "")
+            may_be_asked_for = wanted is None or parsed.split is None or parsed.split in wanted
             if may_belong and may_be_asked_for:
-                raise IdxError(problem)
+                raise error
 
     def _warn_of_unused(self, dataset: str) -> None:
         """Name the labels that belong to no images."""
@@ -257,8 +276,8 @@ class FoundFiles:
 
     def _nothing_found(self) -> IdxError:
         """The error of a place without IDX files: what is there, and how that is loaded."""
-        for claim in self._claims:
-            return IdxError(claim.problem)
+        if self._claims:
+            return self._claims[0].error
         names = [name for name, _ in self._listed if not is_hidden(name)]
         if not names:
             return IdxError(f"{self.title}: no IDX files, nothing is in it. Name another folder.")
@@ -271,11 +290,10 @@ class FoundFiles:
         return IdxError(f"{found}. {_other_road(most_common, self.title)}.")
 
 
-def find_role(parsed: ParsedName, header: Header) -> str:
+def find_role(parsed: ParsedName, header: Header | None) -> str:
     """Whether a file holds images or labels: one dimension or its name say labels."""
-    if len(header.shape) == 1 or parsed.role == LABELS:
-        return LABELS
-    return IMAGES
+    has_one_dimension = header is not None and len(header.shape) == 1
+    return LABELS if has_one_dimension or parsed.role == LABELS else IMAGES
 
 
 def find_pair(files: Sequence[IdxMember]) -> SplitFiles:
@@ -298,6 +316,8 @@ def _are_swapped(first: IdxMember, second: IdxMember) -> bool:
     """Whether the first of two files holds the labels."""
     if first.role != second.role:
         return first.role == LABELS
+    if first.header is None or second.header is None:
+        return False
     # Neither name tells: labels have fewer dimensions.
     return len(first.header.shape) < len(second.header.shape)
 
@@ -308,9 +328,9 @@ def read_listed(listed: Listed, access: Access) -> IdxMember:
     Raises:
         IdxError: it is no IDX file.
     """
-    content = look_at(listed.member, access)
-    if content.header is None:
-        raise IdxError(content.problem)
+    content = _look_unless_told(listed, access)
+    if content.error is not None:
+        raise content.error
     parsed = parse_filename(listed.name)
     role = find_role(parsed, content.header)
     return IdxMember(listed.name, listed.member, parsed, content.header, role)
@@ -327,8 +347,16 @@ def _look_at_all(listed: Iterable[Listed], access: Access, title: str) -> dict[L
         if num_remote > MAX_REMOTE:
             found = f"found more than {MAX_REMOTE:,} files that may be IDX files"
             raise IdxError(f"{title}: {found}. {NAME_THEM}")
-        looked_at[one] = look_at(one.member, access)
+        looked_at[one] = _look_unless_told(one, access)
     return looked_at
+
+
+def _look_unless_told(listed: Listed, access: Access) -> Content:
+    """Look at a file, unless it is a remote one whose name says all: that saves a request."""
+    member = listed.member
+    if is_remote(member.path) and member.problem is None and parse_filename(listed.name).says_all:
+        return Content(None)
+    return look_at(member, access)
 
 
 def _list_archives(archives: Iterable[Listed], access: Access) -> list[Listed]:
@@ -341,7 +369,7 @@ def _list_archives(archives: Iterable[Listed], access: Access) -> list[Listed]:
     return listed
 
 
-def _pair_orphans(splits: dict[Place, Files]) -> dict[Place, Files]:
+def _pair_orphans(splits: dict[Place, Files], access: Access) -> dict[Place, Files]:
     """Give labels whose names fit no images to the only images that they can belong to.
 
     A misspelt name must not cost the labels. They belong together if the numbers of their records
@@ -351,10 +379,10 @@ def _pair_orphans(splits: dict[Place, Files]) -> dict[Place, Files]:
     orphans = [place for place, files in merged.items() if IMAGES not in files]
     lacking = [place for place, files in merged.items() if LABELS not in files]
     for orphan in orphans:
-        fitting = [place for place in lacking if _may_belong(merged, orphan, place)]
+        fitting = [place for place in lacking if _may_belong(merged, orphan, place, access)]
         if len(fitting) != 1:
             continue
-        rivals = [other for other in orphans if _may_belong(merged, other, fitting[0])]
+        rivals = [other for other in orphans if _may_belong(merged, other, fitting[0], access)]
         if len(rivals) != 1:
             continue
         place = _better_name(merged, orphan, fitting[0])
@@ -369,14 +397,25 @@ def _titles(files: Files) -> tuple[str, str]:
     return files[LABELS][0].member.title, files[IMAGES][0].member.title
 
 
-def _may_belong(splits: Mapping[Place, Files], orphan: Place, images: Place) -> bool:
+def _may_belong(
+    splits: Mapping[Place, Files], orphan: Place, images: Place, access: Access
+) -> bool:
     """Whether labels may be those of images."""
     if orphan not in splits or images not in splits:
         return False
     if orphan.split is not None and images.split is not None and orphan.split != images.split:
         return False
-    labels_header = splits[orphan][LABELS][0].header
-    return labels_header.num_records == splits[images][IMAGES][0].header.num_records
+    num_labels = _count_records(splits[orphan][LABELS][0], access)
+    num_images = _count_records(splits[images][IMAGES][0], access)
+    return num_labels is not None and num_labels == num_images
+
+
+def _count_records(found: IdxMember, access: Access) -> int | None:
+    """How many records a file has; None if it is no IDX file after all."""
+    header = found.header
+    if header is None:
+        header = look_at(found.member, access).header
+    return None if header is None else header.num_records
 
 
 def _better_name(splits: Mapping[Place, Files], orphan: Place, images: Place) -> Place:

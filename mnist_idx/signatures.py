@@ -3,8 +3,12 @@
 import contextlib
 import string
 import tarfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from .compressions import COMPRESSIONS
+
+MAGIC_BYTES = 4  # that every IDX file starts with
 HEAD_BYTES = 512  # of a file, which tell what it is
 WRITE_IT = "write the arrays with mnist_idx.write_idx"
 DOWNLOAD_IT = "Download it again, in binary mode"
@@ -41,6 +45,15 @@ TAR = Foreign("a tar", "Load it by its own path, or unpack it", is_archive=True)
 NPZ = Foreign(
     "a NumPy archive (.npz)", "Convert it with mnist_idx.write_idx(PATH, FOLDER), or use numpy.load"
 )
+
+
+def _twice_compressed() -> Iterator[_Signature]:
+    """How what was inside of a compressed file starts, if it is compressed again."""
+    for row in COMPRESSIONS.values():
+        what = f"{row.name} data inside of a compressed file"
+        yield _Signature(row.magic, Foreign(what, "Decompress the file once"))
+
+
 # The table is read from its top: what is special stands before what is general.
 SIGNATURES = (
     _Signature(
@@ -58,18 +71,7 @@ SIGNATURES = (
         Foreign("a NumPy array (.npy)", f"Read it with numpy.load, and {WRITE_IT}"),
     ),
     _Signature((b"pk\x03\x04", b"pk\x05\x06"), ZIP),
-    _Signature(
-        (b"\x1f\x8b\x08",),
-        Foreign("gzip data inside of a compressed file", "Decompress the file once"),
-    ),
-    _Signature(
-        (b"bzh",),
-        Foreign("bzip2 data inside of a compressed file", "Decompress the file once"),
-    ),
-    _Signature(
-        (b"\xfd7zxz\0",),
-        Foreign("xz data inside of a compressed file", "Decompress the file once"),
-    ),
+    *_twice_compressed(),
     _Signature((b"\x28\xb5\x2f\xfd",), Foreign("Zstandard data", "Decompress it with unzstd")),
     _Signature((b"\x1f\x9d",), Foreign("data of `compress`", "Decompress it with gunzip")),
     _Signature((b"\x04\x22\x4d\x18",), Foreign("LZ4 data", "Decompress it with unlz4")),
@@ -130,9 +132,9 @@ def find_foreign(head: bytes) -> Foreign:
         return LITTLE_ENDIAN
     if is_tar(head):
         return TAR
-    start = head.lstrip(b" \t\r\n").lower()
+    start = head.lstrip(b" \t\r\n")
     for signature in SIGNATURES:
-        if start.startswith(signature.starts):
+        if start.startswith(signature.starts) or start.lower().startswith(signature.starts):
             return NPZ if signature.foreign == ZIP and _is_npz(head) else signature.foreign
     if len(head) >= MIN_TEXT_BYTES and not head.translate(None, TEXT_BYTES):
         return TEXT
