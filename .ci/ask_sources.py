@@ -76,7 +76,9 @@ def _size_at(url: str) -> int | None:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
                 length = answer.headers["Content-Length"]
                 return None if length is None else int(length)
-        except OSError:
+        except OSError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is an answer, too
             if not delays:
                 raise
         time.sleep(delays.pop(0))
