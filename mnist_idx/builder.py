@@ -203,11 +203,17 @@ class IdxBuilder(TableBuilder):
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
-    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
+    def locate(
+        self,
+        fetcher: Fetcher,
+        wanted: Collection[str] | None = None,
+        takes_any_integers: bool = False,
+    ) -> Located:
         """Find the files of each split. Set the features, unless the user gives them.
 
         Args:
             wanted: the splits to look at, those that there are; None for all.
+            takes_any_integers: whether labels may be integers that are no classes.
         """
         located = self.locator.locate(fetcher, wanted)
         if not located.splits:  # None of the wanted ones is there.
@@ -215,7 +221,8 @@ class IdxBuilder(TableBuilder):
         layout = located.common_layout(self.config.transpose, self.config.as_array)
         self.found_features = make_features(layout, self.config.as_array)
         if self.info.features is None:
-            located.check_classes(self.config.transpose, self.config.as_array)
+            if not takes_any_integers:
+                located.check_classes(self.config.transpose, self.config.as_array)
             self.info.features = self.found_features
         return located
 

@@ -68,6 +68,7 @@ class Folder:
         reads_labels: whether the labels are read to find how many classes there are.
         are_splits_named: whether the user named the splits of `data_files`. If not, names and
             contents of the files tell them.
+        keeps_parts: whether labels of several parts stay as they are, even if they are one-hot.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Folder:
         label_names: Sequence[str] | None = None,
         reads_labels: bool = True,
         are_splits_named: bool = True,
+        keeps_parts: bool = False,
     ) -> None:
         self._data_dir = data_dir
         self._data_files = data_files
@@ -88,6 +90,7 @@ class Folder:
         self._label_names = label_names
         self._reads_labels = reads_labels and label_names is None
         self._are_splits_named = are_splits_named
+        self._keeps_parts = keeps_parts
 
     def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the files of each split. Their headers and labels tell the layout.
@@ -135,7 +138,7 @@ class Folder:
             matched = {name: files for name, files in matched.items() if name in wanted}
         found = self._fetch_members(matched, fetcher, force)
         facts = read_facts(found, self._access, self._reads_labels)
-        has_one_hot_labels = are_one_hot(facts)
+        has_one_hot_labels = are_one_hot(facts) and not self._keeps_parts
         splits = {}
         for name, files in found.items():
             self._check_label_names(files, facts[name])
@@ -147,7 +150,7 @@ class Folder:
             )
             if has_one_hot_labels and files.labels is not None:
                 logger.info("%s: one-hot labels are loaded as classes.", files.labels.title)
-        return Located(splits, find_layouts(facts, self._label_names))
+        return Located(splits, find_layouts(facts, self._label_names, has_one_hot_labels))
 
     def _check_label_names(self, files: SplitFiles, facts: Facts) -> None:
         """Refuse names of classes for labels that are measured values."""
@@ -257,6 +260,9 @@ class Folder:
 
     def _pick_split(self, files: FoundFiles, split: str) -> SplitFiles:
         """The split of archives and folders that the user asks for by name."""
+        called = files.called(split) if self._prefix is None else None
+        if called is not None:
+            return called
         name = split_of_word(split)
         splits = files.splits(self._prefix, wanted=[name])
         if files.split_names == {None}:  # a lone pair
@@ -355,7 +361,8 @@ def _read_labels(labels: IdxFile, reads_classes: bool) -> LabelFacts:
     facts = LabelFacts(str(header.dtype), math.prod(header.record_shape))
     if header.dtype.kind not in "iu":
         return facts
-    may_be_one_hot = len(header.record_shape) == 1 and 2 <= facts.parts <= MAX_ONE_HOT
+    is_row = len(header.record_shape) == 1 and 2 <= facts.parts <= MAX_ONE_HOT
+    may_be_one_hot = is_row and header.dtype == np.uint8
     if not may_be_one_hot and not reads_classes:
         return facts
     is_one_hot = may_be_one_hot
@@ -387,10 +394,9 @@ def are_one_hot(facts: Mapping[str, Facts]) -> bool:
 
 
 def find_layouts(
-    facts: Mapping[str, Facts], label_names: Sequence[str] | None
+    facts: Mapping[str, Facts], label_names: Sequence[str] | None, has_one_hot_labels: bool
 ) -> dict[str, Layout]:
     """The layout of each split. All have the same classes."""
-    has_one_hot_labels = are_one_hot(facts)
     layouts = {}
     of_labels = {name: of_split.labels for name, of_split in facts.items() if of_split.labels}
     are_classes = all(_why_not_classes(labels) is None for labels in of_labels.values())

@@ -36,6 +36,7 @@ from .record_layout import NAME_THEM_ALIKE
 
 logger = logging.getLogger(__name__)
 
+FILE_WORDS = {"test": "t10k"}  # what files of MNIST call a split
 MAX_LISTED = 5  # names in a message
 MAX_SHOWN = 200  # letters of each
 MAX_REMOTE = 1000  # remote files that are looked at: each takes a request
@@ -171,7 +172,7 @@ class FoundFiles:
         Raises:
             IdxError: there is not one such dataset, or it is not clear which file is which.
         """
-        dataset = self._choose_dataset(prefix)
+        dataset = self._choose_dataset(prefix, wanted)
         self._refuse_claims(None if prefix is None else dataset, wanted)
         found = {
             place.split: files for place, files in self._splits.items() if place.dataset == dataset
@@ -192,12 +193,33 @@ class FoundFiles:
         """The splits of all datasets, None among them if names do not tell."""
         return {place.split for place in self._splits}
 
-    def _choose_dataset(self, prefix: str | None) -> str:
+    def called(self, split: str) -> SplitFiles | None:
+        """The only files that are called as a split, as extra-images; None if there are none.
+
+        The split may have any name, as those that `write_idx` has written.
+        """
+        word = FILE_WORDS.get(split, split)
+        starts = (f"{word}-{IMAGES}", f"{word}-{LABELS}")
+        called: Files = {}
+        for files in self._splits.values():
+            for role, found in files.items():
+                fitting = [one for one in found if base_name(one.name).startswith(starts)]
+                if fitting:
+                    called.setdefault(role, []).extend(fitting)
+        if IMAGES not in called or any(len(found) > 1 for found in called.values()):
+            return None
+        self._refuse_claims(None, [split])
+        return self._choose_files(split, called)
+
+    def _choose_dataset(self, prefix: str | None, wanted: Collection[str] | None) -> str:
         """The dataset that the user means."""
         names = self._names_with_images()
         if not names:
             raise self._nothing_found()
         matching = _matching_names(names, prefix)
+        if prefix is None and wanted is not None and len(matching) > 1:
+            having = {place.dataset for place in self._splits if place.split in wanted}
+            matching = [name for name in names if name in having] or matching
         if len(matching) == 1:
             return matching[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"

@@ -214,8 +214,9 @@ def check_source(source: str | None, prefix: str | None, data_files: list[str] |
     """Refuse a source that is neither a config nor a place, and one beside files."""
     if data_files is not None:
         if source is not None:
-            way_out = "Name the files of SOURCE by --data-files alone"
-            raise IdxError(f"{source}: expected SOURCE or --data-files, found both. {way_out}.")
+            found = f"{source}: expected SOURCE or --data-files, found both"
+            place = "Paths of files start at the working folder"
+            raise IdxError(f"{found}. Leave out one of them. {place}.")
         return
     if source is None or source in DATASETS:
         from .verify import check_no_prefix
@@ -692,15 +693,12 @@ def find_source(
     if source is None and data_files is None:
         example = f"mnist-idx export tiny {typed}"
         raise IdxError(f"{typed}: a SOURCE is missing, a config or IDX files: {example}")
-    if source not in DATASETS:
-        check_source(source, prefix, data_files)
-        by_split = files_by_split(data_files)
-        given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
-        return FoundSource("idxfolder", None, given)
-    if data_files is not None:
-        found = f"--data-files: {source} is a published dataset"
-        raise IdxError(f"{found}. Leave out --data-files, or {source}.")
-    return FoundSource("mnist_idx", source, {})
+    check_source(source, prefix, data_files)
+    if source in DATASETS:
+        return FoundSource("mnist_idx", source, {})
+    by_split = files_by_split(data_files)
+    given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
+    return FoundSource("idxfolder", None, given)
 
 
 def export_as(

@@ -115,7 +115,11 @@ def _open_with_builder(
         # So that wrong arguments are found before the network is touched.
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
     fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
-    located = locate_wanted(lambda names: builder.locate(fetcher, names), builder.source, wanted)
+
+    def locate(names: Collection[str] | None) -> Located:
+        return builder.locate(fetcher, names, takes_any_integers=True)
+
+    located = locate_wanted(locate, builder.source, wanted)
     sizes = builder.source.count(located.splits)
     layout = located.common_layout(builder.config.transpose, builder.config.as_array)
     return Opened(located.splits, builder.source, sizes, builder.num_classes, layout)

@@ -9,7 +9,7 @@ from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, printable
 from ..failover import Located, read_with_failover
 from ..fetching import InPlace, RemoteOptions
-from ..folder import Folder, find_layouts, read_facts
+from ..folder import Folder, are_one_hot, find_layouts, read_facts
 from ..idx import IdxFile
 from ..matching import FoundFiles, name_relative
 from ..members import Access, Member, SplitFiles, open_content, open_stored, read_to_end
@@ -161,7 +161,8 @@ def _verify_splits(
 def _why_not_loaded(splits: dict[str, SplitFiles], access: Access) -> str | None:
     """Why splits cannot be loaded together, in words of the command line; None if they can."""
     try:
-        layouts = find_layouts(read_facts(splits, access, reads_labels=True), None)
+        facts = read_facts(splits, access, reads_labels=True)
+        layouts = find_layouts(facts, None, are_one_hot(facts))
         located = Located(splits, layouts)
         located.common_layout(transpose=False, as_array=True)
         located.check_classes(transpose=False, as_array=True)

@@ -83,8 +83,8 @@ def test_preview_takes_the_files_of_a_split(files: Path, capsys: Capsys) -> None
 def test_a_source_and_files_are_one_too_many(command: str, capsys: Capsys) -> None:
     assert main([command, "tiny", *NAMED]) == 1
     assert capsys.readouterr().err == (
-        "mnist-idx: tiny: expected SOURCE or --data-files, found both. Name the files of SOURCE by "
-        "--data-files alone.\n"
+        "mnist-idx: tiny: expected SOURCE or --data-files, found both. Leave out one of them. "
+        "Paths of files start at the working folder.\n"
     )
 
 
@@ -124,9 +124,17 @@ def test_a_label_file_is_called_a_label_file(name: str, files: Path, capsys: Cap
 
 
 def test_a_label_file_in_an_archive_is_called_a_label_file(files: Path) -> None:
-    contents = {TRAIN_IMAGES: to_idx(TRAIN[0]), TEST_IMAGES: to_idx(TRAIN[1])}
+    contents = {"train-first": to_idx(TRAIN[1]), "train-second": to_idx(TRAIN[0])}
     reports = verify(str(write_archive(files / "set.tar", contents)))
-    assert [report.role for report in reports] == ["images", "labels"]
+    found = [(report.name, report.role) for report in reports]
+    assert found == [("train-second", "images"), ("train-first", "labels")]
+
+
+def test_a_label_file_in_the_place_of_images_is_refused(files: Path) -> None:
+    contents = {TRAIN_IMAGES: to_idx(TRAIN[0]), TEST_IMAGES: to_idx(TRAIN[1])}
+    path = str(write_archive(files / "set.tar", contents))
+    with pytest.raises(IdxError, match=f"^{TEST_IMAGES} in .*set.tar: found labels, but no images"):
+        verify(path)
 
 
 @pytest.fixture

@@ -204,6 +204,19 @@ def test_the_same_files_by_name_and_without_are_not_confused_in_the_cache(
 
 
 @each_mode
+@pytest.mark.parametrize("name", ["extra", "holdout", "my_train", "unlabeled.1"])
+def test_a_split_of_an_unusual_name_is_found_in_an_archive(
+    name: str, mode: str, tmp_path: Path
+) -> None:
+    files = {f"{name}-images-idx3-ubyte": IMAGES, f"{name}-labels-idx1-ubyte": LABELS}
+    files |= {TEST_IMAGES: TEST_IMAGES_FILE, TEST_LABELS: TEST_LABELS_FILE}
+    path = str(write_archive(tmp_path / "set.tar", files))
+    options = {"data_files": {name: path, "test": path}}
+    found = read_all(mode, "idxfolder", splits=[name, "test"], **options)
+    assert_same(found, {name: TRAIN, "test": TEST})
+
+
+@each_mode
 def test_a_pair_in_any_order_is_told_apart_by_its_content(mode: str, tmp_path: Path) -> None:
     write_archive(tmp_path, {"a": LABELS, "b": IMAGES})
     files = [str(tmp_path / "a"), str(tmp_path / "b")]
@@ -250,6 +263,21 @@ def test_rows_of_which_one_is_not_one_hot_stay_labels_of_several_parts(
     found = read_all(mode, "idxfolder", splits=["train"], data_dir=folder)["train"][1]
     expected = rows if mode == "arrays" else rows[:, 0]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_one_hot_labels_stay_parts_where_features_ask_for_them(tmp_path: Path) -> None:
+    one_hot = np.eye(3, dtype=np.uint8)[np.arange(40) % 3]
+    folder = write_train(tmp_path / "set", TRAIN[0], one_hot)
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.Value("int64"),
+            "label_details": datasets.Sequence(datasets.Value("int64"), length=2),
+        }
+    )
+    rows = datasets.load_dataset("idxfolder", data_dir=folder, split="train", features=features)
+    assert rows["label"][:] == one_hot[:, 0].tolist()
+    assert rows["label_details"][:] == one_hot[:, 1:].tolist()
 
 
 @each_mode

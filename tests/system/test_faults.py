@@ -132,7 +132,7 @@ DISK_FULL = OSError(errno.ENOSPC, NO_SPACE)
             False,
             id="while-generating",
         ),
-        pytest.param("mnist_idx.mirrors.list_members", "{url}.*{full}", True, id="while-streaming"),
+        pytest.param("mnist_idx.mirrors.list_archive", "{url}.*{full}", True, id="while-streaming"),
     ],
 )
 def test_a_full_disk_is_named_with_the_ways_out(
