@@ -26,7 +26,7 @@ from .matching import (
     split_of_word,
 )
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .paths import DataFiles, is_remote
+from .paths import DataFiles, below_common_folder, is_remote
 from .record_layout import Layout
 from .records import SplitReader
 
@@ -322,9 +322,7 @@ def _is_pair(files: Sequence[IdxMember]) -> bool:
 def _name_together(paths: Sequence[str], listed: Mapping[str, list[Member]]) -> list[Listed]:
     """Name the files at several paths. The name of an archive tells the split if nothing else."""
     named = []
-    folder = os.path.commonpath(paths) if len(paths) > 1 and not any(map(is_remote, paths)) else ""
-    for path in paths:
-        short = path.removeprefix(folder).lstrip("/\\")
+    for path, short in zip(paths, below_common_folder(paths), strict=True):
         if _is_single_file(path, listed[path]):
             named.append(Listed(short, listed[path][0]))
             continue
@@ -376,8 +374,8 @@ def _read_labels(labels: IdxFile, reads_classes: bool) -> LabelFacts:
         if not are_integers:
             continue
         classes = rows[:, 0].astype(np.int64)
-        smallest = min(smallest, int(classes.min(initial=0)))
-        largest = max(largest, int(classes.max(initial=-1)))
+        smallest = int(np.min(classes, initial=smallest))
+        largest = int(np.max(classes, initial=largest))
     if header.num_records == 0:
         return facts._replace(is_one_hot=None if may_be_one_hot else False)
     if not reads_classes or not are_integers:

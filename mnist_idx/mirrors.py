@@ -338,8 +338,9 @@ def _published_sources(dataset: PublishedDataset, base_path: str | None) -> list
             sources.append(Source(url, is_named=False))
         else:
             root = _package_folder(base_path)
+            path = f"{root.rstrip('/')}/{url}" if is_remote(root) else os.path.join(root, url)
             # The user has named the folder of a remote script, and nothing else of this.
-            sources.append(Source(os.path.join(root, url), is_named=is_remote(root)))
+            sources.append(Source(path, is_named=is_remote(root)))
     return sources
 
 

@@ -11,6 +11,8 @@ from .errors import IdxError, TransferError
 
 DataFiles = Mapping[str, Sequence[str]]  # paths and URLs by split
 LOCAL_SCHEMES = ("file://", "local://")
+# `file:///C:/data` is `C:/data` on Windows.
+SLASH_BEFORE_DRIVE = re.compile(r"\A/(?=[A-Za-z]:[/\\])")
 ARCHIVE_NAME = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|zip)", re.IGNORECASE)
 # What patterns do not match for `datasets`: files that describe a dataset.
 PASSED_OVER = {
@@ -35,6 +37,8 @@ def local_path(path: str) -> str:
     local = path.removeprefix(scheme)
     if local.startswith("localhost/"):
         local = local.removeprefix("localhost")
+    if os.name == "nt":
+        local = SLASH_BEFORE_DRIVE.sub("", local)
     return local if os.path.exists(local) else unquote(local)
 
 
@@ -63,6 +67,22 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
         return os.path.realpath(os.path.expanduser(path))
     except ValueError as error:  # characters that no path has
         raise IdxError(f"{path}: cannot be a path: {error}.") from error
+
+
+def below_common_folder(paths: Sequence[str]) -> list[str]:
+    """Each path without the folder that all of them are in, if they are local.
+
+    >>> below_common_folder(["/data/train-images", "/data/train-labels"])
+    ['train-images', 'train-labels']
+    """
+    local = [path if is_remote(path) else os.path.normpath(path) for path in paths]
+    folder = ""
+    if len(paths) > 1 and not any(is_remote(path) for path in paths):
+        try:
+            folder = os.path.commonpath(local)
+        except ValueError:  # On Windows, they may be on several drives.
+            folder = ""
+    return [path.removeprefix(folder).lstrip("/\\") for path in local]
 
 
 def local_part(path: str) -> str | None:

@@ -134,7 +134,7 @@ def _scale(images: np.ndarray) -> np.ndarray:
     finite = values[np.isfinite(values)]
     low, high = 0.0, 0.0
     if finite.size:
-        low, high = finite.min(), finite.max()
+        low, high = np.min(finite), np.max(finite)
     if images.dtype.kind in "bf" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0  # the usual range of floats
     # Halve first: high - low can overflow.

@@ -149,7 +149,8 @@ def push_to_hub(
         raise _pull_request_of_a_branch(revision)
     api = HfApi(token=None if token is None else clean_token(token), library_name="mnist_idx")
     with (
-        TemporaryDirectory(prefix="mnist_idx-") as temporary,
+        # Windows removes no files that are mapped, as those of `datasets` may still be.
+        TemporaryDirectory(prefix="mnist_idx-", ignore_cleanup_errors=True) as temporary,
         staged(f"{temporary}/content", overwrite=False) as folder,
     ):
         builders = _create_builders(configs, folder)

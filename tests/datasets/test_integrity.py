@@ -266,10 +266,14 @@ def make_broken_link(path: Path) -> None:
 
 
 def make_pipe(path: Path) -> None:
-    os.mkfifo(path)  # Not every system has it.
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no pipes in folders")
+    os.mkfifo(path)
 
 
 def make_link_to_a_device(path: Path) -> None:
+    if not os.path.exists("/dev/zero"):
+        pytest.skip("this system has no devices in folders")
     path.symlink_to("/dev/zero")
 
 

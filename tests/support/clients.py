@@ -70,8 +70,7 @@ class Client:
 
     def kill(self) -> None:
         """`kill -9` the client and the processes it has started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self._signal("SIGKILL")
         self.process.wait()
         self.temporary.cleanup()
 
@@ -79,7 +78,7 @@ class Client:
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGABRT)  # the fault handler says where it hangs
+            self._signal("SIGABRT")  # the fault handler says where it hangs
             self.process.wait()
             check = True
         self.temporary.cleanup()
@@ -91,6 +90,17 @@ class Client:
         )
         answer = json.loads((self.folder / "answer.json").read_text() or "{}")
         return Outcome(self.process.returncode, stdout, stderr, **answer)
+
+    def _signal(self, name: str) -> None:
+        """Send a signal to the client and the processes that it has started.
+
+        Windows has neither groups of processes nor such signals: there, the client alone is ended.
+        """
+        if not hasattr(os, "killpg"):
+            self.process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, getattr(signal, name))
 
 
 def start_client(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import UserDict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_idx.paths import find_data_files
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="names and pipes that Windows does not have"
+)
 
 NAMES = (
     "train-images",
