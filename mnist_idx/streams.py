@@ -352,7 +352,7 @@ class HashedFile(WrappedFile):
         self, file: Stream, algorithm: str, expected: str | None = None, title: str = ""
     ) -> None:
         super().__init__(file)
-        self._algorithm = algorithm
+        self.algorithm = algorithm
         self._expected = expected
         self._title = title
         self._digest = ALGORITHMS[algorithm]()
@@ -370,7 +370,7 @@ class HashedFile(WrappedFile):
 
     def go_to(self, position: int) -> None:
         if position == 0:
-            self._digest = ALGORITHMS[self._algorithm]()
+            self._digest = ALGORITHMS[self.algorithm]()
             self._hashed_bytes = 0
         self._file.seek(position)
 
@@ -385,12 +385,12 @@ class HashedFile(WrappedFile):
         self._file.finish()
 
     def _check(self, expected: str) -> None:
-        is_of_archive = self._algorithm == "crc32"
+        is_of_archive = self.algorithm == "crc32"
         verdict = "The archive is damaged" if is_of_archive else "It is not the published file"
         if self.size is not None and self._hashed_bytes != self.size:
             found = f"found a size of {self._hashed_bytes:,} bytes, expected {self.size:,}"
         elif self.hexdigest() != expected:
-            found = f"found {self._algorithm} {self.hexdigest()}, expected {expected}"
+            found = f"found {self.algorithm} {self.hexdigest()}, expected {expected}"
         else:
             return
         raise DamagedError(f"{self._title}: {found}. {verdict}: fetch it again.")
