@@ -16,7 +16,7 @@ from .downloads import Downloader
 from .errors import IdxError
 from .failover import Located, Locator, PlacedBatch, SplitSource
 from .fetching import Fetcher, InPlace, clean_token, location_hash
-from .hf import DownloadMode, GenKwargs, TableBuilder, disk_error, remote_options
+from .hf import DownloadMode, GenKwargs, TableBuilder, disk_error, forks, remote_options
 from .members import Access, SplitFiles
 from .options import IdxOptions, check_options
 from .paths import absolute_path, local_part
@@ -177,6 +177,10 @@ class IdxBuilder(TableBuilder):
         if self.info.features is not None:
             check_features(self.info.features, self.found_features, located.title)
         counts = self.source.count(located.splits)
+        if fetcher.keeps_copies:  # All splits are prepared.
+            self.source.check_memory(located.splits)
+        if num_proc is not None and num_proc > 1 and forks():
+            self.source.draw(located.splits)
         self._limit_writer(located.splits)
         num_shards = max(self.config.num_shards, num_proc or 1)
         generators = []

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import datasets
+import multiprocess  # type: ignore[import-untyped]  # what `datasets` starts processes with
 import pyarrow as pa
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
@@ -52,6 +53,11 @@ def disk_error(found: str, error: OSError) -> IdxError:
         f"{found} {make_room} cache_dir= or {variable}.",
         command_line=f"{found} {make_room} {variable}.",
     )
+
+
+def forks() -> bool:
+    """Whether the processes of `num_proc` inherit the memory of this one."""
+    return bool(multiprocess.get_context().get_start_method() == "fork")
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
