@@ -264,6 +264,25 @@ def test_large_images_are_not_kept_in_memory(
 
 
 @SLOW
+@pytest.mark.compat
+@pytest.mark.parametrize(
+    "options", [pytest.param({}, id="pictures"), pytest.param(ARRAY, id="arrays")]
+)
+def test_every_version_of_datasets_writes_large_images_as_they_come(
+    options: dict[str, Any], python: str, scratch: Path
+) -> None:
+    place = str(write_large_images(scratch / "x" / "train-images", 250))
+    home = scratch / "hf_home"
+    base = run_snippet("import datasets, mnist_idx, PIL.Image", home=home, python=python).peak
+    assert base is not None
+    form = "numpy" if options else None
+    args = {"mode": "prepared", "options": {"data_dir": place, **options}, "row_format": form}
+    found = run_client("load_large_images", home=home, args=args, memory=LIMIT, python=python)
+    assert found.result["numbers"] == list(range(250))
+    assert found.result["peak"] < base + 300 * MB
+
+
+@SLOW
 def test_pictures_that_do_not_compress_are_not_kept_in_memory(scratch: Path, imported: int) -> None:
     noise = np.random.default_rng(0).bytes(RECORD_BYTES + 200)
     place = str(write_large_images(scratch / "x" / "train-images", 110, noise))
