@@ -21,6 +21,7 @@ from .hf import (
     GenKwargs,
     TableBuilder,
     disk_error,
+    forks,
     remote_options,
     resolve_data_files,
 )
@@ -189,6 +190,10 @@ class IdxBuilder(TableBuilder):
         if self.info.features is not None:
             check_features(self.info.features, self.found_features, located.title)
         counts = self.source.count(located.splits)
+        if fetcher.keeps_copies:  # All splits are prepared.
+            self.source.check_memory(located.splits)
+        if num_proc is not None and num_proc > 1 and forks():
+            self.source.draw(located.splits)
         self._limit_writer(located.splits)
         num_shards = max(self.config.num_shards, num_proc or 1)
         generators = []

@@ -15,6 +15,7 @@ import xxhash
 
 from .errors import IdxError, TransferError
 from .fetching import Fetcher
+from .idx import BATCH_RECORDS
 from .members import Access, SplitFiles
 from .record_layout import (
     Layout,
@@ -24,7 +25,7 @@ from .record_layout import (
     wrong_class,
 )
 from .records import Batch, ReaderPool, SplitReader
-from .selection import Selection
+from .selection import MAX_DRAWN, Selection
 
 T = TypeVar("T")
 
@@ -172,6 +173,16 @@ class PlacedBatch(NamedTuple):
     batch: Batch
 
 
+def transpose_in_place(images: np.ndarray) -> np.ndarray:
+    """Exchange rows and columns of images `(k, rows, columns, …)`, without a second copy of all."""
+    count, rows, columns, *rest = images.shape
+    transposed = images.reshape(count, columns, rows, *rest)  # the same memory
+    for start in range(0, count, BATCH_RECORDS):
+        part = slice(start, start + BATCH_RECORDS)
+        transposed[part] = images[part].swapaxes(1, 2).copy()
+    return transposed
+
+
 class SplitSource:
     """The selected records of the splits of a dataset, from the first source that works.
 
@@ -186,6 +197,20 @@ class SplitSource:
         self._transpose = transpose
         self._pool = ReaderPool(access)
         self._yielded: dict[str, YieldedRecords] = {}  # by split
+
+    @property
+    def selects(self) -> bool:
+        """Whether it has a selection of the records, not all in the order of the file."""
+        return not self._selection.is_everything
+
+    def check_memory(self, splits: Mapping[str, SplitFiles]) -> None:
+        """Refuse selections of more records than an order can be kept of.
+
+        Raises:
+            IdxError: the order of the records of a split does not fit into memory.
+        """
+        for files in splits.values():
+            self._selection.check_memory(files.num_records or 0, files.images.title)
 
     def count(self, splits: Mapping[str, SplitFiles]) -> dict[str, int]:
         """How many records of each split are selected.
@@ -214,6 +239,7 @@ class SplitSource:
         ranges: Iterable[Range],
         num_classes: int | None,
         first_size: int | None = None,
+        gathers: bool = False,
     ) -> Generator[PlacedBatch, None, None]:
         """Read ranges of the selected records of a split.
 
@@ -221,12 +247,19 @@ class SplitSource:
             ranges: of places in the selection.
             num_classes: what labels are compared with; None if they are no classes.
             first_size: most records of the first batch of each range.
+            gathers: whether a range of a seeded selection is a single batch, which is read in one
+                pass. Its arrays are the caller's.
         """
         yielded = self._yielded.setdefault(split, YieldedRecords())
         rest = deque(ranges)
 
+        def read_range(reader: SplitReader, start: int, stop: int) -> Iterator[Batch]:
+            if gathers and self.selects:
+                return iter([self._gather(reader, start, stop)])
+            return self._read_range(reader, start, stop, first_size)
+
         def attempt(files: SplitFiles) -> Iterator[PlacedBatch]:
-            return self._read_rest(rest, files, yielded, num_classes, first_size)
+            return self._read_rest(rest, files, yielded, num_classes, read_range)
 
         def next_files(failed: SplitFiles, error: IdxError) -> SplitFiles:
             if yielded.has_any and not isinstance(error, TransferError):
@@ -274,14 +307,14 @@ class SplitSource:
         files: SplitFiles,
         yielded: YieldedRecords,
         num_classes: int | None,
-        first_size: int | None,
+        read_range: Callable[[SplitReader, int, int], Iterator[Batch]],
     ) -> Iterator[PlacedBatch]:
         """Read ranges from one source. What was yielded is taken out of `rest`."""
         while rest:
             place, stop = rest[0]
             stretch = yielded.begin(place)
             with self._pool.borrow(files) as reader:
-                for batch in self._read_range(reader, place, stop, first_size):
+                for batch in read_range(reader, place, stop):
                     self._check_labels(batch.labels, num_classes, reader, place)
                     if self._locator.must_remember(files):
                         stretch.add(batch)
@@ -317,15 +350,38 @@ class SplitSource:
     def _read_range(
         self, reader: SplitReader, start: int, stop: int, first_size: int | None = None
     ) -> Iterator[Batch]:
-        selection = self._selection
-        if selection.is_everything:
+        if not self.selects:
             batches = reader.batches(start, stop, first_size)
         else:
-            reader.check_selectable(selection.count(reader.num_records))
-            numbers = selection.numbers(reader.num_records, reader.images.title)
-            batches = reader.selected_batches(numbers, start, stop)
+            batches = reader.selected_batches(self._draw(reader), start, stop)
         for batch in batches:
             yield self._transposed(batch) if self._transpose else batch
+
+    def _gather(self, reader: SplitReader, start: int, stop: int) -> Batch:
+        """The selected records of a range as one batch, of arrays in one piece each."""
+        batch = reader.gather(self._draw(reader)[start:stop])
+        if self._transpose and batch.images.ndim >= 3:
+            return batch._replace(images=transpose_in_place(batch.images))
+        return batch
+
+    def draw(self, splits: Mapping[str, SplitFiles]) -> None:
+        """Draw what is selected, so that processes that are forked off have it already.
+
+        Raises:
+            IdxError: the order of the records does not fit into memory.
+        """
+        if not self.selects or len(splits) > MAX_DRAWN:  # Some would be drawn again.
+            return
+        for files in splits.values():
+            with self._pool.borrow(files) as reader:
+                self._draw(reader)
+
+    def _draw(self, reader: SplitReader) -> np.ndarray:
+        """The numbers of all selected records of a split."""
+        selection = self._selection
+        selection.check_memory(reader.num_records, reader.images.title)
+        reader.check_selectable(selection.count(reader.num_records))
+        return selection.numbers(reader.num_records, reader.images.title)
 
     def _check_labels(
         self, labels: np.ndarray | None, num_classes: int | None, reader: SplitReader, place: int

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import datasets
+import multiprocess  # type: ignore[import-untyped]  # what `datasets` starts processes with
 import numpy as np
 import pyarrow as pa
 from datasets.data_files import DataFilesDict, DataFilesList
@@ -118,6 +119,11 @@ def row_numbers(dataset: datasets.Dataset, start: int, stop: int) -> np.ndarray:
         return np.arange(start, stop)
     stored = selection.column(0).slice(start, stop - start).to_numpy()
     return np.asarray(stored, np.int64)
+
+
+def forks() -> bool:
+    """Whether the processes of `num_proc` inherit the memory of this one."""
+    return bool(multiprocess.get_context().get_start_method() == "fork")
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):

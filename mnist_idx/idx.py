@@ -183,6 +183,22 @@ class IdxFile:
         native = big_endian.astype(header.dtype, copy=False)
         return native.reshape(count, *header.record_shape)
 
+    def read_each(self, numbers: np.ndarray, target: np.ndarray) -> None:
+        """Read the records with the given numbers into the rows of `target`, one by one.
+
+        Args:
+            target: contiguous `(len(numbers), *record_shape)`, of the element type of the file.
+
+        The stream must be one that `reads_pieces`.
+        """
+        header = self.header
+        first, size = header.offset_of(0), header.record_size
+        positions = [first + size * number for number in numbers.tolist()]
+        rows = target.view(np.uint8).reshape(len(positions), size)
+        self.stream.read_pieces(positions, list(rows))
+        if header.dtype.newbyteorder(">") != header.dtype:
+            target.byteswap(inplace=True)
+
     def batches(self) -> Iterator[np.ndarray]:
         """Read all records, in at least one batch."""
         count, size = self.header.num_records, self.header.batch_size

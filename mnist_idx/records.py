@@ -3,9 +3,10 @@
 A *record* is the number of a record in the file, a *place* its position in a selection.
 """
 
+import itertools
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from .streams import closed_on_error
 MAX_PARKED = 4
 # The selected records that are read in one pass, and kept until they have been yielded.
 WINDOW_BYTES = 96 << 20
+# Fewer are read at once where each is read by itself.
+FAR_BYTES = 8 << 20
 # More records than these take memory only once the file has proven to have them.
 MAX_UNPROVEN_RECORDS = 1 << 20
 
@@ -43,11 +46,6 @@ class _Window(NamedTuple):
     numbers: np.ndarray  # of all selected records
     first: int  # place of the first record of the window
     batch: Batch
-
-    def is_of(self, numbers: np.ndarray) -> bool:
-        """Whether it is a part of the selection of these records."""
-        # Usually it is the same array. To compare another one still costs less than to read.
-        return self.numbers is numbers or np.array_equal(self.numbers, numbers)
 
 
 class SplitReader:
@@ -120,10 +118,15 @@ class SplitReader:
         """Read the records with the given numbers, in this order.
 
         Args:
-            numbers: of all selected records, integers `(count,)`.
+            numbers: of all selected records, integers `(count,)`. The same array each time: what
+                was read for one is not used for another.
             start, stop: the places of those that are read.
         """
         window_size = max(self.batch_size, WINDOW_BYTES // max(1, self.record_bytes))
+        # Of a large file, each window would take most of a pass.
+        if _are_far_apart(self.images, numbers, min(window_size, len(numbers))):
+            yield from self._far_batches(numbers, start, stop)
+            return
         place = start
         while True:
             window_number = place // window_size
@@ -134,15 +137,36 @@ class SplitReader:
             if place >= stop:
                 return
 
+    def _far_batches(self, numbers: np.ndarray, start: int, stop: int) -> Iterator[Batch]:
+        """Read selected records that are far apart, and nothing but these."""
+        # A few batches at once: labels, which are small, are read with what lies between them.
+        step = max(self.batch_size, FAR_BYTES // max(1, self.record_bytes))
+        for place in range(start, max(start + 1, stop), step):
+            gathered = self.gather(numbers[place : min(place + step, stop)])
+            for first in range(0, max(1, len(gathered.images)), self.batch_size):
+                yield gathered.take(slice(first, first + self.batch_size))
+
+    def gather(self, numbers: np.ndarray) -> Batch:
+        """Read the records with the given numbers in one pass, each straight to its place.
+
+        Memory is taken for all of them at once.
+        """
+        gathered = self._empty(len(numbers))
+        places = np.argsort(numbers, kind="stable")
+        ascending = numbers[places]
+        _put_records(self.images, ascending, places, gathered.images)
+        if self.labels is not None and gathered.labels is not None:
+            _put_records(self.labels, ascending, places, gathered.labels, self._convert_labels)
+        self._check_unchanged()
+        return gathered
+
     def check_selectable(self, count: int) -> None:
         """Prove that the file has all its records, before `count` of them take memory."""
         if count > MAX_UNPROVEN_RECORDS:
             self.images.read(self.num_records - 1, self.num_records)
 
-    def _read_range(
-        self, start: int, stop: int, first_size: int | None = None, reads_all: bool = False
-    ) -> Iterator[Batch]:
-        self._announce(start, stop, reads_all)
+    def _read_range(self, start: int, stop: int, first_size: int | None = None) -> Iterator[Batch]:
+        self._announce(start, stop)
         record = start
         size = min(self.batch_size, first_size or self.batch_size)
         while True:
@@ -157,16 +181,13 @@ class SplitReader:
         for file in self._files:
             file.stream.check_unchanged()
 
-    def _announce(self, start: int, stop: int, reads_all: bool) -> None:
-        """Tell the streams which records will be read, all of them for certain or some."""
+    def _announce(self, start: int, stop: int) -> None:
+        """Tell the streams which records will be read."""
         # A read that continues the last one probably continues to the end.
         expected = self.num_records if start == self._last_stop else stop
         self._last_stop = stop
         for file in self._files:
-            if reads_all:
-                file.stream.expect_range(file.header.offset_of(stop))
-            else:
-                file.stream.expect_end(file.header.offset_of(expected))
+            file.stream.expect_end(file.header.offset_of(expected))
 
     def _read(self, start: int, stop: int) -> Batch:
         images = self.images.read(start, stop)
@@ -199,40 +220,11 @@ class SplitReader:
     def _read_window(self, numbers: np.ndarray, first: int, size: int) -> _Window:
         """Read the places `first` to `first + size` of a selection, unless they were read last."""
         window = self._window
-        if window is not None and window.first == first and window.is_of(numbers):
+        if window is not None and window.first == first and window.numbers is numbers:
             return window
         self._window = window = None  # before memory is taken for the next one
-        self._window = _Window(numbers, first, self._gather(numbers[first : first + size]))
+        self._window = _Window(numbers, first, self.gather(numbers[first : first + size]))
         return self._window
-
-    def _gather(self, numbers: np.ndarray) -> Batch:
-        """Read the records with the given numbers in ascending order, each to its place."""
-        gathered = self._empty(len(numbers))
-        places = np.argsort(numbers, kind="stable")
-        ascending = numbers[places]
-        # Records between two selected ones are read and dropped, unless going to the next one
-        # costs less.
-        header = self.images.header
-        max_gap = max(1, self.images.stream.seek_cost // max(1, header.record_size))
-        breaks = np.flatnonzero(np.diff(ascending) > max_gap) + 1
-        for run in np.split(np.arange(len(ascending)), breaks):
-            if len(run) > 0:
-                self._gather_run(gathered, ascending[run], places[run])
-        self._check_unchanged()
-        return gathered
-
-    def _gather_run(self, gathered: Batch, ascending: np.ndarray, places: np.ndarray) -> None:
-        """Read a range that has all records of `ascending`, and put them at `places`."""
-        record = int(ascending[0])
-        for batch in self._read_range(record, int(ascending[-1]) + 1, reads_all=True):
-            end = record + len(batch.images)
-            low, high = np.searchsorted(ascending, (record, end))
-            targets = places[low:high]
-            sources = ascending[low:high] - record
-            gathered.images[targets] = batch.images[sources]
-            if gathered.labels is not None and batch.labels is not None:
-                gathered.labels[targets] = batch.labels[sources]
-            record = end
 
     def _empty(self, count: int) -> Batch:
         """A batch of `count` records whose content is arbitrary."""
@@ -267,6 +259,73 @@ class SplitReader:
         if header.num_records != num_records:
             expected = f"a label for each of the {num_records:,} records in {self.images.title}"
             raise IdxError(f"{found}, expected {expected}. The files do not belong together.")
+
+
+def _are_far_apart(file: IdxFile, numbers: np.ndarray, count: int) -> bool:
+    """Whether to read records one by one takes less than to read what lies between them, too.
+
+    Args:
+        numbers: of records, in any order.
+        count: how many of them are read in one pass.
+    """
+    if count == 0 or not file.stream.reads_pieces:
+        return False
+    record_size = file.header.record_size
+    num_passed = int(numbers.max()) - int(numbers.min()) + 1
+    return num_passed * record_size > count * (record_size + file.stream.seek_cost)
+
+
+def _put_records(
+    file: IdxFile,
+    ascending: np.ndarray,
+    places: np.ndarray,
+    target: np.ndarray,
+    convert: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> None:
+    """Read the records with the numbers `ascending` in one pass, to `places` of `target`.
+
+    Args:
+        convert: makes what is in `target` of the records of the file.
+    """
+    read = _each if _are_far_apart(file, ascending, len(ascending)) else _runs
+    for part, found in read(file, ascending):
+        target[places[part]] = found if convert is None else convert(found)
+
+
+# Which of the records that are looked for, and the records themselves.
+Found = tuple[slice, np.ndarray]
+
+
+def _each(file: IdxFile, ascending: np.ndarray) -> Iterator[Found]:
+    """Read records with ascending numbers, and nothing but these."""
+    header = file.header
+    for start in range(0, len(ascending), header.batch_size):
+        part = slice(start, start + header.batch_size)
+        found = np.empty((len(ascending[part]), *header.record_shape), header.dtype)
+        file.read_each(ascending[part], found)
+        yield part, found
+
+
+def _runs(file: IdxFile, ascending: np.ndarray) -> Iterator[Found]:
+    """Read records with ascending numbers.
+
+    What lies between two of them is read and dropped, unless going to the next one costs less.
+    """
+    record_size = max(1, file.header.record_size)
+    max_gap = max(1, file.stream.seek_cost // record_size)
+    batch_size = max(1, BATCH_BYTES // record_size)
+    breaks = np.flatnonzero(np.diff(ascending) > max_gap) + 1
+    for low, high in itertools.pairwise([0, *breaks.tolist(), len(ascending)]):
+        if low == high:  # There are no records at all.
+            return
+        run = ascending[low:high]
+        end = int(run[-1]) + 1
+        file.stream.expect_range(file.header.offset_of(end))
+        for record in range(int(run[0]), end, batch_size):
+            stop = min(record + batch_size, end)
+            first, last = np.searchsorted(run, np.array([record, stop], run.dtype))
+            found = file.read(record, stop)[run[first:last] - record]
+            yield slice(low + int(first), low + int(last)), found
 
 
 class _Parked:
@@ -331,10 +390,10 @@ def _close_readers(splits: ParkedSplits) -> None:
                 reader.close()
 
 
-def too_large(title: str, count: int) -> IdxError:
-    """The error of records that do not fit into memory."""
+def too_large(title: str, count: int, sizes: str = "") -> IdxError:
+    """The error of records that do not fit into memory. `sizes` says what they take, if known."""
+    found = f"{count:,} records do not fit into memory"
+    if sizes:
+        found += f": they take {sizes}"
     way_out = "Set num_samples= to fewer, or stream them with streaming=True"
-    return IdxError(
-        f"{title}: {count:,} records do not fit into memory. {way_out}, without num_samples= and "
-        "seed=."
-    )
+    return IdxError(f"{title}: {found}. {way_out}, without num_samples= and seed=.")

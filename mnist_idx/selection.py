@@ -18,6 +18,8 @@ DEFAULT_SEED = 1
 MAX_SELECTED = 1 << 27
 # Up to so many records, what `random` makes of them stays small.
 FEW_RECORDS = 1 << 20
+MAX_DRAWN = 4  # selections that are kept: those of the splits that are in use
+NUMBERS = "I"  # for `array`; the numbers of records have 32 bits at most
 
 
 class Selection(NamedTuple):
@@ -56,33 +58,56 @@ class Selection(NamedTuple):
     def numbers(self, num_records: int, title: str) -> np.ndarray:
         """The numbers of the selected records, integers `(count,)`, in the order of the selection.
 
+        It is the same array for each call, as long as few selections are in use.
+
         "first" takes the first `num_samples` and shuffles them, in the order of `random.shuffle`.
         "uniform" draws them from the whole split without replacement, in the order of
         `random.sample`.
         """
+        self.check_memory(num_records, title)
+        seed = DEFAULT_SEED if self.seed is None else int(self.seed)
+        try:
+            return _draw(num_records, self.count(num_records), seed, self.sampling)
+        except MemoryError:
+            raise _too_many(num_records, title) from None
+
+    def check_memory(self, num_records: int, title: str) -> None:
+        """Refuse an order of more records than are drawn.
+
+        Raises:
+            IdxError: it does not fit into memory.
+        """
+        if self.is_everything:
+            return
         count = self.count(num_records)
         draws_from_many = self.sampling == "uniform" and count > FEW_RECORDS
         num_kept = num_records if draws_from_many else count
         if num_kept > MAX_SELECTED:
-            found = f"an order of {num_records:,} records does not fit into memory"
-            way_out = "Set num_samples= to fewer, or stream without seed= and shuffle the stream"
-            raise IdxError(f"{title}: {found}, expected at most {MAX_SELECTED:,}. {way_out}.")
-        seed = DEFAULT_SEED if self.seed is None else int(self.seed)
-        return _draw(num_records, count, seed, self.sampling)
+            raise _too_many(num_records, title)
 
 
-@functools.lru_cache(maxsize=2)
+def _too_many(num_records: int, title: str) -> IdxError:
+    """The error of an order that does not fit into memory."""
+    found = f"an order of {num_records:,} records does not fit into memory"
+    way_out = "Set num_samples= to fewer, or stream without seed= and shuffle the stream"
+    return IdxError(f"{title}: {found}, expected at most {MAX_SELECTED:,}. {way_out}.")
+
+
+@functools.lru_cache(maxsize=MAX_DRAWN)
 def _draw(num_records: int, count: int, seed: int, sampling: str) -> np.ndarray:
-    """The numbers of `Selection.numbers`. They cannot be written to: all callers share them."""
+    """The numbers of `Selection.numbers`. They cannot be written to: all callers share them.
+
+    Whoever asks again gets the same array, so that what was read for it is found by it.
+    """
     generator = random.Random(seed)
     if sampling == "first":
-        order = array("l", range(count))
+        order = array(NUMBERS, range(count))
         generator.shuffle(order)
     elif count <= FEW_RECORDS:
-        order = array("l", generator.sample(range(num_records), count))
+        order = array(NUMBERS, generator.sample(range(num_records), count))
     else:
         order = _sample_many(generator, num_records, count)
-    numbers = np.frombuffer(order, np.dtype("l"))
+    numbers = np.frombuffer(order, np.dtype(NUMBERS))
     numbers.flags.writeable = False
     return numbers
 
@@ -94,9 +119,9 @@ def _sample_many(generator: random.Random, num_records: int, count: int) -> "arr
     drawn before is skipped.
     """
     max_pool = 21 + 4 ** (((3 * count - 1).bit_length() + 1) // 2)  # `setsize` of `random.sample`
-    drawn = array("l")
+    drawn = array(NUMBERS)
     if num_records <= max_pool:
-        pool = array("l", range(num_records))
+        pool = array(NUMBERS, range(num_records))
         for taken in range(count):
             index = generator.randrange(num_records - taken)
             drawn.append(pool[index])

@@ -17,7 +17,7 @@ import platform
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote
@@ -52,10 +52,12 @@ class Stream(io.RawIOBase):
     Attributes:
         size: of the stream in bytes; None as long as it is unknown.
         seek_cost: how many bytes can be read in the time that going to another position takes.
+        reads_pieces: whether `read_pieces` works: the bytes are those of a local file.
     """
 
     size: int | None = None
     seek_cost: int = 256 << 10
+    reads_pieces: bool = False
 
     def read_some(self, size: int) -> bytes:
         """Read at most `size` bytes, `size` > 0. At least one, unless the stream has ended."""
@@ -63,6 +65,13 @@ class Stream(io.RawIOBase):
 
     def go_to(self, position: int) -> None:
         """Go to a position, at least 0. Of one behind the end, nothing can be read."""
+        raise NotImplementedError
+
+    def read_pieces(self, positions: Sequence[int], pieces: Sequence["WriteableBuffer"]) -> None:
+        """Fill each of the pieces with the bytes at its position. Leave the stream anywhere.
+
+        One call for many: each of them takes about a microsecond.
+        """
         raise NotImplementedError
 
     @property
@@ -188,6 +197,7 @@ class LocalFile(Stream, io.FileIO):
     """
 
     seek_cost = 4 << 10
+    reads_pieces = True
 
     def __init__(self, path: str) -> None:
         with local_errors(path):
@@ -206,15 +216,25 @@ class LocalFile(Stream, io.FileIO):
     def go_to(self, position: int) -> None:
         io.FileIO.seek(self, position)
 
+    def read_pieces(self, positions: Sequence[int], pieces: Sequence["WriteableBuffer"]) -> None:
+        seek, read_into = io.FileIO.seek, io.FileIO.readinto
+        with local_errors(str(self.name)):
+            for position, piece in zip(positions, pieces, strict=True):
+                seek(self, position)
+                if read_into(self, piece) != memoryview(piece).nbytes:
+                    raise self._changed()
+
     @property
     def identity(self) -> str:
         return self._opened_as
 
     def check_unchanged(self) -> None:
         if self._stamp() != self._opened_as:
-            raise TransferError(
-                f"{self.name}: the file has changed while it was read. Load it again."
-            )
+            raise self._changed()
+
+    def _changed(self) -> TransferError:
+        found = "the file has changed while it was read"
+        return TransferError(f"{self.name}: {found}. Load it again.")
 
     def _stamp(self) -> str:
         """What changes when the file is written to."""
@@ -289,6 +309,7 @@ class FileSlice(WrappedFile):
 
     def __init__(self, file: Stream, offset: int, size: int | None, title: str) -> None:
         super().__init__(file)
+        self.reads_pieces = file.reads_pieces
         self._offset = offset
         self.size = size
         if file.size is not None:
@@ -310,6 +331,9 @@ class FileSlice(WrappedFile):
 
     def go_to(self, position: int) -> None:
         self._file.seek(self._offset + position)
+
+    def read_pieces(self, positions: Sequence[int], pieces: Sequence["WriteableBuffer"]) -> None:
+        self._file.read_pieces([self._offset + position for position in positions], pieces)
 
     def tell(self) -> int:
         return self._file.tell() - self._offset
@@ -366,7 +390,7 @@ class HashedFile(WrappedFile):
         self, file: Stream, algorithm: str, expected: str | None = None, title: str = ""
     ) -> None:
         super().__init__(file)
-        self._algorithm = algorithm
+        self.algorithm = algorithm
         self._expected = expected
         self._title = title
         self._digest = ALGORITHMS[algorithm]()
@@ -384,7 +408,7 @@ class HashedFile(WrappedFile):
 
     def go_to(self, position: int) -> None:
         if position == 0:
-            self._digest = ALGORITHMS[self._algorithm]()
+            self._digest = ALGORITHMS[self.algorithm]()
             self._hashed_bytes = 0
         self._file.seek(position)
 
@@ -399,12 +423,12 @@ class HashedFile(WrappedFile):
         self._file.finish()
 
     def _check(self, expected: str) -> None:
-        is_of_archive = self._algorithm == "crc32"
+        is_of_archive = self.algorithm == "crc32"
         verdict = "The archive is damaged" if is_of_archive else "It is not the published file"
         if self.size is not None and self._hashed_bytes != self.size:
             found = f"found a size of {self._hashed_bytes:,} bytes, expected {self.size:,}"
         elif self.hexdigest() != expected:
-            found = f"found {self._algorithm} {self.hexdigest()}, expected {expected}"
+            found = f"found {self.algorithm} {self.hexdigest()}, expected {expected}"
         else:
             return
         raise DamagedError(f"{self._title}: {found}. {verdict}: fetch it again.")

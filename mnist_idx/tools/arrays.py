@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import IdxError
 from ..failover import PlacedBatch
+from ..members import SplitFiles
 from ..records import Batch, too_large
 from .opening import Opened, open_dataset
 from .split_spec import Part, parse_parts
@@ -58,12 +59,39 @@ def read_part(opened: Opened, part: Part) -> Batch:
     """Read a part of a split as one batch."""
     files = opened.splits[part.split]
     ranges = [(part.start, part.stop)]
-    batches = opened.source.read(part.split, files, ranges, opened.num_classes)
     count = part.stop - part.start
+    if opened.source.selects:
+        _check_memory(files, count)
+    batches = opened.source.read(part.split, files, ranges, opened.num_classes, gathers=True)
     try:
         return _join(batches, part.start, count)
     except MemoryError:
         raise too_large(files.images.title, count) from None
+
+
+def _check_memory(files: SplitFiles, count: int) -> None:
+    """Refuse selected records that do not fit into the memory that is free.
+
+    They take it at once. Of others it is taken as they arrive.
+    """
+    free = free_memory()
+    needed = count * (files.record_bytes or 0)
+    if free is not None and needed > free:
+        found = f"{needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
+        raise too_large(files.images.title, count, found)
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that this process may take, as Linux estimates it; None elsewhere."""
+    try:
+        with open("/proc/meminfo") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return None
+    kilobytes = {line[0]: int(line[1]) for line in lines if len(line) > 1}
+    if "MemAvailable:" not in kilobytes:
+        return None
+    return 1024 * (kilobytes["MemAvailable:"] + kilobytes.get("SwapFree:", 0))
 
 
 def _join(batches: Iterable[PlacedBatch], start: int, count: int) -> Batch:
@@ -82,6 +110,9 @@ def _join(batches: Iterable[PlacedBatch], start: int, count: int) -> Batch:
 
 def _put(values: np.ndarray, target: np.ndarray | None, done: int, count: int) -> np.ndarray:
     """Put values into an array that has `done` of `count` already. It grows as they arrive."""
+    flags = values.flags
+    if len(values) == count and flags.writeable and flags.c_contiguous:
+        return values  # All came at once, in arrays of their own.
     if target is None:
         target = np.empty((min(count, RECORDS_AT_ONCE), *values.shape[1:]), values.dtype)
     if done + len(values) > len(target):

@@ -15,7 +15,7 @@ from ..matching import FoundFiles, name_relative
 from ..members import Access, Member, SplitFiles, open_content, open_stored, read_to_end
 from ..mirrors import Mirrors, published_mirrors
 from ..paths import DataFiles, absolute_path, find_data_files, is_remote
-from ..streams import HashedFile
+from ..streams import HashedFile, Stream
 
 
 class FileReport(NamedTuple):
@@ -177,8 +177,8 @@ def _verify_file(member: Member, split: str, role: str, access: Access) -> FileR
     """Read a file to its end. What is wrong with it becomes the problem of its report."""
     report = FileReport(member.name, split, role)  # the role that its name tells
     try:
-        with HashedFile(open_stored(member, access), "sha256") as stored:
-            content = HashedFile(open_content(stored, member), "sha256")
+        with _hashed(open_stored(member, access)) as stored:
+            content = _hashed(open_content(stored, member))
             file = IdxFile(content, member.title)
             report = report._replace(dtype=str(file.header.dtype), shape=file.header.shape)
             if len(file.header.shape) == 1:
@@ -193,6 +193,13 @@ def _verify_file(member: Member, split: str, role: str, access: Access) -> FileR
         return report._replace(problem=error.for_command_line())
     digests = {content.hexdigest(), stored.hexdigest()}
     return report._replace(sha256=content.hexdigest(), known=_find_published(digests))
+
+
+def _hashed(stream: Stream) -> HashedFile:
+    """The stream with a SHA-256 digest. What is not compressed is not hashed again."""
+    if isinstance(stream, HashedFile) and stream.algorithm == "sha256":
+        return stream
+    return HashedFile(stream, "sha256")
 
 
 def _find_published(digests: set[str]) -> str:

@@ -25,6 +25,7 @@ from idx_files import (
 )
 
 from mnist_idx import IdxError, catalog
+from mnist_idx.streams import ALGORITHMS
 from mnist_idx.tools.cli import main
 from mnist_idx.tools.verify import FileReport, table, verify
 
@@ -33,6 +34,38 @@ TEST = random_images(30, 9, 7, seed=1), random_labels(30, seed=1)
 FILES = four_files(TRAIN, TEST)
 COMPRESSED = {f"{name}.gz": gzip.compress(content) for name, content in FILES.items()}
 Capsys, Mirror = pytest.CaptureFixture[str], Callable[[Any], None]
+
+
+@pytest.mark.parametrize(
+    ("pack", "times"),
+    [
+        pytest.param(bytes, 1, id="a-raw-file-once"),
+        pytest.param(gzip.compress, 2, id="a-compressed-file-and-its-content"),
+    ],
+)
+def test_each_byte_is_hashed_once(
+    pack: Callable[[bytes], bytes], times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = to_idx(random_images(5_000, 32, 32))  # Noise: gzip makes it no smaller.
+    (tmp_path / "train-images").write_bytes(pack(content))
+    hashed = 0
+
+    class CountingDigest:
+        def __init__(self) -> None:
+            self._digest = hashlib.sha256()
+
+        def update(self, data: memoryview) -> None:
+            nonlocal hashed
+            hashed += len(data)
+            self._digest.update(data)
+
+        def hexdigest(self) -> str:
+            return self._digest.hexdigest()
+
+    monkeypatch.setitem(ALGORITHMS, "sha256", CountingDigest)
+    (report,) = verify(str(tmp_path / "train-images"))
+    assert report.sha256 == hashlib.sha256(content).hexdigest()
+    assert times * len(content) <= hashed < 1.1 * times * len(content)  # its start is read again
 
 
 def known_as(reports: list[FileReport]) -> list[str]:

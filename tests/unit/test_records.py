@@ -4,6 +4,7 @@ import gzip
 import os
 import pickle
 import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from http_server import Server
 from idx_files import random_images, random_labels, to_idx
 
 from mnist_idx import records
-from mnist_idx.errors import IdxError
+from mnist_idx.errors import IdxError, TransferError
 from mnist_idx.members import Access, Member, SplitFiles
 from mnist_idx.records import MAX_PARKED, MAX_UNPROVEN_RECORDS, Batch, ReaderPool, SplitReader
 
@@ -156,6 +157,99 @@ def test_the_runs_of_a_selection_take_a_request_each(serve: Callable[..., Server
         server.settle()
     np.testing.assert_array_equal(batch.images, images[numbers])
     assert server.count("/images") == 3
+
+
+# Far apart: records of a large local file, which are read one by one
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (3,), (40, 30)], ids=str)
+@pytest.mark.parametrize(
+    "offset", [pytest.param(0, id="a-file"), pytest.param(517, id="within-a-file")]
+)
+def test_records_that_are_far_apart(
+    offset: int, shape: tuple[int, ...], dtype: str, tmp_path: Path
+) -> None:
+    images = random_images(9_000, 1, 64).view(dtype).reshape(-1)
+    images = np.resize(np.nan_to_num(images), (9_000, *shape))
+    content = to_idx(images)
+    file = tmp_path / "set.tar"
+    file.write_bytes(bytes(offset) + content + bytes(offset))
+    member = Member(str(file), "images", offset, len(content))
+    numbers = np.array([8_999, 0, 4_000, 4_001, 17])
+    with read_split(SplitFiles(member)) as reader:
+        reader.images.stream.seek_cost = 1
+        (batch,) = reader.selected_batches(numbers, 0, 5)
+        (second,) = reader.selected_batches(numbers, 1, 3)
+    assert batch.images.dtype == images.dtype
+    np.testing.assert_array_equal(batch.images, images[numbers])
+    np.testing.assert_array_equal(second.images, images[numbers[1:3]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "facts"),
+    [
+        pytest.param(np.eye(250, dtype=np.uint8), {"has_one_hot_labels": True}, id="one-hot"),
+        pytest.param(np.arange(250)[:, None].astype("int32"), {}, id="one-part"),
+    ],
+)
+def test_labels_that_are_far_apart(
+    labels: np.ndarray, facts: dict[str, int], tmp_path: Path
+) -> None:
+    split = write_split(tmp_path, to_idx(random_images(250, 9, 9)), to_idx(labels), **facts)
+    numbers = np.array([249, 3, 100])
+    with read_split(split) as reader:
+        assert reader.labels is not None
+        reader.labels.stream.seek_cost = 1
+        (batch,) = reader.selected_batches(numbers, 0, 3)
+    np.testing.assert_array_equal(batch.labels, numbers)
+
+
+@pytest.fixture
+def far_apart(tmp_path: Path) -> SplitFiles:
+    """A file of 60 MB, which takes no space on the disk, of images of 60,000 bytes."""
+    with open(tmp_path / "images", "wb") as file:
+        file.write(to_idx(np.zeros((0, 200, 300), np.uint8))[:4])
+        file.write(np.array([1000, 200, 300], ">u4").tobytes())
+        file.truncate(16 + 1000 * 60_000)
+    return SplitFiles(Member(str(tmp_path / "images"), str(tmp_path / "images")))
+
+
+def read_by_this_process() -> int:
+    """Bytes that this process has read from files, from their caches, too."""
+    with open("/proc/self/io") as file:
+        return int(file.readline().removeprefix("rchar:"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/io")
+def test_nothing_is_read_between_records_that_are_far_apart(
+    far_apart: SplitFiles, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(records, "WINDOW_BYTES", 3_000_000)  # as if the file had 2 GB
+    numbers = np.array(random.Random(1).sample(range(1000), 1000))
+    with read_split(far_apart) as reader:
+        before = read_by_this_process()
+        for _ in reader.selected_batches(numbers, 300, 500):
+            pass
+        taken = read_by_this_process() - before
+    assert 200 * 60_000 <= taken < 210 * 60_000
+
+
+def test_a_file_that_is_cut_short_while_it_is_read(far_apart: SplitFiles) -> None:
+    with read_split(far_apart) as reader:
+        os.truncate(far_apart.images.path, 30_000_000)
+        with pytest.raises(TransferError, match="images: the file has changed while it was read"):
+            list(reader.selected_batches(np.array([2, 900]), 0, 2))
+
+
+# All at once
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, COUNT])
+def test_records_are_gathered_in_one_pass(count: int, reader: SplitReader) -> None:
+    numbers = np.array(random.Random(count).sample(range(COUNT), count), int)
+    gathered = reader.gather(numbers)
+    assert_records([gathered], IMAGES[numbers], LABELS[numbers])
 
 
 # Labels

@@ -4,10 +4,12 @@ import random
 
 import numpy as np
 import pytest
+from clients import traced_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_idx.selection import Selection
+from mnist_idx.errors import IdxError
+from mnist_idx.selection import MAX_SELECTED, Selection
 
 
 def select(count: int, num_samples: int | None, seed: int | None, sampling: str) -> list[int]:
@@ -66,3 +68,42 @@ def test_the_seed_is_1_unless_given(sampling: str) -> None:
 
 def test_integers_of_numpy_are_integers() -> None:
     assert select(9, np.int64(5), np.uint8(3), "first") == select(9, 5, 3, "first")
+
+
+def test_a_selection_is_drawn_once() -> None:
+    numbers = Selection(seed=12).numbers(5_000, "title")
+    assert Selection(seed=12).numbers(5_000, "another") is numbers
+    assert not numbers.flags.writeable
+
+
+def test_an_order_takes_four_bytes_a_record() -> None:
+    with traced_memory(5_500_000):
+        numbers = Selection(seed=13).numbers(1_000_000, "title")
+    assert numbers.nbytes == 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("selection", "num_records"),
+    [
+        pytest.param(Selection(seed=1), MAX_SELECTED + 1, id="all"),
+        pytest.param(Selection(MAX_SELECTED + 1), MAX_SELECTED + 1, id="the-first"),
+        pytest.param(Selection(2_000_000, None, "uniform"), MAX_SELECTED + 1, id="of-many"),
+    ],
+)
+def test_an_order_of_too_many_records_is_refused(selection: Selection, num_records: int) -> None:
+    selection.check_memory(num_records - 1, "title")
+    for ask in (selection.check_memory, selection.numbers):
+        with pytest.raises(IdxError, match=r"^title: .*expected at most 134,217,728"):
+            ask(num_records, "title")
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        pytest.param(Selection(), id="all-in-their-order"),
+        pytest.param(Selection(1_000_000), id="the-first"),
+        pytest.param(Selection(1_000_000, 3, "uniform"), id="a-few-of-many"),
+    ],
+)
+def test_a_selection_of_few_of_many_fits(selection: Selection) -> None:
+    selection.check_memory(1 << 32, "title")
