@@ -238,11 +238,11 @@ class IdxBuilder(TableBuilder):
             self._writer_batch_size = max(1, WRITER_BYTES // record_bytes)
 
     @property
-    def num_classes(self) -> int | None:
-        """How many classes labels may be of; None if they are no classes."""
+    def class_names(self) -> list[str] | None:
+        """The names of the classes that labels may be of; None if they are no classes."""
         features = self.info.features
         label = None if features is None else features.get("label")
-        return len(label.names) if isinstance(label, datasets.ClassLabel) else None
+        return list(label.names) if isinstance(label, datasets.ClassLabel) else None
 
     def generate_tables(  # type: ignore[override]  # the `gen_kwargs` of `_split_generators`
         self,
@@ -257,7 +257,7 @@ class IdxBuilder(TableBuilder):
         schema = self.info.features.arrow_schema
         title = (files.labels or files.images).title
         first_size = FIRST_STREAMED_BATCH if streaming else None
-        batches = self.source.read(split, files, ranges, self.num_classes, first_size)
+        batches = self.source.read(split, files, ranges, self.class_names, first_size)
         for place, batch in prefetch(batches, size_of=_num_bytes):
             # Streamed images are decoded at once: compressing them costs more than it saves.
             record_at = functools.partial(self._record_at, files, place, title)

@@ -7,7 +7,7 @@ in an error.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -237,7 +237,7 @@ class SplitSource:
         split: str,
         files: SplitFiles,
         ranges: Iterable[Range],
-        num_classes: int | None,
+        class_names: Sequence[str] | None,
         first_size: int | None = None,
         gathers: bool = False,
     ) -> Generator[PlacedBatch, None, None]:
@@ -245,7 +245,7 @@ class SplitSource:
 
         Args:
             ranges: of places in the selection.
-            num_classes: what labels are compared with; None if they are no classes.
+            class_names: what labels are compared with; None if they are no classes.
             first_size: most records of the first batch of each range.
             gathers: whether a range of a seeded selection is a single batch, which is read in one
                 pass. Its arrays are the caller's.
@@ -259,7 +259,7 @@ class SplitSource:
             return self._read_range(reader, start, stop, first_size)
 
         def attempt(files: SplitFiles) -> Iterator[PlacedBatch]:
-            return self._read_rest(rest, files, yielded, num_classes, read_range)
+            return self._read_rest(rest, files, yielded, class_names, read_range)
 
         def next_files(failed: SplitFiles, error: IdxError) -> SplitFiles:
             if yielded.has_any and not isinstance(error, TransferError):
@@ -268,28 +268,30 @@ class SplitSource:
 
         yield from read_with_failover(attempt, files, next_files)
 
-    def count_classes(self, split: str, files: SplitFiles, num_classes: int) -> np.ndarray:
-        """How many of the selected records have each class, integers `(num_classes,)`.
+    def count_classes(
+        self, split: str, files: SplitFiles, class_names: Sequence[str]
+    ) -> np.ndarray:
+        """How many of the selected records have each class, integers `(classes,)`.
 
         The labels are read from start to end, and no images.
         """
 
         def attempt(files: SplitFiles) -> Iterator[np.ndarray]:
             with self._pool.borrow(files) as reader:
-                yield self._count_classes(reader, num_classes)
+                yield self._count_classes(reader, class_names)
 
         def next_files(failed: SplitFiles, error: IdxError) -> SplitFiles:
             return self._locator.next_source(split, failed, error)
 
         return next(read_with_failover(attempt, files, next_files))
 
-    def _count_classes(self, reader: SplitReader, num_classes: int) -> np.ndarray:
-        counts = np.zeros(num_classes, np.int64)
+    def _count_classes(self, reader: SplitReader, class_names: Sequence[str]) -> np.ndarray:
+        counts = np.zeros(len(class_names), np.int64)
         place = 0
         for labels in self._selected_labels(reader):
-            self._check_labels(labels, num_classes, reader, place)
+            self._check_labels(labels, class_names, reader, place)
             classes = labels if labels.ndim == 1 else labels[:, 0]
-            counts += np.bincount(classes, minlength=num_classes)
+            counts += np.bincount(classes, minlength=len(class_names))
             place += len(labels)
         return counts
 
@@ -306,7 +308,7 @@ class SplitSource:
         rest: deque[Range],
         files: SplitFiles,
         yielded: YieldedRecords,
-        num_classes: int | None,
+        class_names: Sequence[str] | None,
         read_range: Callable[[SplitReader, int, int], Iterator[Batch]],
     ) -> Iterator[PlacedBatch]:
         """Read ranges from one source. What was yielded is taken out of `rest`."""
@@ -315,7 +317,7 @@ class SplitSource:
             stretch = yielded.begin(place)
             with self._pool.borrow(files) as reader:
                 for batch in read_range(reader, place, stop):
-                    self._check_labels(batch.labels, num_classes, reader, place)
+                    self._check_labels(batch.labels, class_names, reader, place)
                     if self._locator.must_remember(files):
                         stretch.add(batch)
                     yielded.has_any = True
@@ -384,16 +386,20 @@ class SplitSource:
         return selection.numbers(reader.num_records, reader.images.title)
 
     def _check_labels(
-        self, labels: np.ndarray | None, num_classes: int | None, reader: SplitReader, place: int
+        self,
+        labels: np.ndarray | None,
+        class_names: Sequence[str] | None,
+        reader: SplitReader,
+        place: int,
     ) -> None:
-        if labels is None or num_classes is None or reader.labels is None:
+        if labels is None or class_names is None or reader.labels is None:
             return
-        wrong = find_wrong_class(labels, num_classes)
+        wrong = find_wrong_class(labels, len(class_names))
         if wrong is None:
             return
         title = reader.labels.title
         record = self.record_at(place + wrong, reader.num_records, title)
-        raise wrong_class(title, record, labels[wrong], num_classes)
+        raise wrong_class(title, record, labels[wrong], class_names)
 
     def _transposed(self, batch: Batch) -> Batch:
         if batch.images.ndim < 3:

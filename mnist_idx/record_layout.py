@@ -1,7 +1,7 @@
 """What the records of a dataset look like, and what of that can be loaded."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ MAX_ARRAY_DIMENSIONS = 5  # of an image: `datasets` has features for arrays of u
 NAME_THEM_TYPED = (
     "Name the files of each split: --data-files train=IMAGES --data-files train=LABELS."
 )
+MAX_SHOWN_NAMES = 5  # in a message
 MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 
 
@@ -151,17 +152,31 @@ def find_wrong_class(labels: np.ndarray, num_classes: int) -> int | None:
     return int(wrong[0]) if len(wrong) > 0 else None
 
 
-def wrong_class(title: str, record: int, label: np.ndarray, num_classes: int) -> IdxError:
+def wrong_class(title: str, record: int, label: np.ndarray, class_names: Sequence[str]) -> IdxError:
     """The error of a label that is no class.
 
     Args:
         title: what errors call the file of labels.
         record: the number of the label in the file.
         label: integers `()` or `(parts,)`.
+        class_names: the names of all classes.
     """
-    found = f"{title}: record {record:,} has the label {label.reshape(-1)[0]}"
-    advice = f"{found}, expected 0 to {num_classes - 1}. Fetch the file again"
-    return IdxError(f"{advice}, or pass more label_names=.", command_line=f"{advice}.")
+    number = int(label.reshape(-1)[0])
+    count = len(class_names)
+    found = f"{title}: record {record:,} has the label {number}, expected 0 to {count - 1}"
+    if any(name != str(place) for place, name in enumerate(class_names)):
+        found += f", the places of the names {_shown(class_names)}"
+    if number == count:
+        way_out = 'If labels start at 1, put an unused name first: label_names=["", …]'
+    else:
+        way_out = "Pass a name for each class in label_names="
+    return IdxError(f"{found}. {way_out}.", command_line=f"{found}.")
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names for a message, not too many."""
+    shown = ", ".join(map(repr, names[:MAX_SHOWN_NAMES]))
+    return f"{shown}, …" if len(names) > MAX_SHOWN_NAMES else shown
 
 
 def not_classes(title: str, layout: Layout, as_array: bool) -> IdxError:

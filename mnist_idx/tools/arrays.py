@@ -62,7 +62,7 @@ def read_part(opened: Opened, part: Part) -> Batch:
     count = part.stop - part.start
     if opened.source.selects:
         _check_memory(files, count)
-    batches = opened.source.read(part.split, files, ranges, opened.num_classes, gathers=True)
+    batches = opened.source.read(part.split, files, ranges, opened.class_names, gathers=True)
     try:
         return _join(batches, part.start, count)
     except MemoryError:

@@ -38,7 +38,7 @@ class ExportedSplits:
         """The records of a split, in at least one batch, which may be empty."""
         ranges = [(part.start, part.stop) for part in self._parts[split]]
         files = self._opened.splits[split]
-        for placed in self._opened.source.read(split, files, ranges, self._opened.num_classes):
+        for placed in self._opened.source.read(split, files, ranges, self._opened.class_names):
             yield placed.batch
 
 

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..catalog import DATASETS
@@ -33,7 +33,7 @@ class Opened(NamedTuple):
     splits: dict[str, SplitFiles]
     source: SplitSource
     sizes: dict[str, int]  # records of each split that are selected
-    num_classes: int | None  # None if labels are no classes
+    class_names: Sequence[str] | None  # None if labels are no classes
     layout: Layout  # of its records
 
 
@@ -69,7 +69,7 @@ def open_dataset(
     located = locate_wanted(lambda names: local.locator.locate(fetcher, names), source, wanted)
     layout = located.common_layout(transpose, local.options.as_array)
     sizes = source.count(located.splits)
-    return Opened(located.splits, source, sizes, _num_classes(layout), layout)
+    return Opened(located.splits, source, sizes, layout.class_names, layout)
 
 
 def locate_wanted(
@@ -95,11 +95,6 @@ def locate_wanted(
     return located
 
 
-def _num_classes(layout: Layout) -> int | None:
-    """How many classes there are; None without labels."""
-    return None if layout.class_names is None else len(layout.class_names)
-
-
 def _open_with_builder(
     path: str,
     name: str | None,
@@ -122,7 +117,7 @@ def _open_with_builder(
     located = locate_wanted(locate, builder.source, wanted)
     sizes = builder.source.count(located.splits)
     layout = located.common_layout(builder.config.transpose, builder.config.as_array)
-    return Opened(located.splits, builder.source, sizes, builder.num_classes, layout)
+    return Opened(located.splits, builder.source, sizes, builder.class_names, layout)
 
 
 def _make_builder(path: str, name: str | None, arguments: Arguments) -> "IdxBuilder":

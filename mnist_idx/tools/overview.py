@@ -45,7 +45,7 @@ class Overview:
         files, names = opened.splits[split], opened.layout.class_names
         if files.labels is None or names is None:
             return {}
-        counts = opened.source.count_classes(split, files, len(names))
+        counts = opened.source.count_classes(split, files, names)
         return dict(zip(names, counts.tolist(), strict=True))
 
 

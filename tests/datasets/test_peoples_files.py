@@ -341,6 +341,21 @@ def test_load_arrays_takes_any_integers_as_they_are(streaming: bool, tmp_path: P
     np.testing.assert_array_equal(found, labels)
 
 
+@each_mode
+def test_the_advice_about_labels_that_start_at_one_names_them(mode: str, tmp_path: Path) -> None:
+    labels = (np.arange(40) % 3 + 1).astype(np.uint8)
+    folder = write_train(tmp_path / "set", TRAIN[0], labels)
+    options: dict[str, Any] = {"data_dir": folder, "splits": ["train"]}
+    message = refusal(mode, "idxfolder", label_names=["a", "b", "c"], **options)
+    assert (
+        "record 2 has the label 3, expected 0 to 2, the places of the names 'a', 'b', 'c'"
+        in message
+    )
+    assert 'put an unused name first: label_names=["", …]' in message
+    found = read_all(mode, "idxfolder", label_names=["", "a", "b", "c"], **options)
+    assert_same(found, {"train": (TRAIN[0], labels)})
+
+
 # Shapes
 
 

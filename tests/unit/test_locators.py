@@ -90,7 +90,7 @@ def fetcher_of_locator(request: pytest.FixtureRequest, tmp_path: Path) -> Fetche
 def read_records(source: SplitSource, files: SplitFiles) -> list[Any]:
     """Places, images and labels of the first 50 records, as lists."""
     records = []
-    for place, batch in source.read("train", files, [(0, 50)], 10):
+    for place, batch in source.read("train", files, [(0, 50)], "0123456789"):
         records.append((place, batch.images.tolist(), batch.labels.tolist()))
     return records
 
@@ -107,7 +107,7 @@ def test_what_is_located_can_be_read(locator: Locator, fetcher_of_locator: Fetch
     layout = located.common_layout(transpose=False, as_array=False)
     source = SplitSource(locator, Access(), ALL, transpose=False)
     for split, files in located.splits.items():
-        batches = list(source.read(split, files, [(0, files.num_records)], 10))
+        batches = list(source.read(split, files, [(0, files.num_records)], "0123456789"))
         assert sum(len(batch.images) for _, batch in batches) == files.num_records > 0
         assert {batch.images.shape[1:] for _, batch in batches} == {layout.shape}
         hash(files)
