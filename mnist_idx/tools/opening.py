@@ -91,7 +91,11 @@ def _open_with_builder(
     if known is not None and split is not None:
         # So that wrong arguments are found before the network is touched.
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
-    fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
+    return open_builder(builder, builder.make_fetcher(streaming, arguments.get("download_mode")))
+
+
+def open_builder(builder: "IdxBuilder", fetcher: Fetcher) -> Opened:
+    """Find the files of the dataset of a builder, and check them as far as they are fetched."""
     located = builder.locate(fetcher)
     sizes = builder.source.count(located.splits)
     layout = located.common_layout(builder.config.transpose, builder.config.as_array)
