@@ -17,7 +17,7 @@ from .byte_ranges import LARGEST_REQUEST
 from .compressions import COMPRESSIONS, Compression
 from .errors import DamagedError, IdxError, printable
 from .members import Access, Member, open_file, open_stored
-from .paths import is_http, is_remote
+from .paths import check_exists, is_http, is_remote
 from .signatures import find_foreign, is_idx, is_tar
 from .streams import (
     DecompressedFile,
@@ -98,9 +98,12 @@ def list_archive(location: Location, access: Access) -> list[Member]:
     Only a compressed tar is read to its end.
 
     Raises:
+        TransferError: there is no such file.
         DamagedError: the file is neither an archive nor an IDX file, or it is damaged.
         IdxError: the archive exceeds a limit, or has other data before or behind it.
     """
+    if not is_remote(location.path):
+        check_exists(location.path)
     options = access.options_for(location.is_named)  # not `access`, see `members`
 
     def open_again() -> Stream:

@@ -1,6 +1,7 @@
 """Batches of records → columns of Arrow tables, and the features that describe them."""
 
 import math
+from collections.abc import Callable
 
 import datasets
 import numpy as np
@@ -88,13 +89,20 @@ def _can_be_label(feature: object) -> bool:
     return isinstance(feature, datasets.ClassLabel)
 
 
-def make_table(batch: Batch, schema: pa.Schema, compress: bool, title: str) -> pa.Table:
+def make_table(
+    batch: Batch,
+    schema: pa.Schema,
+    compress: bool,
+    title: str,
+    record_at: Callable[[int], int] = int,
+) -> pa.Table:
     """A batch as a table.
 
     Args:
         schema: of the features, with its metadata: without it, `datasets` does not know them again.
         compress: whether images are compressed, where they are `Image`.
         title: what error messages call the labels.
+        record_at: the number in the file of a record of the batch.
 
     Raises:
         IdxError: labels do not fit the features.
@@ -105,16 +113,30 @@ def make_table(batch: Batch, schema: pa.Schema, compress: bool, title: str) -> p
         columns = {"image": array_column(batch.images)}
     if batch.labels is not None:
         columns |= label_columns(batch.labels)
-    try:
-        arrays = [_cast(columns[field.name], field.type) for field in schema]
-    except pa.ArrowInvalid as error:
-        found = f"the labels do not fit the features: {error}"
-        raise IdxError(f"{title}: {found}. Correct features=.") from error
+    arrays = []
+    for field in schema:
+        column = columns[field.name]
+        try:
+            arrays.append(_cast(column, field.type))
+        except pa.ArrowInvalid as error:
+            record = record_at(_first_misfit(column, field.type))
+            found = f"record {record:,} has a label that does not fit the features: {error}"
+            raise IdxError(f"{title}: {found}. Correct features=.") from error
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type == kind else column.cast(kind)
+
+
+def _first_misfit(column: pa.Array, kind: pa.DataType) -> int:
+    """The index of the first value of a column that cannot become one of another type."""
+    for index in range(len(column)):
+        try:
+            column.slice(index, 1).cast(kind)
+        except pa.ArrowInvalid:
+            return index
+    raise AssertionError("one of the values does not fit")
 
 
 def png_column(images: np.ndarray, compress: bool) -> pa.Array:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,14 @@ from .downloads import Downloader
 from .errors import IdxError
 from .failover import Located, Locator, PlacedBatch, SplitSource
 from .fetching import Fetcher, InPlace, clean_token, location_hash
-from .hf import DownloadMode, GenKwargs, TableBuilder, disk_error, remote_options
+from .hf import (
+    DownloadMode,
+    GenKwargs,
+    TableBuilder,
+    disk_error,
+    remote_options,
+    resolve_data_files,
+)
 from .members import Access, SplitFiles
 from .options import IdxOptions, check_options
 from .paths import absolute_path, local_part
@@ -130,6 +137,11 @@ class IdxBuilder(TableBuilder):
             key += "unnamed"  # other splits than those of the same files by name
         arguments["hash"] = key + location_hash(kwargs.get("storage_options"))
         try:
+            if arguments.get("data_files") is not None:
+                base = arguments.get("base_path") or os.getcwd()
+                options = remote_options(arguments.get("token"), arguments.get("storage_options"))
+                files = resolve_data_files(arguments["data_files"], str(base), options)
+                arguments["data_files"] = files
             super().__init__(*args, **arguments)
         except OSError as error:
             if error.filename is None:  # not of the cache folder
@@ -191,13 +203,26 @@ class IdxBuilder(TableBuilder):
             generators.append(datasets.SplitGenerator(name, gen_kwargs=gen_kwargs))
         return generators
 
-    def locate(self, fetcher: Fetcher) -> Located:
-        """Find the files of each split. Set the features, unless the user gives them."""
-        located = self.locator.locate(fetcher)
+    def locate(
+        self,
+        fetcher: Fetcher,
+        wanted: Collection[str] | None = None,
+        takes_any_integers: bool = False,
+    ) -> Located:
+        """Find the files of each split. Set the features, unless the user gives them.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
+            takes_any_integers: whether labels may be integers that are no classes.
+        """
+        located = self.locator.locate(fetcher, wanted)
+        if not located.splits:  # None of the wanted ones is there.
+            return located
         layout = located.common_layout(self.config.transpose, self.config.as_array)
         self.found_features = make_features(layout, self.config.as_array)
         if self.info.features is None:
-            located.check_classes(self.config.transpose, self.config.as_array)
+            if not takes_any_integers:
+                located.check_classes(self.config.transpose, self.config.as_array)
             self.info.features = self.found_features
         return located
 
@@ -230,7 +255,14 @@ class IdxBuilder(TableBuilder):
         batches = self.source.read(split, files, ranges, self.num_classes, first_size)
         for place, batch in prefetch(batches, size_of=_num_bytes):
             # Streamed images are decoded at once: compressing them costs more than it saves.
-            yield place, make_table(batch, schema, compress=not streaming, title=title)
+            record_at = functools.partial(self._record_at, files, place, title)
+            yield place, make_table(batch, schema, not streaming, title, record_at)
+
+    def _record_at(self, files: SplitFiles, place: int, title: str, index: int) -> int:
+        """The number in the file of a record of the batch at a place in the selection."""
+        if files.num_records is None:
+            raise AssertionError("locating the files tells their records")
+        return self.source.record_at(place + index, files.num_records, title)
 
     def divide(self, gen_kwargs: GenKwargs) -> list[GenKwargs]:
         """Divide each range of a shard into `RESHARD_RANGES`, a shard each."""

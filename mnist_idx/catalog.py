@@ -3,7 +3,10 @@
 One row per file, no logic. `mnist-idx catalog-row FILES` prints the rows of another dataset.
 
 The checksums of the compressed MNIST files are those that TensorFlow Datasets checks, too. The
-checksum of its content identifies a file that is compressed in another way.
+checksum of its content identifies a file that is compressed in another way. That of the labels of
+Fashion-MNIST and QMNIST was computed from the published files, which have the checksum of the
+compressed file; datasets-mila on GitHub has the same MD5. That of their images, of KMNIST and of
+EMNIST is not known: a file of these that is compressed in another way cannot be verified.
 """
 
 import string
@@ -78,12 +81,12 @@ TINY_SPLITS = {
 FASHION_MNIST_SPLITS = {
     "train": Split(
         images=File("train-images-idx3-ubyte", 26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-        labels=File("train-labels-idx1-ubyte", 29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        labels=File("train-labels-idx1-ubyte", 29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
         num_records=60_000,
     ),
     "test": Split(
         images=File("t10k-images-idx3-ubyte", 4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-        labels=File("t10k-labels-idx1-ubyte", 5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        labels=File("t10k-labels-idx1-ubyte", 5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
         num_records=10_000,
     ),
 }
@@ -102,12 +105,12 @@ KMNIST_SPLITS = {
 QMNIST_SPLITS = {
     "train": Split(
         images=File("qmnist-train-images-idx3-ubyte", 9_704_059, "9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d"),
-        labels=File("qmnist-train-labels-idx2-int", 463_024, "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f"),
+        labels=File("qmnist-train-labels-idx2-int", 463_024, "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f", "bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5"),
         num_records=60_000,
     ),
     "test": Split(
         images=File("qmnist-test-images-idx3-ubyte", 9_742_279, "43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375"),
-        labels=File("qmnist-test-labels-idx2-int", 526_800, "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06"),
+        labels=File("qmnist-test-labels-idx2-int", 526_800, "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06", "92d0ccb8c25f9c6534270fb4be7e1d24a1c6d315edfc8a638bfbd31c70f362dd"),
         num_records=60_000,
     ),
 }

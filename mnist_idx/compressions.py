@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, cast
 from zlib_ng import zlib_ng
 
 ZLIB_ERROR = cast(type[Exception], zlib_ng.error)  # its stub says that it is an exception
-XZ_MEMORY_LIMIT = 128 << 20  # bytes; more than any preset of `xz` needs
+MEMORY_LIMIT = 128 << 20  # bytes to decompress a file; more than any preset of `xz` needs
 
 
 class Decompressor(Protocol):
@@ -68,6 +68,8 @@ class Compression(NamedTuple):
     new_decompressor: Callable[[], Decompressor]
     errors: tuple[type[Exception], ...]  # raised by the decompressor on damaged data
     has_seek_points: bool  # whether a decompressor can be copied, so that reading resumes there
+    limit_error: str | None = None  # what the decompressor says if it would need too much memory
+    limit_advice: str = ""  # what to do then: a sentence without its full stop
 
 
 COMPRESSIONS = {
@@ -93,11 +95,11 @@ COMPRESSIONS = {
             name="xz",
             magic=(b"\xfd7zXZ\0",),
             suffixes=(".xz",),
-            new_decompressor=lambda: lzma.LZMADecompressor(
-                lzma.FORMAT_XZ, memlimit=XZ_MEMORY_LIMIT
-            ),
+            new_decompressor=lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT),
             errors=(lzma.LZMAError, EOFError),
             has_seek_points=False,
+            limit_error="Memory usage limit",
+            limit_advice="Decompress it with unxz, or compress it again with xz -6",
         ),
     )
 }

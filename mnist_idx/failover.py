@@ -7,7 +7,7 @@ in an error.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -74,8 +74,11 @@ class Located(NamedTuple):
 class Locator(Protocol):
     """Finds the files of a dataset, in the first of its sources that works. Picklable."""
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the files of each split. Copies that `fetcher` makes are verified.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
 
         Raises:
             IdxError: no source can be used.
@@ -193,6 +196,17 @@ class SplitSource:
         sizes = {name: files.num_records or 0 for name, files in splits.items()}
         return self._selection.counts(sizes)
 
+    def record_at(self, place: int, num_records: int, title: str) -> int:
+        """The number in the file of the record at a place in the selection.
+
+        Args:
+            num_records: of the file.
+            title: what errors call it.
+        """
+        if self._selection.is_everything:
+            return place
+        return int(self._selection.numbers(num_records, title)[place])
+
     def read(
         self,
         split: str,
@@ -288,10 +302,8 @@ class SplitSource:
         wrong = find_wrong_class(batch.labels, num_classes)
         if wrong is None:
             return
-        record = place + wrong
         title = reader.labels.title
-        if not self._selection.is_everything:
-            record = int(self._selection.numbers(reader.num_records, title)[record])
+        record = self.record_at(place + wrong, reader.num_records, title)
         raise wrong_class(title, record, batch.labels[wrong], num_classes)
 
     def _transposed(self, batch: Batch) -> Batch:

@@ -53,10 +53,12 @@ OTHER_KINDS = ("image/", "text/", "audio/", "video/", "font/")  # of `mimetypes`
 OTHER_TYPES = {"application/json", "application/pdf", "application/javascript"}
 # Not `mimetypes.guess_type`, which knows other types on each system.
 KNOWN_TYPES = mimetypes.MimeTypes()
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".tbz", ".txz")
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".tbz", ".txz", ".tzst", ".taz", ".tlz")
+# Compressions and archives that are not read, so that content says what to do with them.
+UNREAD_SUFFIXES = (".zst", ".zstd", ".7z", ".rar", ".lz4", ".lz", ".lzma", ".z", ".br")
 
 WORD = re.compile(r"[^-._ ]+")
-COPY_MARK = re.compile(r"[-_ ]*(\(\d{1,4}\)|\bcopy( \d{1,4})?)$", re.IGNORECASE)
+COPY_MARK = re.compile(r"(\(\d{1,4}\)|\bcopy( \d{1,4})?)$", re.IGNORECASE)
 SPLIT_AND_ROLE = re.compile(
     rf"({'|'.join(SPLITS)})({'|'.join([*STRONG_ROLES, 'x', 'y', 'data'])})", re.IGNORECASE
 )
@@ -73,6 +75,7 @@ class ParsedName(NamedTuple):
     role: str | None  # "images" or "labels"; None if the name does not tell
     claims_idx: bool  # whether the name says that the file is an IDX file
     is_leftover: bool = False  # whether it is what a download or an editor leaves behind
+    says_all: bool = False  # whether the name says role and format, as train-images-idx3-ubyte
 
 
 def base_name(name: str) -> str:
@@ -138,9 +141,8 @@ def parse_filename(name: str) -> ParsedName:
     *folders, file = SEPARATORS.split(name)
     without_leftover = LEFTOVER_MARK.sub("", file)
     words = _Words(_without_copy_mark(without_leftover))
-    claims_idx = words.drop_types()
+    names_format = words.drop_types()
     role = words.take_role()
-    claims_idx = claims_idx or role.is_strong
     split = words.take_split(near=role.position)
     kept_folders = []
     for folder in reversed(folders):
@@ -153,7 +155,14 @@ def parse_filename(name: str) -> ParsedName:
         if not is_common:
             kept_folders.append(folder_words.text())
     dataset = "/".join(part for part in [*reversed(kept_folders), words.text()] if part)
-    return ParsedName(dataset, split, role.name, claims_idx, without_leftover != file)
+    return ParsedName(
+        dataset,
+        split,
+        role.name,
+        claims_idx=names_format or role.is_strong,
+        is_leftover=without_leftover != file,
+        says_all=names_format and role.is_strong,
+    )
 
 
 def _normalized(name: str) -> str:
@@ -161,9 +170,17 @@ def _normalized(name: str) -> str:
 
 
 def _without_copy_mark(file: str) -> str:
-    """A file name without its compression, and without what marks a copy: `images (1).gz`."""
-    plain = strip_suffix(COPY_MARK.sub("", file))
-    return COPY_MARK.sub("", plain)
+    """A file name without its suffixes, and without what marks a copy: `images (1).gz`."""
+    plain = strip_suffix(_strip_copy_mark(file))
+    for suffix in (*ARCHIVE_SUFFIXES, *UNREAD_SUFFIXES):
+        if plain.lower().endswith(suffix):
+            plain = plain[: -len(suffix)]
+    return _strip_copy_mark(plain)
+
+
+def _strip_copy_mark(file: str) -> str:
+    match = COPY_MARK.search(file)
+    return file if match is None else file[: match.start()].rstrip("-_ ")
 
 
 class _Role(NamedTuple):
@@ -213,11 +230,11 @@ class _Words:
 
     def drop_types(self) -> bool:
         """Take out the words for the type of the elements. Whether one says "IDX" is returned."""
-        claims_idx = any(_claims_idx(word.key) for word in self._words)
+        names_format = any(_claims_idx(word.key) for word in self._words)
         while self._words and _is_type(self._words[-1].key):
             self._words.pop()
         self._words = [word for word in self._words if not _claims_idx(word.key)]
-        return claims_idx
+        return names_format
 
     def take_role(self) -> _Role:
         """Take out the last word that says images or labels; a strong one rather than a weak."""

@@ -4,7 +4,7 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from .matching import (
     split_of_word,
 )
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .paths import is_remote
+from .paths import DataFiles, is_remote
 from .record_layout import Layout
 from .records import SplitReader
 
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 MAX_CLASSES = 100_000  # each gets a name
 MAX_ONE_HOT = 1000  # classes, of labels that are rows of zeros with a one
-DataFiles = Mapping[str, Sequence[str]]  # paths and URLs by split
 
 
 class LabelFacts(NamedTuple):
@@ -69,6 +68,7 @@ class Folder:
         reads_labels: whether the labels are read to find how many classes there are.
         are_splits_named: whether the user named the splits of `data_files`. If not, names and
             contents of the files tell them.
+        keeps_parts: whether labels of several parts stay as they are, even if they are one-hot.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Folder:
         label_names: Sequence[str] | None = None,
         reads_labels: bool = True,
         are_splits_named: bool = True,
+        keeps_parts: bool = False,
     ) -> None:
         self._data_dir = data_dir
         self._data_files = data_files
@@ -89,20 +90,28 @@ class Folder:
         self._label_names = label_names
         self._reads_labels = reads_labels and label_names is None
         self._are_splits_named = are_splits_named
+        self._keeps_parts = keeps_parts
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the files of each split. Their headers and labels tell the layout.
+
+        Args:
+            wanted: the splits to look at, those that there are; None for all.
 
         Raises:
             IdxError: it is not clear which file is which, or what they hold cannot be loaded.
         """
         try:
-            return self._locate(fetcher, force=False)
+            return self._locate(fetcher, wanted, force=False)
         except DamagedError:
             # `datasets` reuses what was downloaded earlier for ever, a wrong file, too.
             if not fetcher.keeps_copies or not any(map(is_remote, self._paths)):
                 raise
-        return self._locate(fetcher, force=True)
+        return self._locate(fetcher, wanted, force=True)
+
+    def match(self, fetcher: Fetcher) -> dict[str, SplitFiles]:
+        """Which files are those of each split. They are not opened."""
+        return self._match_files(self._list_paths(fetcher, force=False), wanted=None)
 
     def must_remember(self, files: SplitFiles) -> bool:
         """Whether there is another source: never."""
@@ -122,14 +131,18 @@ class Folder:
             return list(itertools.chain.from_iterable(self._data_files.values()))
         return [] if self._data_dir is None else [self._data_dir]
 
-    def _locate(self, fetcher: Fetcher, force: bool) -> Located:
+    def _locate(self, fetcher: Fetcher, wanted: Collection[str] | None, force: bool) -> Located:
         listed = self._list_paths(fetcher, force)
-        found = self._fetch_members(self._match_files(listed), fetcher, force)
+        matched = self._match_files(listed, wanted)
+        if wanted is not None:
+            matched = {name: files for name, files in matched.items() if name in wanted}
+        found = self._fetch_members(matched, fetcher, force)
         facts = read_facts(found, self._access, self._reads_labels)
-        has_one_hot_labels = are_one_hot(facts)
+        has_one_hot_labels = are_one_hot(facts) and not self._keeps_parts
         splits = {}
         for name, files in found.items():
-            self._check_label_names(files, facts[name])
+            if not has_one_hot_labels:
+                self._check_label_names(files, facts[name])
             pinned = pin(files, facts[name].identities)
             splits[name] = pinned._replace(
                 num_records=facts[name].images.num_records,
@@ -138,7 +151,7 @@ class Folder:
             )
             if has_one_hot_labels and files.labels is not None:
                 logger.info("%s: one-hot labels are loaded as classes.", files.labels.title)
-        return Located(splits, find_layouts(facts, self._label_names))
+        return Located(splits, find_layouts(facts, self._label_names, has_one_hot_labels))
 
     def _check_label_names(self, files: SplitFiles, facts: Facts) -> None:
         """Refuse names of classes for labels that are measured values."""
@@ -162,7 +175,7 @@ class Folder:
                 return [path]
             listed[path] = members
         try:
-            splits = self._match_files(listed)
+            splits = self._match_files(listed, wanted=None)
         except IdxError:  # for which there is a better place to be raised
             return [member.path for members in listed.values() for member in members]
         return [member.path for files in splits.values() for member in files.members]
@@ -182,11 +195,13 @@ class Folder:
             listed[path] = list_archive(Location(copy, url), self._access)
         return listed
 
-    def _match_files(self, listed: Mapping[str, list[Member]]) -> dict[str, SplitFiles]:
+    def _match_files(
+        self, listed: Mapping[str, list[Member]], wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """Which of the listed members are the files of each split."""
         if not self._data_files:
             (path,) = self._paths
-            return self._match_place(path, listed[path])
+            return self._match_place(path, listed[path], wanted)
         if self._are_splits_named:
             return {
                 split: self._match_split(split, paths, listed)
@@ -194,13 +209,15 @@ class Folder:
             }
         return self._match_unnamed(self._paths, listed)
 
-    def _match_place(self, path: str, members: list[Member]) -> dict[str, SplitFiles]:
+    def _match_place(
+        self, path: str, members: list[Member], wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """The splits in a folder or an archive; or a single file, which holds images."""
         if _is_single_file(path, members):
             found = read_listed(Listed(os.path.basename(path), members[0]), self._access)
             return {found.parsed.split or "train": find_pair([found])}
         files = FoundFiles(name_relative(members, path), self._access, path)
-        return files.splits(self._prefix)
+        return files.splits(self._prefix, wanted)
 
     def _match_split(
         self, split: str, paths: Sequence[str], listed: Mapping[str, list[Member]]
@@ -221,6 +238,8 @@ class Folder:
 
         A single split is called "train", as `datasets` does.
         """
+        if not paths:
+            raise IdxError("data_files: found no file. Correct the path or pattern.")
         if len(paths) <= 2 and all(_is_single_file(path, listed[path]) for path in paths):
             files = self._read_single_files(paths, listed)
             if len({found.parsed.split for found in files}) == 1 or _is_pair(files):
@@ -242,8 +261,11 @@ class Folder:
 
     def _pick_split(self, files: FoundFiles, split: str) -> SplitFiles:
         """The split of archives and folders that the user asks for by name."""
+        called = files.called(split) if self._prefix is None else None
+        if called is not None:
+            return called
         name = split_of_word(split)
-        splits = files.splits(self._prefix, only=name)
+        splits = files.splits(self._prefix, wanted=[name])
         if files.split_names == {None}:  # a lone pair
             return splits["train"]
         if name not in splits:
@@ -340,22 +362,23 @@ def _read_labels(labels: IdxFile, reads_classes: bool) -> LabelFacts:
     """
     header = labels.header
     facts = LabelFacts(str(header.dtype), math.prod(header.record_shape))
-    if header.dtype.kind not in "iu":
-        return facts
     may_be_one_hot = len(header.record_shape) == 1 and 2 <= facts.parts <= MAX_ONE_HOT
-    if not may_be_one_hot and not reads_classes:
+    are_integers = header.dtype.kind in "iu"
+    if not may_be_one_hot and not (reads_classes and are_integers):
         return facts
     is_one_hot = may_be_one_hot
     smallest, largest = 0, -1
     for batch in labels.batches():
         rows = batch.reshape(len(batch), facts.parts)
         is_one_hot = is_one_hot and _are_rows_one_hot(rows)
+        if not are_integers:
+            continue
         classes = rows[:, 0].astype(np.int64)
         smallest = min(smallest, int(classes.min(initial=0)))
         largest = max(largest, int(classes.max(initial=-1)))
     if header.num_records == 0:
         return facts._replace(is_one_hot=None if may_be_one_hot else False)
-    if not reads_classes:
+    if not reads_classes or not are_integers:
         return facts._replace(is_one_hot=is_one_hot)
     return facts._replace(is_one_hot=is_one_hot, smallest=smallest, largest=largest)
 
@@ -374,10 +397,9 @@ def are_one_hot(facts: Mapping[str, Facts]) -> bool:
 
 
 def find_layouts(
-    facts: Mapping[str, Facts], label_names: Sequence[str] | None
+    facts: Mapping[str, Facts], label_names: Sequence[str] | None, has_one_hot_labels: bool
 ) -> dict[str, Layout]:
     """The layout of each split. All have the same classes."""
-    has_one_hot_labels = are_one_hot(facts)
     layouts = {}
     of_labels = {name: of_split.labels for name, of_split in facts.items() if of_split.labels}
     are_classes = all(_why_not_classes(labels) is None for labels in of_labels.values())
@@ -390,7 +412,7 @@ def find_layouts(
         if labels is not None:
             parts = 1 if has_one_hot_labels else labels.parts
             layout = layout._replace(label_parts=parts)
-            if labels.dtype.startswith("float"):
+            if labels.dtype.startswith("float") and not has_one_hot_labels:
                 layout = layout._replace(label_dtype=labels.dtype)
             elif are_classes:
                 layout = layout._replace(class_names=class_names)

@@ -5,15 +5,26 @@ reach: how names become builders. It stands apart since it must not import `data
 """
 
 import errno
+import glob
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import datasets
 import pyarrow as pa
+from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
 from .errors import IdxError
 from .fetching import RemoteOptions, StorageOptions
+from .paths import (
+    check_exists,
+    clean_pattern,
+    escape_existing,
+    is_remote,
+    match_files,
+    split_data_files,
+)
 
 # Skip the streaming patches that `datasets` applies to the modules of builders: they import SciPy,
 # and none of the patched functions is called there. Each module with a builder needs this line.
@@ -42,6 +53,51 @@ def remote_options(
 ) -> RemoteOptions:
     """The options of a user of `datasets` for remote files."""
     return RemoteOptions(token, storage_options or {}, resolve_url)
+
+
+def resolve_data_files(data_files: object, base: str, options: RemoteOptions) -> DataFilesDict:
+    """The files that `data_files` means, as a builder of `datasets` takes them.
+
+    Paths are taken literally first, as patterns second.
+
+    Args:
+        base: folder or URL that paths are relative to.
+        options: with which remote files are found.
+
+    Raises:
+        IdxError: there is no such file, or `data_files` is nothing that means files.
+    """
+    if isinstance(data_files, DataFilesDict):
+        return data_files
+    by_split = split_data_files(data_files)
+    if by_split is None:
+        expected = 'a path, a list of paths, or {"train": PATHS, "test": PATHS}'
+        raise IdxError(f"data_files={data_files!r}: expected {expected}.")
+    resolved = DataFilesDict()
+    for split, patterns in by_split.items():
+        files = DataFilesList([], [])
+        for pattern in patterns:
+            files += _resolve_pattern(clean_pattern(pattern), base, options)
+        resolved[split] = files
+    return resolved
+
+
+def _resolve_pattern(pattern: object, base: str, options: RemoteOptions) -> DataFilesList:
+    """The files that a path, a URL or a pattern means."""
+    if not isinstance(pattern, str):
+        raise IdxError(f"data_files: found {pattern!r}, expected a path, a URL or a pattern.")
+    found = match_files(pattern, base)
+    if found is not None:
+        return DataFilesList(found, [])  # Their state is part of the cache key, see `builder`.
+    if not is_remote(pattern) and not is_remote(base) and "::" not in pattern:
+        path = os.path.join(base, pattern)
+        if not glob.has_magic(path):
+            check_exists(path)
+        pattern = escape_existing(path)
+    config = datasets.DownloadConfig(
+        token=options.token, storage_options=dict(options.storage_options)
+    )
+    return DataFilesList.from_patterns([pattern], base_path=base, download_config=config)
 
 
 def disk_error(found: str, error: OSError) -> IdxError:

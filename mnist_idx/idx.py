@@ -39,6 +39,8 @@ MAX_DIMENSIONS = 32  # what every version of NumPy can hold
 MAX_COUNTED_BYTES = 256 << 10  # behind the last record, for an error message
 COPY_AGAIN = "Copy or download the file again, or write it again with the sizes that it has"
 WRITE_AGAIN = "Write the file again"
+TEXT_MODE = 'It was written in text mode: open the file with "wb", and write it again'
+MAX_GUESSED_DIMENSIONS = 5  # that a header may have had in mind
 LITTLE_ENDIAN_SIZES = (
     "The sizes seem to be little-endian: write the file again, with mnist_idx.write_idx or "
     'struct.pack(">…I", …)'
@@ -73,6 +75,10 @@ class Header(NamedTuple):
         """Records per batch."""
         return max(1, min(BATCH_RECORDS, BATCH_BYTES // max(1, self.record_size)))
 
+    def pack_shape(self) -> bytes:
+        """The sizes of the dimensions as bytes."""
+        return struct.pack(f">{len(self.shape)}I", *self.shape)
+
     def pack(self) -> bytes:
         """The header as bytes.
 
@@ -92,7 +98,7 @@ class Header(NamedTuple):
                 "Split them."
             )
         magic = bytes([0, 0, TYPE_CODES[self.dtype], len(self.shape)])
-        return magic + struct.pack(f">{len(self.shape)}I", *self.shape)
+        return magic + self.pack_shape()
 
 
 def read_header(stream: Stream, title: str) -> Header:
@@ -127,7 +133,9 @@ def _check_limits(header: Header, title: str) -> None:
         found = f"the header announces {header.shape}"
         expected = f"at most {MAX_DIMENSIONS} dimensions and 1 to {MAX_RECORD_BYTES:,} bytes"
         way_out = WRITE_AGAIN
-        if _swapped(header.shape) != header.shape and _is_plausible(_swapped(header.shape)):
+        if b"\r\n" in header.pack_shape():
+            way_out = TEXT_MODE
+        elif _swapped(header.shape) != header.shape and _is_plausible(_swapped(header.shape)):
             way_out = LITTLE_ENDIAN_SIZES
         raise DamagedError(f"{title}: {found}, expected {expected} per record. {way_out}.")
 
@@ -230,7 +238,31 @@ class IdxFile:
         found = f"more data follows: the file has {size:,}"
         if size < announced:
             found = f"the data ends after {size:,}. It is cut short, or the header is wrong"
-        return DamagedError(f"{title}, but {found}. {suggest_header(self.header, size)}.")
+        way_out = self._find_cause(size) or suggest_header(self.header, size)
+        return DamagedError(f"{title}, but {found}. {way_out}.")
+
+    def _find_cause(self, size: int) -> str | None:
+        """What has gone wrong when the file was written, by its content; None if nothing tells."""
+        if size < self.header.offset_of(self.header.num_records):
+            return None
+        self.stream.seek(4)
+        content = bytes(read_fully(self.stream, MAX_COUNTED_BYTES))
+        if _is_text_mode(content):
+            return TEXT_MODE
+        for dimensions in range(len(self.header.shape) + 1, MAX_GUESSED_DIMENSIONS + 1):
+            if len(content) < 4 * dimensions:
+                return None
+            shape = struct.unpack_from(f">{dimensions}I", content)
+            if math.prod(shape) * self.header.dtype.itemsize == size - 4 - 4 * dimensions:
+                sides = " × ".join(map(str, shape))
+                return f"{sides} would fit: write {dimensions} as the fourth byte"
+        return None
+
+
+def _is_text_mode(content: bytes) -> bool:
+    """Whether each line break has become two bytes, as Windows does in text mode."""
+    num_breaks = content.count(b"\n")
+    return num_breaks > 0 and content.count(b"\r\n") == num_breaks
 
 
 def suggest_header(header: Header, size: int) -> str:
@@ -258,12 +290,12 @@ def suggest_header(header: Header, size: int) -> str:
 
 def _fitting_sizes(header: Header, content: int) -> list[str]:
     """Which records the content may be, as the start of a sentence and its continuation."""
-    if content <= 0 or header.num_records == 0:
+    if content <= 0:
         return []
     fitting = []
-    record_size, rest = divmod(content, header.num_records)
-    is_picture = len(header.record_shape) == 2 and rest == 0
-    if is_picture:
+    may_be_square = len(header.record_shape) == 2 and header.num_records > 0
+    if may_be_square and content % header.num_records == 0:
+        record_size = content // header.num_records
         side = math.isqrt(record_size // header.dtype.itemsize)
         if side * side * header.dtype.itemsize == record_size:
             fitting.append(f"Records of {side} × {side} would fit")

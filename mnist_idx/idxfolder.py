@@ -53,4 +53,5 @@ class IdxFolder(IdxBuilder):
             label_names=self.config.label_names,
             reads_labels=self.info.features is None,
             are_splits_named=self.are_splits_named,
+            keeps_parts="label_details" in (self.info.features or {}),
         )

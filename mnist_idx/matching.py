@@ -6,10 +6,11 @@ Content says what a file is, its name says to which split and dataset it belongs
 import json
 import logging
 import os
+import re
 import shlex
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .archive import list_nested
@@ -32,10 +33,11 @@ from .filenames import (
 from .idx import Header
 from .members import Access, Member, SplitFiles
 from .paths import is_remote
-from .record_layout import NAME_THEM_ALIKE
+from .record_layout import NAME_THEM_TYPED
 
 logger = logging.getLogger(__name__)
 
+FILE_WORDS = {"test": "t10k"}  # what files of MNIST call a split
 MAX_LISTED = 5  # names in a message
 MAX_SHOWN = 200  # letters of each
 MAX_REMOTE = 1000  # remote files that are looked at: each takes a request
@@ -45,6 +47,16 @@ NAME_THEM = (
 )
 PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"}
 NUMPY = {"npz", "npy"}
+# What reads files of other libraries, by their suffixes.
+FOREIGN_READERS = {
+    "pkl": "pickle.load if you trust it",
+    "pickle": "pickle.load if you trust it",
+    "pt": "torch.load",
+    "pth": "torch.load",
+    "mat": "scipy.io.loadmat",
+    "h5": "h5py",
+    "hdf5": "h5py",
+}
 
 
 class Listed(NamedTuple):
@@ -60,7 +72,7 @@ class IdxMember(NamedTuple):
     name: str
     member: Member
     parsed: ParsedName
-    header: Header
+    header: Header | None  # None if the name of a remote file is believed
     role: str  # "images" or "labels"
 
     @property
@@ -80,7 +92,7 @@ class Claim(NamedTuple):
     """A file whose name says that it is an IDX file, though its content does not."""
 
     parsed: ParsedName
-    problem: str
+    error: IdxError
 
 
 Files = dict[str, list[IdxMember]]  # by role: the files that may be meant
@@ -93,9 +105,16 @@ def name_relative(members: Iterable[Member], root: str) -> list[Listed]:
         name = member.name
         is_in_archive = name != member.path
         if not is_in_archive:
-            name = name.removeprefix(root).lstrip("/\\")
+            name = _path_of(name).removeprefix(_path_of(root)).lstrip("/\\")
         listed.append(Listed(name, member))
     return listed
+
+
+def _path_of(location: str) -> str:
+    """A local path, or the path in a URL: of a chain of URLs, in its first link."""
+    if not is_remote(location):
+        return location
+    return location.partition("::")[0].partition("://")[2].strip("/")
 
 
 class FoundFiles:
@@ -112,52 +131,60 @@ class FoundFiles:
         self._listed = listed
         self._claims: list[Claim] = []
         contents = _look_at_all(listed, access, title)
-        if not any(content.header is not None for content in contents.values()):
+        if all(content.error is not None for content in contents.values()):
             archives = [one for one, content in contents.items() if content.is_archive]
             if archives:
                 contents = _look_at_all(_list_archives(archives, access), access, title)
-        self._splits = _pair_orphans(self._sort(contents))
+        self._splits = _pair_orphans(self._sort(contents), access)
 
     def _sort(self, contents: Mapping[Listed, Content]) -> dict[Place, Files]:
         """The IDX files, by what they are for. Others are noted if their name claims to be one."""
         splits: dict[Place, Files] = {}
+        valid = [one for one, content in contents.items() if content.error is None]
+        names = {strip_suffix(name) for name, _ in valid}
         for (name, member), content in contents.items():
             parsed = parse_filename(name)
-            if content.header is None or parsed.is_leftover:
-                self._note_claim(name, member, parsed, content)
+            if content.error is not None or parsed.is_leftover:
+                if strip_suffix(name) not in names or parsed.is_leftover:
+                    self._note_claim(member, parsed, content)
                 continue
             role = find_role(parsed, content.header)
+            if len(valid) == 1 and parsed.role != LABELS:  # perhaps a vector of numbers
+                role = IMAGES
             found = IdxMember(name, member, parsed, content.header, role)
             splits.setdefault(found.place, {}).setdefault(role, []).append(found)
         return splits
 
-    def _note_claim(self, name: str, member: Member, parsed: ParsedName, content: Content) -> None:
+    def _note_claim(self, member: Member, parsed: ParsedName, content: Content) -> None:
+        """Remember a file that claims to be an IDX file. Others are skipped."""
         if not parsed.claims_idx:
-            logger.debug("Skipped: %s", content.problem)
+            logger.debug("Skipped: %s", content.error)
             return
-        problem = content.problem
-        if parsed.is_leftover:
+        error = content.error
+        if error is None:
             found = "what a download or an editor has left behind"
-            problem = f"{member.title}: found {found}, expected an IDX file. Move it away."
-        self._claims.append(Claim(parsed, problem))
+            error = IdxError(f"{member.title}: found {found}, expected an IDX file. Move it away.")
+        self._claims.append(Claim(parsed, error))
 
     @property
     def prefixes(self) -> list[str]:
         """Which datasets there are, by what their file names have in common."""
         return sorted({place.dataset for place in self._splits})
 
-    def splits(self, prefix: str | None = None, only: str | None = None) -> dict[str, SplitFiles]:
+    def splits(
+        self, prefix: str | None = None, wanted: Collection[str] | None = None
+    ) -> dict[str, SplitFiles]:
         """The images and the labels of each split of a dataset, "train" first.
 
         Args:
             prefix: which of several datasets.
-            only: the one split that is asked for, if it is only one. Others may be incomplete.
+            wanted: the splits that are asked for; None for all. Others may be incomplete.
 
         Raises:
             IdxError: there is not one such dataset, or it is not clear which file is which.
         """
-        dataset = self._choose_dataset(prefix)
-        self._refuse_claims(dataset, only)
+        dataset = self._choose_dataset(prefix, wanted)
+        self._refuse_claims(None if prefix is None else dataset, wanted)
         found = {
             place.split: files for place, files in self._splits.items() if place.dataset == dataset
         }
@@ -167,9 +194,9 @@ class FoundFiles:
             raise self._unknown_split(found[None])
         if None in found:
             return {"train": self._choose_files("train", found[None])}
-        names = [name for name in SPLIT_WORDS if name in found and only in (None, name)]
-        if not names:
-            names = [name for name in SPLIT_WORDS if name in found]
+        names = [name for name in SPLIT_WORDS if name in found]
+        if wanted is not None and not found.keys().isdisjoint(wanted):
+            names = [name for name in names if name in wanted]
         return {name: self._choose_files(name, found[name]) for name in names}
 
     @property
@@ -177,36 +204,63 @@ class FoundFiles:
         """The splits of all datasets, None among them if names do not tell."""
         return {place.split for place in self._splits}
 
-    def _choose_dataset(self, prefix: str | None) -> str:
+    def called(self, split: str) -> SplitFiles | None:
+        """The only files that are called as a split, as extra-images; None if there are none.
+
+        The split may have any name, as those that `write_idx` has written.
+        """
+        word = FILE_WORDS.get(split, split)
+        starts = (f"{word}-{IMAGES}", f"{word}-{LABELS}")
+        called: Files = {}
+        for files in self._splits.values():
+            for role, found in files.items():
+                fitting = [one for one in found if base_name(one.name).startswith(starts)]
+                if fitting:
+                    called.setdefault(role, []).extend(fitting)
+        if IMAGES not in called or any(len(found) > 1 for found in called.values()):
+            return None
+        self._refuse_claims(None, [split])
+        return self._choose_files(split, called)
+
+    def _choose_dataset(self, prefix: str | None, wanted: Collection[str] | None) -> str:
         """The dataset that the user means."""
         names = self._names_with_images()
         if not names:
             raise self._nothing_found()
         matching = _matching_names(names, prefix)
+        if prefix is None and wanted is not None and len(matching) > 1:
+            having = {place.dataset for place in self._splits if place.split in wanted}
+            matching = [name for name in names if name in having] or matching
         if len(matching) == 1:
             return matching[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
         found = _shown([repr(name) for name in names])
-        examples = [name for name in matching or names if name]
-        example = examples[0] if examples else ""
+        examples = [name for name in matching or names if name][:1]
+        if "" in names:
+            examples.append("")
         choose = f"{self.title}: found {found}, expected {expected}. Choose one:"
-        raise IdxError(
-            f"{choose} prefix={json.dumps(example, ensure_ascii=False)}.",
-            command_line=f"{choose} --prefix {shlex.quote(example)}.",
+        in_python = " or ".join(
+            f"prefix={json.dumps(name, ensure_ascii=False)}" for name in examples
         )
+        typed = " or ".join(f"--prefix {shlex.quote(name)}" for name in examples)
+        raise IdxError(f"{choose} {in_python}.", command_line=f"{choose} {typed}.")
 
     def _names_with_images(self) -> list[str]:
         """The datasets that have images, or all if none has: an error says what they lack."""
         names = {place.dataset for place, files in self._splits.items() if IMAGES in files}
         return sorted(names) or self.prefixes
 
-    def _refuse_claims(self, dataset: str, only: str | None) -> None:
-        """Refuse a file that claims to belong to the dataset, but is no IDX file."""
-        for parsed, problem in self._claims:
-            may_belong = parsed.dataset in (dataset, "") or not dataset
-            may_be_asked_for = only is None or parsed.split in (None, only)
+    def _refuse_claims(self, dataset: str | None, wanted: Collection[str] | None) -> None:
+        """Refuse a file that claims to belong to the dataset, but is no IDX file.
+
+        Args:
+            dataset: None if there is only one, to which all files belong.
+        """
+        for parsed, error in self._claims:
+            may_belong = dataset is None or parsed.dataset in (dataset, "")
+            may_be_asked_for = wanted is None or parsed.split is None or parsed.split in wanted
             if may_belong and may_be_asked_for:
-                raise IdxError(problem)
+                raise error
 
     def _warn_of_unused(self, dataset: str) -> None:
         """Name the labels that belong to no images."""
@@ -257,8 +311,8 @@ class FoundFiles:
 
     def _nothing_found(self) -> IdxError:
         """The error of a place without IDX files: what is there, and how that is loaded."""
-        for claim in self._claims:
-            return IdxError(claim.problem)
+        if self._claims:
+            return self._claims[0].error
         names = [name for name, _ in self._listed if not is_hidden(name)]
         if not names:
             return IdxError(f"{self.title}: no IDX files, nothing is in it. Name another folder.")
@@ -271,11 +325,14 @@ class FoundFiles:
         return IdxError(f"{found}. {_other_road(most_common, self.title)}.")
 
 
-def find_role(parsed: ParsedName, header: Header) -> str:
-    """Whether a file holds images or labels: one dimension or its name say labels."""
-    if len(header.shape) == 1 or parsed.role == LABELS:
-        return LABELS
-    return IMAGES
+def find_role(parsed: ParsedName, header: Header | None) -> str:
+    """Whether a file holds images or labels.
+
+    One dimension means labels, three or more mean images. Of two, the name tells.
+    """
+    if header is not None and len(header.shape) != 2:
+        return LABELS if len(header.shape) == 1 else IMAGES
+    return LABELS if parsed.role == LABELS else IMAGES
 
 
 def find_pair(files: Sequence[IdxMember]) -> SplitFiles:
@@ -298,6 +355,8 @@ def _are_swapped(first: IdxMember, second: IdxMember) -> bool:
     """Whether the first of two files holds the labels."""
     if first.role != second.role:
         return first.role == LABELS
+    if first.header is None or second.header is None:
+        return False
     # Neither name tells: labels have fewer dimensions.
     return len(first.header.shape) < len(second.header.shape)
 
@@ -308,9 +367,9 @@ def read_listed(listed: Listed, access: Access) -> IdxMember:
     Raises:
         IdxError: it is no IDX file.
     """
-    content = look_at(listed.member, access)
-    if content.header is None:
-        raise IdxError(content.problem)
+    content = _look_unless_told(listed, access)
+    if content.error is not None:
+        raise content.error
     parsed = parse_filename(listed.name)
     role = find_role(parsed, content.header)
     return IdxMember(listed.name, listed.member, parsed, content.header, role)
@@ -327,8 +386,16 @@ def _look_at_all(listed: Iterable[Listed], access: Access, title: str) -> dict[L
         if num_remote > MAX_REMOTE:
             found = f"found more than {MAX_REMOTE:,} files that may be IDX files"
             raise IdxError(f"{title}: {found}. {NAME_THEM}")
-        looked_at[one] = look_at(one.member, access)
+        looked_at[one] = _look_unless_told(one, access)
     return looked_at
+
+
+def _look_unless_told(listed: Listed, access: Access) -> Content:
+    """Look at a file, unless it is a remote one whose name says all: that saves a request."""
+    member = listed.member
+    if is_remote(member.path) and member.problem is None and parse_filename(listed.name).says_all:
+        return Content(None)
+    return look_at(member, access)
 
 
 def _list_archives(archives: Iterable[Listed], access: Access) -> list[Listed]:
@@ -341,7 +408,7 @@ def _list_archives(archives: Iterable[Listed], access: Access) -> list[Listed]:
     return listed
 
 
-def _pair_orphans(splits: dict[Place, Files]) -> dict[Place, Files]:
+def _pair_orphans(splits: dict[Place, Files], access: Access) -> dict[Place, Files]:
     """Give labels whose names fit no images to the only images that they can belong to.
 
     A misspelt name must not cost the labels. They belong together if the numbers of their records
@@ -351,10 +418,10 @@ def _pair_orphans(splits: dict[Place, Files]) -> dict[Place, Files]:
     orphans = [place for place, files in merged.items() if IMAGES not in files]
     lacking = [place for place, files in merged.items() if LABELS not in files]
     for orphan in orphans:
-        fitting = [place for place in lacking if _may_belong(merged, orphan, place)]
+        fitting = [place for place in lacking if _may_belong(merged, orphan, place, access)]
         if len(fitting) != 1:
             continue
-        rivals = [other for other in orphans if _may_belong(merged, other, fitting[0])]
+        rivals = [other for other in orphans if _may_belong(merged, other, fitting[0], access)]
         if len(rivals) != 1:
             continue
         place = _better_name(merged, orphan, fitting[0])
@@ -369,14 +436,25 @@ def _titles(files: Files) -> tuple[str, str]:
     return files[LABELS][0].member.title, files[IMAGES][0].member.title
 
 
-def _may_belong(splits: Mapping[Place, Files], orphan: Place, images: Place) -> bool:
+def _may_belong(
+    splits: Mapping[Place, Files], orphan: Place, images: Place, access: Access
+) -> bool:
     """Whether labels may be those of images."""
     if orphan not in splits or images not in splits:
         return False
     if orphan.split is not None and images.split is not None and orphan.split != images.split:
         return False
-    labels_header = splits[orphan][LABELS][0].header
-    return labels_header.num_records == splits[images][IMAGES][0].header.num_records
+    num_labels = _count_records(splits[orphan][LABELS][0], access)
+    num_images = _count_records(splits[images][IMAGES][0], access)
+    return num_labels is not None and num_labels == num_images
+
+
+def _count_records(found: IdxMember, access: Access) -> int | None:
+    """How many records a file has; None if it is no IDX file after all."""
+    header = found.header
+    if header is None:
+        header = look_at(found.member, access).header
+    return None if header is None else header.num_records
 
 
 def _better_name(splits: Mapping[Place, Files], orphan: Place, images: Place) -> Place:
@@ -453,14 +531,15 @@ def _prefers_plain(files: Files) -> bool:
 
 def _unclear(found: str) -> IdxError:
     """The error of names that do not tell what the files are."""
-    return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_ALIKE}")
+    return IdxError(f"{found} {NAME_THEM}", command_line=f"{found} {NAME_THEM_TYPED}")
 
 
 def _images_named_like(labels: str) -> str | None:
     """The name that images beside labels of a name have; None if the name does not tell."""
     expected = labels.replace("labels", "images").replace("label", "image")
-    expected = expected.replace("idx1", "idx3")
-    return None if expected == labels else expected
+    if expected == labels:
+        return None
+    return re.sub(r"idx\d-\w+$", "idx3-ubyte", expected)
 
 
 def _as_data_files(splits: Mapping[str, Sequence[Member]]) -> str:
@@ -501,6 +580,9 @@ def _other_road(extension: str, title: str) -> str:
         return f'Use load_dataset("csv", data_dir={place}), or convert rows of pixels: {convert}'
     if extension in NUMPY:
         return "Read them with numpy.load, and write IDX files with mnist_idx.write_idx"
+    if extension in FOREIGN_READERS:
+        reader = FOREIGN_READERS[extension]
+        return f"Read it with {reader}, and write IDX files with mnist_idx.write_idx"
     if extension in ("parquet", "arrow", "json", "jsonl"):
         kind = "json" if extension == "jsonl" else extension
         return f'Use load_dataset("{kind}", data_dir={place})'

@@ -2,17 +2,18 @@
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from .archive import Location, list_members
+from .archive import Location, list_archive, list_folder
 from .catalog import DATASETS, File, PublishedDataset
+from .copies import Search, UnverifiableError, choose_copy
 from .errors import IdxError, TransferError, is_of_disk, printable
 from .failover import Located
 from .fetching import Fetcher, InPlace
-from .filenames import base_name, is_same_name
 from .members import Access, Member, SplitFiles, pin, verify_member
-from .paths import absolute_path, is_remote
+from .paths import absolute_path, is_archive_name, is_http, is_remote, quoted
 from .record_layout import Layout
 from .records import SplitReader
 
@@ -28,13 +29,25 @@ WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a wh
 class Source(NamedTuple):
     """A location that has the files of a published dataset."""
 
-    url: str  # or path, of an archive or a folder; the URL of a folder of single files ends in "/"
+    url: str  # or path, of an archive or a folder; that of a folder on HTTP ends in "/"
     is_named: bool  # whether the user named it: options and tokens are meant for it, for no other
 
     @property
     def has_single_files(self) -> bool:
-        """Whether the files are fetched one by one, by their published names."""
-        return is_remote(self.url) and self.url.endswith("/")
+        """Whether the files are fetched by their published names: HTTP lists no folders."""
+        return is_http(self.url) and self.url.endswith("/")
+
+
+class Visit(NamedTuple):
+    """One attempt to use a source."""
+
+    source: Source
+    fetcher: Fetcher
+    force: bool = False  # whether to fetch even what was fetched earlier
+
+    def fetch(self, urls: dict[str, str]) -> dict[str, str]:
+        """The paths at which files can be read, by the keys of `urls`."""
+        return self.fetcher.fetch(urls, self.source.is_named, self.force)
 
 
 class WayOut(NamedTuple):
@@ -69,14 +82,17 @@ class Mirrors:
         """Whether the first source is remote."""
         return is_remote(self.sources[0].url)
 
-    def locate(self, fetcher: Fetcher) -> Located:
+    def locate(self, fetcher: Fetcher, wanted: Collection[str] | None = None) -> Located:
         """Find the splits in the first usable source, and verify them unless they are streamed.
+
+        Args:
+            wanted: the splits to look at; None for all.
 
         Raises:
             IdxError: no source can be used.
         """
         layout = published_layout(self._dataset)
-        splits = self._locate_from(0, fetcher, ())
+        splits = self._locate_from(0, fetcher, (), wanted)
         return Located(splits, dict.fromkeys(splits, layout))
 
     def must_remember(self, files: SplitFiles) -> bool:
@@ -88,10 +104,15 @@ class Mirrors:
     def next_source(self, split: str, files: SplitFiles, error: IdxError) -> SplitFiles:
         """The files of a split in the next source, after `error` in the one of `files`."""
         failures = self._add_failure(files.failures, files.source_number, error)
-        return self._locate_from(files.source_number + 1, InPlace(), failures)[split]
+        next_number = files.source_number + 1
+        return self._locate_from(next_number, InPlace(), failures, [split])[split]
 
     def _locate_from(
-        self, first_source: int, fetcher: Fetcher, failures: tuple[str, ...]
+        self,
+        first_source: int,
+        fetcher: Fetcher,
+        failures: tuple[str, ...],
+        wanted: Collection[str] | None,
     ) -> dict[str, SplitFiles]:
         """Find the splits in the first usable source, from number `first_source` on.
 
@@ -100,9 +121,9 @@ class Mirrors:
         """
         for number in range(first_source, len(self.sources)):
             try:
-                splits = self._try_source(self.sources[number], fetcher)
+                splits = self._try_source(self.sources[number], fetcher, wanted)
             except IdxError as error:
-                if is_of_disk(error):
+                if is_of_disk(error) or isinstance(error, UnverifiableError):
                     raise
                 failures = self._add_failure(failures, number, error)
                 continue
@@ -116,6 +137,9 @@ class Mirrors:
         """The error of sources all of which have failed."""
         advice, typed_advice = self._way_out
         if len(self.sources) == 1:
+            url = self.sources[0].url
+            if not is_remote(url) and not os.path.lexists(url):
+                return TransferError(failures[0])  # There is nothing to load in another way.
             return IdxError(f"{failures[0]} {advice}", command_line=f"{failures[0]} {typed_advice}")
         title = f"None of the sources of {self._title} can be used:"
         listed = [f"- {failure}" for failure in failures]
@@ -132,30 +156,31 @@ class Mirrors:
             logger.warning("%s Trying %s next.", failure, following)
         return (*failures, failure)
 
-    def _try_source(self, source: Source, fetcher: Fetcher) -> dict[str, SplitFiles]:
+    def _try_source(
+        self, source: Source, fetcher: Fetcher, wanted: Collection[str] | None
+    ) -> dict[str, SplitFiles]:
         """Find the splits in a source. A wrong file that was fetched earlier is fetched again."""
         if not fetcher.keeps_copies:
-            return self._stream(source)
+            return self._stream(Visit(source, fetcher), wanted)
         try:
-            return self._fetch(source, fetcher, force=False)
+            return self._fetch(Visit(source, fetcher), wanted)
         except IdxError as error:
-            may_be_kept = is_remote(source.url) and not isinstance(error, TransferError)
-            if is_of_disk(error) or not may_be_kept:
+            is_final = isinstance(error, TransferError | UnverifiableError) or is_of_disk(error)
+            if is_final or not is_remote(source.url):
                 raise
-        return self._fetch(source, fetcher, force=True)
+        return self._fetch(Visit(source, fetcher, force=True), wanted)
 
-    def _stream(self, source: Source) -> dict[str, SplitFiles]:
+    def _stream(self, visit: Visit, wanted: Collection[str] | None) -> dict[str, SplitFiles]:
         """Find the splits in a source, without fetching it."""
         try:
-            return self._match(self._urls(source), source)
+            return self._match(visit, wanted)
         except OSError as error:  # of the local disk, where streams keep what they decompress
-            raise IdxError(f"{source.url}: cannot be read: {error}.") from error
+            raise IdxError(f"{visit.source.url}: cannot be read: {error}.") from error
 
-    def _fetch(self, source: Source, fetcher: Fetcher, force: bool) -> dict[str, SplitFiles]:
+    def _fetch(self, visit: Visit, wanted: Collection[str] | None) -> dict[str, SplitFiles]:
         """Fetch a source, and verify its files."""
-        paths = fetcher.fetch(self._urls(source), source.is_named, force)
         splits = {}
-        for name, files in self._match(paths, source).items():
+        for name, files in self._match(visit, wanted).items():
             labels = None if files.labels is None else verify_member(files.labels, self._access)
             images = verify_member(files.images, self._access)
             verified = files._replace(images=images, labels=labels)
@@ -163,50 +188,98 @@ class Mirrors:
                 splits[name] = pin(verified, reader.identities)
         return splits
 
-    def _urls(self, source: Source) -> dict[str, str]:
-        """What to fetch from a source: single files by their published names, or an archive."""
-        if not source.has_single_files:
-            return {WHOLE: source.url}
-        urls = {}
-        for split in self._dataset.splits.values():
-            for file in (split.images, split.labels):
-                urls[file.name] = f"{source.url}{file.name}{file.suffix}"
-        return urls
+    def _match(self, visit: Visit, wanted: Collection[str] | None) -> dict[str, SplitFiles]:
+        """Find the published files in a source.
 
-    def _match(self, paths: dict[str, str], source: Source) -> dict[str, SplitFiles]:
-        """Find the published files in what is at `paths`, whose keys are those of `_urls`."""
-        urls = self._urls(source)
+        If they are not in a folder, or cannot be verified there, they may be in an archive there.
+        """
+        names = [name for name in self._dataset.splits if wanted is None or name in wanted]
+        members = self._list(visit, names)
+        try:
+            return self._choose(members, names, visit)
+        except TransferError:
+            raise
+        except IdxError:
+            in_archives = self._list_archives(members, visit)
+            if not in_archives:
+                raise
+        return self._choose([*members, *in_archives], names, visit)
+
+    def _list(self, visit: Visit, names: Collection[str]) -> list[Member]:
+        """The members of a source, for the splits of these names. An archive is fetched."""
+        source = visit.source
         if source.has_single_files:
-            members = [Member(path, name, url=urls[name]) for name, path in paths.items()]
-        else:
-            url = urls[WHOLE] if paths[WHOLE] != urls[WHOLE] else None
-            location = Location(paths[WHOLE], url, source.is_named)
-            members = list_members(location, self._access)
+            return self._single_files(visit, names)
+        if not is_remote(source.url) or not is_archive_name(source.url):
+            members = list_folder(source.url, self._access)
+            if members is not None:
+                return members
+        if is_remote(source.url) and source.url.endswith("/"):  # a folder that is not listed
+            return self._single_files(visit, names)
+        return self._list_archive(source.url, visit)
+
+    def _single_files(self, visit: Visit, names: Collection[str]) -> list[Member]:
+        """The files of splits in a folder that is not listed, by their published names."""
+        urls = {}
+        for name in names:
+            split = self._dataset.splits[name]
+            for file in (split.images, split.labels):
+                urls[file.name] = f"{visit.source.url}{file.name}{file.suffix}"
+        members = []
+        for name, path in visit.fetch(urls).items():
+            members.append(Member(path, name, url=urls[name]))
+        return members
+
+    def _list_archives(self, members: list[Member], visit: Visit) -> list[Member]:
+        """The members of the archives in a folder."""
+        found = []
+        for member in members:
+            if member.name != member.path or not is_archive_name(member.path):
+                continue
+            try:
+                found += self._list_archive(member.path, visit)
+            except TransferError:
+                raise
+            except IdxError as error:
+                logger.warning("%s", error)
+        return found
+
+    def _list_archive(self, url: str, visit: Visit) -> list[Member]:
+        """The members of an archive, which is fetched."""
+        path = visit.fetch({WHOLE: url})[WHOLE]
+        location = Location(path, url if path != url else None, visit.source.is_named)
+        return list_archive(location, self._access)
+
+    def _choose(
+        self, members: list[Member], names: Collection[str], visit: Visit
+    ) -> dict[str, SplitFiles]:
+        """Find the files of splits among the members of a source, and fetch them if need be."""
         splits = {}
-        for name, split in self._dataset.splits.items():
-            images = self._find(split.images, members, source)
-            labels = self._find(split.labels, members, source)
+        for name in names:
+            split = self._dataset.splits[name]
+            images = self._find(split.images, members, visit)
+            labels = self._find(split.labels, members, visit)
             splits[name] = SplitFiles(images, labels, split.num_records)
         return splits
 
-    def _find(self, file: File, members: list[Member], source: Source) -> Member:
+    def _find(self, file: File, members: list[Member], visit: Visit) -> Member:
         """The member that is a published file, with what is known of that."""
-        candidates = [member for member in members if is_same_name(member.name, file.name)]
-        if not candidates:
-            names = sorted(base_name(member.name) for member in members[:MAX_LISTED])
-            listed = ", ".join(names) or "nothing"
-            raise IdxError(f"{source.url}: found {listed}, expected {file.name} of {self._title}.")
-        member = candidates[-1]  # In a tar, a later member replaces an earlier one.
-        size = member.size
-        if source.has_single_files and is_remote(member.path):
-            size = file.size  # tells another file apart before its first record
-        return member._replace(
-            size=size,
-            sha256=file.sha256,
-            content_sha256=file.content_sha256,
-            published_size=file.size,
-            is_named=source.is_named,
+        source = visit.source
+        search = Search(
+            file,
+            title=self._title,
+            is_transposed=self._dataset.transposed,
+            location=source.url,
+            access=self._access,
         )
+        chosen = choose_copy(search, members)
+        path = visit.fetch({file.name: chosen.path})[file.name]
+        if path != chosen.path:
+            chosen = chosen._replace(path=path, url=chosen.path, version=None)
+        if source.has_single_files and is_remote(chosen.path):
+            # Tells another file apart before its first record.
+            chosen = chosen._replace(size=file.size)
+        return chosen._replace(is_named=source.is_named)
 
 
 def published_layout(dataset: PublishedDataset) -> Layout:
@@ -234,7 +307,7 @@ def published_mirrors(
     dataset = DATASETS[name]
     title = f"mnist_idx/{name}"
     if data_dir is not None:
-        own = OWN_FILES.format(option=f'data_dir="{data_dir}"')
+        own = OWN_FILES.format(option=f"data_dir={quoted(data_dir)}")
         advice = f"Expected a copy of {title}. {own}"
         source = Source(absolute_path(data_dir), is_named=True)
         return Mirrors(title, dataset, [source], access, WayOut(advice, advice))

@@ -16,6 +16,7 @@ from .builder import IdxBuilder, IdxConfig
 from .byte_ranges import Version as Version
 from .catalog import DATASETS
 from .compressions import COMPRESSIONS as COMPRESSIONS
+from .copies import choose_copy as choose_copy
 from .downloads import Downloader as Downloader
 from .errors import IdxError
 from .failover import Locator

@@ -9,7 +9,9 @@ import numpy as np
 from .errors import IdxError
 
 MAX_ARRAY_DIMENSIONS = 5  # of an image: `datasets` has features for arrays of up to so many
-NAME_THEM_ALIKE = "Name the files as MNIST's, or move each split to a folder of its own."
+NAME_THEM_TYPED = (
+    "Name the files of each split: --data-files train=IMAGES --data-files train=LABELS."
+)
 MAX_LISTS = 1 << 25  # Arrow keeps arrays as lists in lists, each of which takes four bytes.
 
 
@@ -135,7 +137,7 @@ def _check_same_labels(layouts: Mapping[str, Layout], titles: Mapping[str, str])
 
 def _different_splits(found: str) -> IdxError:
     one_by_one = 'Load the splits one by one: data_files={"train": …}.'
-    return IdxError(f"{found} {one_by_one}", command_line=f"{found} {NAME_THEM_ALIKE}")
+    return IdxError(f"{found} {one_by_one}", command_line=f"{found} {NAME_THEM_TYPED}")
 
 
 def find_wrong_class(labels: np.ndarray, num_classes: int) -> int | None:

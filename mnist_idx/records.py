@@ -239,7 +239,7 @@ class SplitReader:
         found = f"{labels.title}: found {header.dtype} {header.shape}"
         is_label_shape = len(header.shape) in (1, 2) and 0 not in header.record_shape
         if not is_label_shape:
-            expected = "numbers (records,) or (records, parts)"
+            expected = "integers or floats of shape (records,) or (records, parts)"
             raise IdxError(f"{found}, expected {expected}. Are these the images?")
         num_records = self.images.header.num_records
         if header.num_records != num_records:

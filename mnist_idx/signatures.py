@@ -3,8 +3,12 @@
 import contextlib
 import string
 import tarfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from .compressions import COMPRESSIONS
+
+MAGIC_BYTES = 4  # that every IDX file starts with
 HEAD_BYTES = 512  # of a file, which tell what it is
 WRITE_IT = "write the arrays with mnist_idx.write_idx"
 DOWNLOAD_IT = "Download it again, in binary mode"
@@ -41,6 +45,15 @@ TAR = Foreign("a tar", "Load it by its own path, or unpack it", is_archive=True)
 NPZ = Foreign(
     "a NumPy archive (.npz)", "Convert it with mnist_idx.write_idx(PATH, FOLDER), or use numpy.load"
 )
+
+
+def _twice_compressed() -> Iterator[_Signature]:
+    """How what was inside of a compressed file starts, if it is compressed again."""
+    for row in COMPRESSIONS.values():
+        what = f"{row.name} data inside of a compressed file"
+        yield _Signature(row.magic, Foreign(what, "Decompress the file once"))
+
+
 # The table is read from its top: what is special stands before what is general.
 SIGNATURES = (
     _Signature(
@@ -58,18 +71,7 @@ SIGNATURES = (
         Foreign("a NumPy array (.npy)", f"Read it with numpy.load, and {WRITE_IT}"),
     ),
     _Signature((b"pk\x03\x04", b"pk\x05\x06"), ZIP),
-    _Signature(
-        (b"\x1f\x8b\x08",),
-        Foreign("gzip data inside of a compressed file", "Decompress the file once"),
-    ),
-    _Signature(
-        (b"bzh",),
-        Foreign("bzip2 data inside of a compressed file", "Decompress the file once"),
-    ),
-    _Signature(
-        (b"\xfd7zxz\0",),
-        Foreign("xz data inside of a compressed file", "Decompress the file once"),
-    ),
+    *_twice_compressed(),
     _Signature((b"\x28\xb5\x2f\xfd",), Foreign("Zstandard data", "Decompress it with unzstd")),
     _Signature((b"\x1f\x9d",), Foreign("data of `compress`", "Decompress it with gunzip")),
     _Signature((b"\x04\x22\x4d\x18",), Foreign("LZ4 data", "Decompress it with unlz4")),
@@ -108,6 +110,13 @@ LITTLE_ENDIAN = Foreign(
     "a little-endian header",
     'IDX is big-endian: write the file again, with mnist_idx.write_idx or struct.pack(">4B…I", …)',
 )
+WIDE = Foreign(
+    "a header of 16-bit numbers",
+    "IDX has one byte for each pixel and four for each size: write the file again, "
+    'with mnist_idx.write_idx or array.array("B", …)',
+)
+ANNEX = Foreign("a pointer of git-annex, not the data", "Fetch the data: git annex get")
+LINK = Foreign("the text of a symbolic link, not the data", "Put the file itself in its place")
 TEXT = Foreign(
     "text",
     "Convert a table of pixels with mnist-idx convert csv FOLDER --data-files FILE",
@@ -128,11 +137,17 @@ def find_foreign(head: bytes) -> Foreign:
         return EMPTY
     if _is_little_endian(head):
         return LITTLE_ENDIAN
+    if _is_wide(head):
+        return WIDE
     if is_tar(head):
         return TAR
-    start = head.lstrip(b" \t\r\n").lower()
+    if b"annex/objects/" in head:
+        return ANNEX
+    if _is_link(head):
+        return LINK
+    start = head.lstrip(b" \t\r\n")
     for signature in SIGNATURES:
-        if start.startswith(signature.starts):
+        if start.startswith(signature.starts) or start.lower().startswith(signature.starts):
             return NPZ if signature.foreign == ZIP and _is_npz(head) else signature.foreign
     if len(head) >= MIN_TEXT_BYTES and not head.translate(None, TEXT_BYTES):
         return TEXT
@@ -150,6 +165,19 @@ def _is_little_endian(head: bytes) -> bool:
     if len(head) < 4 or head[2:4] != b"\0\0":
         return False
     return head[1] in IDX_TYPES and 1 <= head[0] <= MAX_SMALL_DIMENSIONS
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether each byte of a header has become a little-endian 16-bit number."""
+    return head[:4] == bytes(4) and head[5:8:2] == bytes(2) and is_idx(head[:8:2])
+
+
+def _is_link(head: bytes) -> bool:
+    """Whether a file holds a path, as a symbolic link that was checked out as text."""
+    is_line = len(head) < HEAD_BYTES and b"\n" not in head.rstrip(b"\r\n")
+    return (
+        is_line and head.startswith((b"../", b"./", b"/")) and not head.translate(None, TEXT_BYTES)
+    )
 
 
 def is_tar(head: bytes) -> bool:

@@ -25,7 +25,7 @@ from urllib.parse import quote
 from zlib_ng import zlib_ng
 
 from .byte_ranges import Version
-from .compressions import MAGIC_LENGTH, Compression, Decompressor, find_compression
+from .compressions import MAGIC_LENGTH, MEMORY_LIMIT, Compression, Decompressor, find_compression
 from .errors import DamagedError, IdxError, TransferError
 
 if TYPE_CHECKING:
@@ -485,7 +485,7 @@ class DecompressedFile(WrappedFile):
             try:
                 content = self._decompressor.decompress(data, size)
             except self._compression.errors as error:
-                raise self._damaged(str(error)) from error
+                raise self._explain(error) from error
         self._position += len(content)
         if self._compression.has_seek_points:
             self._seek_points.add(self._position, self._file.tell(), self._decompressor)
@@ -519,6 +519,15 @@ class DecompressedFile(WrappedFile):
             compressed = self._file.tell()
             predicted = missing * compressed // self._position
             self._file.expect_end(compressed + predicted + SPARE_BYTES)
+
+    def _explain(self, error: Exception) -> IdxError:
+        """What an error of the decompressor means."""
+        limit_error = self._compression.limit_error
+        if limit_error is None or limit_error not in str(error):
+            return self._damaged(str(error))
+        found = f"the {self._compression.name} data takes more memory to decompress than the limit"
+        limit = f"of {MEMORY_LIMIT >> 20} MiB"
+        return IdxError(f"{self._title}: {found} {limit}. {self._compression.limit_advice}.")
 
     def _damaged(self, reason: str) -> DamagedError:
         position = f"after {self._position:,} decompressed bytes"

@@ -1,28 +1,29 @@
-"""Fixtures of all tests: the real archive, an independent reader of it, a server, clients with
-caches of their own.
+"""Fixtures of all tests: MNIST and its stand-in, a server, clients with caches of their own.
+
+What decides which tests run is here as well.
 """
 
 import atexit
-import gzip
 import os
 import re
 import sys
-import tarfile
 import tempfile
-import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import real_archive
 from clients import ROOT, datasets_version, digest_arrays, digest_table, fingerprint
 from http_server import Server
 from hypothesis import HealthCheck, settings
-from idx_files import make_tar
 from representatives import choose_representatives
+from stand_in import MEMBERS, Arrays, StandIn, make_stand_in, read_archive, to_arrays
+from stand_in_catalog import CATALOG_VARIABLE, described
+
+__all__ = ["ARCHIVE", "MEMBERS", "Arrays"]  # what tests import from here
 
 # What is imported above does not import `datasets`, which reads this: tests never touch the user's
 # cache.
@@ -32,14 +33,7 @@ os.environ["HF_HOME"] = _HOME.name
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("MNIST_IDX_MIRROR", None)
 
-Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (images, labels)
-
-ARCHIVE_VARIABLE = "MNIST_IDX_TEST_ARCHIVE"
-ARCHIVE = "/mnist_database.tar"
-MEMBERS = {
-    "train": ("data/train-images-idx3-ubyte.gz", "data/train-labels-idx1-ubyte.gz"),
-    "test": ("data/t10k-images-idx3-ubyte.gz", "data/t10k-labels-idx1-ubyte.gz"),
-}
+ARCHIVE = "/mnist_database.tar"  # the path on servers
 
 # How many examples properties are tried with: few each time, more where slow tests run, too.
 settings.register_profile(
@@ -54,11 +48,26 @@ settings.register_profile(
 # colons.
 COMPAT = [path for path in os.environ.get("MNIST_IDX_COMPAT_PYTHON", "").split(os.pathsep) if path]
 
+# What is not at hand -> how many tests are left out for it. The lines end the report.
+LEFT_OUT: Counter[str] = Counter()
+NO_ARCHIVE = f"the real MNIST archive: set {real_archive.VARIABLE} to a copy of mnist_database.tar"
+NO_SCRIPTS = (
+    "datasets 3, which runs loading scripts: "
+    "set MNIST_IDX_COMPAT_PYTHON to the Python of an environment that has it"
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     chosen = re.findall(r"(?:not )?\w+", config.option.markexpr)
     profile = "thorough" if "slow" in chosen or os.environ.get("CI") else "default"
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
+    if not is_worker(config):
+        real_archive.download_if_asked(config)
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this is a process that pytest-xdist has started."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -79,8 +88,17 @@ def values_of(case: pytest.Function) -> dict[str, Hashable]:
     return values | {name: id(value) for name, value in params.items()}
 
 
-@pytest.hookimpl(tryfirst=True)  # before marks decide what runs
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    """Mark what is slow before marks decide what runs; then leave out what cannot run here."""
+    mark_combinations_as_slow(items)
+    yield
+    leave_out(config, items)
+
+
+def mark_combinations_as_slow(items: list[pytest.Item]) -> None:
     """Mark as slow what combines parameters, but for a few cases with each value of each parameter.
 
     The tests of single modules are fast enough to run whole.
@@ -97,6 +115,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 case.add_marker("slow")
 
 
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out of `items` the tests that need what is not at hand, and count them."""
+    has_archive = real_archive.find(config) is not None
+    kept, left_out = [], []
+    for item in items:
+        lacks = what_lacks(item, has_archive)
+        if lacks is None:
+            kept.append(item)
+        else:
+            left_out.append(item)
+            LEFT_OUT[lacks] += 1
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def what_lacks(item: pytest.Item, has_archive: bool) -> str | None:
+    """What a test needs that is not at hand."""
+    if "real_tar" in getattr(item, "fixturenames", ()) and not has_archive:
+        return NO_ARCHIVE
+    if item.get_closest_marker("scripts") and isinstance(item, pytest.Function):
+        version = datasets_version(item.callspec.params["python"])
+        if not version.startswith("3."):
+            return NO_SCRIPTS
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if is_worker(session.config):
+        session.config.workeroutput["left_out"] = dict(LEFT_OUT)  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of pytest-xdist has left out: all of them the same."""
+    LEFT_OUT.update(Counter(getattr(node, "workeroutput", {}).get("left_out")) - LEFT_OUT)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for lacks, count in LEFT_OUT.items():
+        tests = "1 test needs" if count == 1 else f"{count} tests need"
+        terminalreporter.write_line(f"Not run: {tests} {lacks}.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def retry_without_waiting() -> Iterator[None]:
     """Import the package for all tests, which registers its names, and let it be impatient."""
@@ -106,81 +168,92 @@ def retry_without_waiting() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mnist_tar(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real archive, which is not part of the repository."""
-    archive = Path(
-        os.environ.get(ARCHIVE_VARIABLE, ROOT.parent / "shared" / "data" / "mnist_database.tar")
-    )
-    if not archive.exists():
-        if pytestconfig.pluginmanager.has_plugin("cacheprovider"):
-            folder = pytestconfig.cache.mkdir("mnist_idx")  # is kept for the next run
-        else:
-            folder = tmp_path_factory.mktemp("archive")
-        archive = folder / "mnist_database.tar"
-        if not archive.exists():
-            _download_archive(archive)
+def real_tar(pytestconfig: pytest.Config) -> Path:
+    """The real MNIST archive, which is not part of the repository. See `leave_out`."""
+    archive = real_archive.find(pytestconfig)
+    assert archive is not None
     return archive
 
 
-def _download_archive(target: Path) -> None:
-    """Let the package download and verify the published files, and keep them as a tar."""
-    from mnist_idx import IdxError, MnistIdx
-    from mnist_idx.members import Access, open_stored
-
-    builder = MnistIdx()
-    try:
-        splits = builder.locate(builder.make_fetcher(streaming=False)).splits
-    except IdxError as error:
-        advice = f"no network. Set {ARCHIVE_VARIABLE} to a copy of mnist_database.tar"
-        warnings.warn(
-            f"Tests on the real archive are skipped: {advice}.", stacklevel=1
-        )  # shown in the summary
-        pytest.skip(str(error))
-    files = {}
-    for split, names in MEMBERS.items():
-        for name, member in zip(names, splits[split][:2], strict=True):
-            with open_stored(member, Access()) as stored:
-                files[name] = stored.readall()
-    target.with_suffix(".part").write_bytes(make_tar(files))
-    target.with_suffix(".part").replace(target)
+@pytest.fixture(scope="session")
+def real_files(real_tar: Path) -> dict[str, bytes]:
+    """Member name -> content as stored (gzip), of the real MNIST archive."""
+    return read_archive(real_tar)
 
 
 @pytest.fixture(scope="session")
-def mnist_files(mnist_tar: Path) -> dict[str, bytes]:
-    """Member name -> its bytes as stored (gzip)."""
-    with tarfile.open(mnist_tar) as tar:
-        # type: ignore[union-attr]
-        return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
+def real_arrays(real_files: dict[str, bytes]) -> Arrays:
+    """The records of MNIST, read without any of the package's code."""
+    return to_arrays(real_files)
 
 
 @pytest.fixture(scope="session")
-def mnist_arrays(mnist_files: dict[str, bytes]) -> Arrays:
-    """Split -> (images (N, 28, 28), labels (N,)), read without any of the package's code."""
-    arrays = {}
-    for split, (images, labels) in MEMBERS.items():
-        pixels = np.frombuffer(gzip.decompress(mnist_files[images]), np.uint8, offset=16).reshape(
-            -1, 28, 28
-        )
-        arrays[split] = (
-            pixels,
-            np.frombuffer(gzip.decompress(mnist_files[labels]), np.uint8, offset=8),
-        )
-    return arrays
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    """The stand-in for MNIST. The catalog of this process does not describe it yet."""
+    folder = tmp_path_factory.mktemp("stand_in")
+    return make_stand_in(folder, ROOT / "mnist_idx" / "data" / "mnist_tiny.tar")
+
+
+@contextmanager
+def describing(stand_in: StandIn, cache: Path) -> Iterator[None]:
+    """Let the catalog describe the stand-in as MNIST, here and in clients that start meanwhile.
+
+    Args:
+        cache: of what this process prepares meanwhile, which is not what it takes for MNIST later.
+    """
+    from mnist_idx.catalog import DATASETS
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, dataset in described(stand_in.facts).items():
+            patch.setitem(DATASETS, name, dataset)
+        patch.setenv(CATALOG_VARIABLE, str(stand_in.facts))
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cache_of_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of `datasets` in tests on the stand-in."""
+    return tmp_path_factory.mktemp("cache_of_stand_in")
+
+
+@pytest.fixture
+def published(stand_in: StandIn, cache_of_stand_in: Path) -> Iterator[StandIn]:
+    """The stand-in, which is taken for MNIST during the test."""
+    with describing(stand_in, cache_of_stand_in):
+        yield stand_in
+
+
+@pytest.fixture
+def mnist_tar(published: StandIn) -> Path:
+    """The archive that is taken for MNIST during the test."""
+    return published.tar
+
+
+@pytest.fixture
+def mnist_files(published: StandIn) -> dict[str, bytes]:
+    """Member name -> content as stored (gzip), of the archive that is taken for MNIST."""
+    return published.files
+
+
+@pytest.fixture
+def mnist_arrays(published: StandIn) -> Arrays:
+    """The records in the archive that is taken for MNIST: (N, 28, 28) and (N,)."""
+    return published.arrays
 
 
 @pytest.fixture(scope="session")
 def prepared(
-    mnist_tar: Path, mnist_arrays: Arrays, tmp_path_factory: pytest.TempPathFactory
+    stand_in: StandIn, cache_of_stand_in: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """The fingerprint of the prepared dataset, once it has been compared with the archive."""
+    """The fingerprint of the prepared stand-in, once it has been compared with its records."""
     import datasets
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MNIST_IDX_MIRROR", str(mnist_tar))
-        rows = datasets.load_dataset(
-            "mnist_idx", cache_dir=str(tmp_path_factory.mktemp("prepared"))
-        )
-    for split, arrays in mnist_arrays.items():
+    with describing(stand_in, cache_of_stand_in), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_IDX_MIRROR", str(stand_in.tar))
+        cache_dir = str(tmp_path_factory.mktemp("prepared"))
+        rows = datasets.load_dataset("mnist_idx", cache_dir=cache_dir)
+    for split, arrays in stand_in.arrays.items():
         assert digest_table(rows[split]) == digest_arrays(*arrays)
     return fingerprint(rows)
 
@@ -194,7 +267,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def server(serve: Callable[..., Server], mnist_tar: Path) -> Server:
-    """A server that has the real archive at `ARCHIVE`."""
+    """A server that has at `ARCHIVE` what is taken for MNIST."""
     return serve({ARCHIVE: mnist_tar})
 
 

@@ -29,7 +29,8 @@ def load_arrays(
 
     Args:
         name: of the config, for example "tiny".
-        split: for example "train", "test[:10%]" or "train+test".
+        split: for example "train", "test[:10%]", "train+test" or "all". The files of other splits
+            are not looked at.
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download
             is kept and reused.
         **options: those of `load_dataset_builder`: `num_samples`, `seed`, `data_dir`,

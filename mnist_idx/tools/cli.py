@@ -25,6 +25,7 @@ from .. import __version__
 from ..catalog import DATASETS
 from ..compressions import SUFFIXES
 from ..errors import IdxError, printable
+from ..paths import expand_home
 from .dataset_types import is_error_of_datasets
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     Loaded: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
+NamedFiles: TypeAlias = list[str] | dict[str, list[str]]  # paths, or paths by split
 FAILED, INTERRUPTED = 1, 130  # exit codes
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
 NAMES = ", ".join(DATASETS)
@@ -164,11 +166,17 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add(
         "source",
         nargs="?",
-        default="mnist",
+        type=expand_home,
         metavar="SOURCE",
         help=f"a config ({NAMES}), or the path or URL of IDX files (default: mnist)",
     )
+    add_data_files(parser, "files instead of a SOURCE, or those of a split; may be repeated")
     add("--prefix", help="which of several datasets in one place, by the start of their file names")
+
+
+def add_data_files(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add the option that names files; see `files_by_split`."""
+    parser.add_argument("--data-files", action="append", metavar="[SPLIT=]PATH", help=meaning)
 
 
 def add_configs(parser: argparse.ArgumentParser) -> None:
@@ -204,15 +212,23 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def check_source(source: str, prefix: str | None) -> None:
-    """Refuse a source that is neither a config nor a place."""
-    if source in DATASETS:
-        if prefix is not None:
-            raise IdxError(f"--prefix {prefix}: {source} is a single dataset. Leave out --prefix.")
+def check_source(source: str | None, prefix: str | None, data_files: list[str] | None) -> None:
+    """Refuse a source that is neither a config nor a place, and one beside files."""
+    if data_files is not None:
+        if source is not None:
+            found = f"{source}: expected SOURCE or --data-files, found both"
+            place = "Paths of files start at the working folder"
+            raise IdxError(f"{found}. Leave out one of them. {place}.")
         return
-    is_url = "://" in source
-    if not is_url and not os.path.exists(os.path.expanduser(source)):
-        raise IdxError(f"{source}: no such file, folder or config. The configs are {NAMES}.")
+    if source is None or source in DATASETS:
+        from .verify import check_no_prefix
+
+        check_no_prefix(source or "mnist", prefix)
+        return
+    if "://" not in source and not os.path.exists(source):
+        found = f"{source}: no such file, folder or config"
+        place = f"The working folder is {os.getcwd()}"
+        raise IdxError(f"{found}. {place}, the configs are {NAMES}.")
 
 
 # preview
@@ -223,14 +239,19 @@ def add_preview_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--split", default="train", help="split to draw (default: train)")
     add("--num", type=int, default=25, metavar="N", help="records to draw (default: 25)")
-    add("--output", type=Path, metavar="FILE", help="picture to write (default: SOURCE.png)")
+    add("--output", type=user_path, metavar="FILE", help="picture to write (default: SOURCE.png)")
     add("--overwrite", action="store_true", help="replace an existing picture")
     add("--ascii", dest="as_text", action="store_true", help="print the images as text instead")
 
 
+def user_path(text: str) -> Path:
+    return Path(expand_home(text))
+
+
 def preview(
-    source: str,
+    source: str | None,
     prefix: str | None,
+    data_files: list[str] | None,
     split: str,
     num: int,
     output: Path | None,
@@ -243,25 +264,30 @@ def preview(
       mnist-idx preview tiny                               writes tiny.png
       mnist-idx preview tiny --split test --num 3 --ascii
       mnist-idx preview copy --output digits.png           a folder, a tar, a zip, or a URL of one
+      mnist-idx preview --data-files train=copy/train-images-idx3-ubyte.gz --output digits.png
     """
-    check_source(source, prefix)
+    check_source(source, prefix, data_files)
+    named_files = files_by_split(data_files)
+    if source is None and named_files is None:
+        source = "mnist"
     if num < 1:
         raise IdxError(f"--num {num}: expected at least 1.")
     if source in DATASETS and split not in DATASETS[source].splits:
         raise IdxError(f"--split {split}: expected {' or '.join(DATASETS[source].splits)}.")
     if output is None:
-        output = Path(picture_name(source))
+        output = Path(picture_name(source or first_path(data_files)))
     if output.exists() and not overwrite and not as_text:
         advice = "Choose another file with --output, or add --overwrite."
         raise IdxError(f"{output}: exists already. {advice}")
     builder = "mnist_idx" if source in DATASETS else "idxfolder"
-    splits = load_splits(source, prefix)
+    splits = load_splits(source, prefix, named_files)
     if split not in splits:
         raise IdxError(f"--split {split}: expected one of {', '.join(splits)}.")
     from .preview import contact_sheet, save_picture, summarize, text_sheet
 
     width = shutil.get_terminal_size().columns
-    print(f"{printable(source)} ({builder}): {summarize(splits, width)}")
+    shown = source or ", ".join(data_files or [])
+    print(f"{printable(shown)} ({builder}): {summarize(splits, width)}")
     if as_text:
         print(f"\n{text_sheet(splits[split], num)}")
         return
@@ -269,14 +295,17 @@ def preview(
     print(f"wrote {printable(str(output))}: the first records of {split}")
 
 
-def load_splits(source: str, prefix: str | None) -> "dict[str, Dataset]":
+def load_splits(
+    source: str | None, prefix: str | None, data_files: NamedFiles | None
+) -> "dict[str, Dataset]":
     """The splits of a config, or of IDX files."""
     from datasets import load_dataset
 
     if source in DATASETS:
         splits = load_dataset("mnist_idx", source)
     else:
-        splits = load_dataset("idxfolder", data_dir=source, prefix=prefix, as_array=True)
+        files = {"data_dir": source} if data_files is None else {"data_files": data_files}
+        splits = load_dataset("idxfolder", prefix=prefix, as_array=True, **files)
     return {str(name): dataset for name, dataset in splits.items()}
 
 
@@ -294,17 +323,18 @@ def picture_name(source: str) -> str:
 # verify
 
 
-def verify(source: str, prefix: str | None) -> int:
+def verify(source: str | None, prefix: str | None, data_files: list[str] | None) -> int:
     """Check that IDX files are complete, undamaged, fit to be loaded, and the published ones.
 
     examples:
       mnist-idx verify tiny
       mnist-idx verify copy                                a folder, a tar, a zip, or a URL of one
+      mnist-idx verify --data-files test=copy/t10k-images-idx3-ubyte.gz
     """
-    check_source(source, prefix)
+    check_source(source, prefix, data_files)
     from . import verify as library
 
-    reports = library.verify(source, prefix)
+    reports = library.verify(source, prefix, files_by_split(data_files))
     print(library.table(reports))
     problems = [report.problem for report in reports if report.problem]
     for problem in problems:
@@ -312,7 +342,8 @@ def verify(source: str, prefix: str | None) -> int:
     if problems:
         print(f"{len(problems)} of {len(reports)} files invalid")
         return FAILED
-    print(f"{len(reports)} files, all valid")
+    count = "1 file" if len(reports) == 1 else f"{len(reports)} files"
+    print(f"{count}, all valid")
     return 0
 
 
@@ -323,18 +354,19 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "source",
+        type=expand_home,
         metavar="SOURCE",
         help="what load_dataset takes: imagefolder, csv, a name on the Hub, …; or an .npz file",
     )
-    add("target", metavar="TARGET", help="folder to create, or a path that ends in .tar")
-    add("--name", metavar="CONFIG", help="config of the dataset")
-    add("--data-dir", metavar="FOLDER", help="folder with its files")
     add(
-        "--data-files",
-        action="append",
-        metavar="[SPLIT=]PATH",
-        help="its files, or those of a split; may be repeated",
+        "target",
+        type=expand_home,
+        metavar="TARGET",
+        help="folder to create, or a path that ends in .tar",
     )
+    add("--name", metavar="CONFIG", help="config of the dataset")
+    add("--data-dir", type=expand_home, metavar="FOLDER", help="folder with its files")
+    add_data_files(parser, "its files, or those of a split; may be repeated")
     add("--split", help='split to write, for example test or "train[:1000]" (default: all)')
     add("--revision", help="version of the dataset on the Hub")
     add("--streaming", action="store_true", help="do not keep a copy of the dataset in the cache")
@@ -444,19 +476,32 @@ def load_any(source: str, **options: Any) -> "Loaded":
     return loaded
 
 
-def files_by_split(data_files: list[str] | None) -> list[str] | dict[str, list[str]] | None:
+def files_by_split(data_files: list[str] | None) -> NamedFiles | None:
     """What `--data-files` means: paths by their split, if each names one.
 
     >>> files_by_split(["train=a", "train=b", "test=c"]), files_by_split(["a", "b"])
     ({'train': ['a', 'b'], 'test': ['c']}, ['a', 'b'])
     """
-    if not data_files or not all(re.match(r"\w+=", file) for file in data_files):
-        return data_files
+    if not data_files:
+        return None
     splits: dict[str, list[str]] = {}
+    without_split = []
     for file in data_files:
-        split, _, path = file.partition("=")
-        splits.setdefault(split, []).append(path)
-    return splits
+        split, separator, path = file.partition("=")
+        if separator and re.fullmatch(r"\w+", split) and not os.path.exists(file):
+            splits.setdefault(split, []).append(expand_home(path))
+        else:
+            without_split.append(expand_home(file))
+    if splits and without_split:
+        found = f"--data-files {without_split[0]}: found no split"
+        raise IdxError(f"{found}. Name one for each file, for example train={without_split[0]}.")
+    return splits or without_split
+
+
+def first_path(data_files: list[str] | None) -> str:
+    """The first path of `--data-files`."""
+    named = files_by_split(data_files) or [""]
+    return named[0] if isinstance(named, list) else next(iter(named.values()))[0]
 
 
 # push and export
@@ -489,7 +534,12 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
         help="open a pull request instead of changing the branch",
     )
     add("--dry-run", action="store_true", help="list what would be uploaded; needs no token")
-    add("--folder", metavar="FOLDER", help="publish what `mnist-idx export SOURCE FOLDER` wrote")
+    add(
+        "--folder",
+        type=expand_home,
+        metavar="FOLDER",
+        help="publish what `mnist-idx export SOURCE FOLDER` wrote",
+    )
 
 
 def push(
@@ -554,19 +604,19 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help=f"a config ({NAMES}), or the path or URL of IDX files",
     )
-    add("folder", metavar="FOLDER", help="folder to create; of --as npz: file to create")
+    add(
+        "folder",
+        type=expand_home,
+        metavar="FOLDER",
+        help="folder to create; of --as npz: file to create",
+    )
     add(
         "--as",
         dest="form",
         choices=("png", "npz"),
         help="write PNG files in class folders, or one file of NumPy arrays (default: Parquet)",
     )
-    add(
-        "--data-files",
-        action="append",
-        metavar="[SPLIT=]PATH",
-        help="the IDX files, or those of a split; may be repeated",
-    )
+    add_data_files(parser, "the IDX files, or those of a split; may be repeated")
     add("--prefix", help="which of several datasets, by the start of their file names")
     add("--split", help='split to write, for example test or "train[:100]" (default: all)')
     add("--as-array", action="store_true", help="Parquet: arrays of any type, not pictures")
@@ -726,16 +776,12 @@ def find_source(
     if source is None and data_files is None:
         example = f"mnist-idx export tiny {typed}"
         raise IdxError(f"{typed}: a SOURCE is missing, a config or IDX files: {example}")
-    if source is not None:
-        check_source(source, prefix)
-    if source not in DATASETS:
-        by_split = files_by_split(data_files)
-        given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
-        return FoundSource("idxfolder", None, given)
-    if data_files is not None:
-        found = f"--data-files: {source} is a published dataset"
-        raise IdxError(f"{found}. Leave out --data-files, or {source}.")
-    return FoundSource("mnist_idx", source, {})
+    check_source(source, prefix, data_files)
+    if source in DATASETS:
+        return FoundSource("mnist_idx", source, {})
+    by_split = files_by_split(data_files)
+    given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
+    return FoundSource("idxfolder", None, given)
 
 
 def export_as(
@@ -824,7 +870,13 @@ def chosen_configs(
 
 def add_catalog_row_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILES", help="images and labels, as they are published")
+    add(
+        "files",
+        nargs="+",
+        type=expand_home,
+        metavar="FILES",
+        help="images and labels, as they are published",
+    )
     add("--name", default="my_dataset", help="name of the config (default: my_dataset)")
 
 
@@ -845,7 +897,7 @@ def catalog_row(files: list[str], name: str) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-m", dest="is_module", action="store_true", help="PROGRAM is a module, as for python -m")
-    add("program", metavar="PROGRAM", help="a Python file")
+    add("program", type=expand_home, metavar="PROGRAM", help="a Python file")
     add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 
 

@@ -70,7 +70,7 @@ def loading_code(
         if names_tell and len(groups) == 1:
             where = f"data_dir={_literal(target)}"
         elif is_tar:
-            where = _files_in_tar(group, target, names_tell)
+            where = _data_files({split.name: _literal(target) for split in group})
         else:
             where = _files_in_folder(group, target)
         options = [where, *_options(kind, group, class_names, imports)]
@@ -94,19 +94,6 @@ def _files_in_folder(splits: Sequence[WrittenSplit], target: str) -> str:
     """The arguments that name the files of each split in a folder."""
     files = {split.name: _literals([file.name for file in split.files]) for split in splits}
     return f"data_dir={_literal(target)}, {_data_files(files)}"
-
-
-def _files_in_tar(splits: Sequence[WrittenSplit], target: str, names_tell: bool) -> str:
-    """The argument that names the files of each split in a tar.
-
-    Args:
-        names_tell: whether the names of the files in the tar tell the split of each.
-    """
-    files: dict[str, str] = {}
-    for split in splits:
-        urls = [f"tar://data/{file.name}::{target}" for file in split.files]
-        files[split.name] = _literal(target) if names_tell else _literals(urls)
-    return _data_files(files)
 
 
 def _data_files(files: Mapping[str, str]) -> str:

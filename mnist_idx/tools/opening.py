@@ -3,36 +3,27 @@
 `datasets` takes more than a second to import, and reading local files needs nothing of it.
 """
 
-import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..catalog import DATASETS
-from ..failover import Locator, SplitSource
+from ..errors import IdxError
+from ..failover import Located, Locator, SplitSource
 from ..fetching import Fetcher, InPlace
-from ..folder import DataFiles, Folder
+from ..folder import Folder
 from ..members import Access, SplitFiles
 from ..mirrors import published_mirrors, published_options
 from ..options import IdxFolderOptions, IdxOptions, check_options, options_of
-from ..paths import absolute_path, is_downloaded, is_remote
+from ..paths import DataFiles, absolute_path, find_data_files, is_downloaded, is_remote
 from ..record_layout import Layout
-from .split_spec import parse_parts
+from .split_spec import parse_parts, split_names
 
 if TYPE_CHECKING:
     from ..builder import IdxBuilder
 
 # What else a user may pass for local files. Nothing of them is kept in the cache.
 OTHER_ARGUMENTS = {"data_dir", "data_files", "cache_dir"}
-# What patterns do not match for `datasets`: files that describe a dataset.
-PASSED_OVER = {
-    "README.md",
-    "config.json",
-    "dataset_info.json",
-    "dataset_infos.json",
-    "dummy_data.zip",
-    "dataset_dict.json",
-}
 Arguments = Mapping[str, Any]  # of `load_dataset_builder`, by name
 
 
@@ -49,32 +40,59 @@ class Opened(NamedTuple):
 def open_dataset(
     path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
 ) -> Opened:
-    """Find the files of a dataset.
+    """Find the files of a dataset, of those splits that will be read.
 
     Args:
         path: "mnist_idx" or "idxfolder".
         name: of the config.
-        split: what will be read. It is checked before the network is touched, if it can be.
-            None if that is all.
+        split: what will be read. It is checked before the network is touched, if it can be. Other
+            splits are not looked at. None if that is all.
         arguments: those of `load_dataset_builder`. None is as good as left out.
 
     Raises:
         IdxError: the files cannot be found, or an option is wrong.
     """
     given = {key: value for key, value in arguments.items() if value is not None}
+    wanted = split_names(split)
+    data_files = given.get("data_files")
+    if wanted is not None and isinstance(data_files, Mapping) and wanted <= data_files.keys():
+        given["data_files"] = {name: data_files[name] for name in data_files if name in wanted}
     local = _find_local(path, name or "mnist", given)
     if local is None:
-        return _open_with_builder(path, name, split, streaming, given)
+        return _open_with_builder(path, name, split, streaming, given, wanted)
     check_options(local.options)
     fetcher: Fetcher = InPlace()
     if not streaming:
         fetcher = LocalFirst(path, name, given)
     transpose = local.options.transpose
-    located = local.locator.locate(fetcher)
-    layout = located.common_layout(transpose, local.options.as_array)
     source = SplitSource(local.locator, local.access, local.options.selection, transpose)
+    located = locate_wanted(lambda names: local.locator.locate(fetcher, names), source, wanted)
+    layout = located.common_layout(transpose, local.options.as_array)
     sizes = source.count(located.splits)
     return Opened(located.splits, source, sizes, _num_classes(layout), layout)
+
+
+def locate_wanted(
+    locate: Callable[[Collection[str] | None], Located],
+    source: SplitSource,
+    wanted: set[str] | None,
+) -> Located:
+    """Find the files of the wanted splits, or of all if it takes these to say what is wrong.
+
+    Args:
+        locate: finds the splits of the given names.
+        wanted: names of splits; None for all.
+    """
+    if wanted is None:
+        return locate(None)
+    located = locate(wanted)
+    if wanted - located.splits.keys():  # The error lists the splits that there are.
+        return locate(None)
+    try:
+        source.count(located.splits)
+    except IdxError:
+        return locate(None)  # Another split may have as many records as are asked for.
+    return located
 
 
 def _num_classes(layout: Layout) -> int | None:
@@ -83,20 +101,34 @@ def _num_classes(layout: Layout) -> int | None:
 
 
 def _open_with_builder(
-    path: str, name: str | None, split: object, streaming: bool, arguments: Arguments
+    path: str,
+    name: str | None,
+    split: object,
+    streaming: bool,
+    arguments: Arguments,
+    wanted: set[str] | None,
 ) -> Opened:
-    """Find the files of a dataset as `load_dataset` would."""
+    """Find the files of a dataset as `load_dataset` would, but of no other splits."""
     builder = _make_builder(path, name, arguments)
     known = builder.info.splits
     if known is not None and split is not None:
         # So that wrong arguments are found before the network is touched.
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
-    return open_builder(builder, builder.make_fetcher(streaming, arguments.get("download_mode")))
+    fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
+    return open_builder(builder, fetcher, wanted)
 
 
-def open_builder(builder: "IdxBuilder", fetcher: Fetcher) -> Opened:
-    """Find the files of the dataset of a builder, and check them as far as they are fetched."""
-    located = builder.locate(fetcher)
+def open_builder(builder: "IdxBuilder", fetcher: Fetcher, wanted: set[str] | None = None) -> Opened:
+    """Find the files of the dataset of a builder, and check them as far as they are fetched.
+
+    Args:
+        wanted: names of splits; None for all.
+    """
+
+    def locate(names: Collection[str] | None) -> Located:
+        return builder.locate(fetcher, names, takes_any_integers=True)
+
+    located = locate_wanted(locate, builder.source, wanted)
     sizes = builder.source.count(located.splits)
     layout = located.common_layout(builder.config.transpose, builder.config.as_array)
     return Opened(located.splits, builder.source, sizes, builder.num_classes, layout)
@@ -192,60 +224,3 @@ def _find_local_folder(given: Arguments, data_dir: str | None, data_files: objec
         are_splits_named=isinstance(data_files, Mapping),
     )
     return _Local(folder, access, options)
-
-
-def find_data_files(data_files: object, base: str) -> DataFiles | None:
-    """The local files of each split; None if it takes `datasets` to find them.
-
-    >>> find_data_files({"train": "https://host/images.gz"}, "/data") is None
-    True
-
-    Args:
-        data_files: a path or a pattern, a list of them, or a dict of either by split. Only the
-            last part of a pattern may have wildcards.
-        base: the folder that paths are relative to.
-    """
-    by_split = _patterns_by_split(data_files)
-    if by_split is None:
-        return None
-    found = {}
-    for split, patterns in by_split.items():
-        files: list[str] = []
-        for pattern in patterns:
-            matched = _match_pattern(pattern, base)
-            if matched is None or any("::" in file for file in matched):
-                return None  # "::" is taken for a chain of URLs.
-            files += matched
-        found[split] = files
-    return found
-
-
-def _patterns_by_split(data_files: object) -> dict[str, list[object]] | None:
-    """What a user may pass as `data_files`, as `datasets` understands it; None if it must tell."""
-    if isinstance(data_files, str):
-        return {"train": [data_files]}
-    if isinstance(data_files, list | tuple):
-        return {"train": list(data_files)}
-    if not isinstance(data_files, dict):
-        return None
-    by_split = {}
-    for split, patterns in data_files.items():
-        by_split[str(split)] = patterns if isinstance(patterns, list) else [patterns]
-    return by_split
-
-
-def _match_pattern(pattern: object, base: str) -> list[str] | None:
-    """The files that a path or a pattern means; None if `datasets` must tell."""
-    if not isinstance(pattern, str):
-        return None
-    if ":" in pattern:  # a URL, or what is taken for one
-        return None
-    path = os.path.join(base, pattern)
-    if not glob.has_magic(path):
-        return [path] if os.path.isfile(path) else None
-    folder, name = os.path.split(path)
-    if glob.has_magic(folder) or "**" in name or os.path.lexists(path):
-        return None
-    matched = [file for file in sorted(glob.glob(path)) if os.path.isfile(file)]
-    matched = [file for file in matched if os.path.basename(file) not in PASSED_OVER]
-    return matched or None

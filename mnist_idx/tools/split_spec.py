@@ -15,6 +15,7 @@ PART = re.compile(
     r":(?:(?P<stop>-?[\d_]+)(?P<stop_percent>%)?)?\])?"
     r"(?:\((?P<rounding>[^)]*)\))?\n?"
 )
+ALL = "all"  # means all splits, one after the other
 ROUNDINGS = ("closest", "pct1_dropremainder")
 
 
@@ -24,6 +25,21 @@ class Part(NamedTuple):
     split: str
     start: int
     stop: int
+
+
+def split_names(spec: object) -> set[str] | None:
+    """The splits that a text may ask for; None if it may ask for any.
+
+    >>> sorted(split_names("test[:10%]+train")), split_names("all")
+    (['test', 'train'], None)
+    """
+    names = set()
+    for text in _texts_of_parts(str(spec)):
+        match = PART.fullmatch(text)
+        if match is None:
+            return None
+        names.add(match["split"])
+    return None if ALL in names else names
 
 
 def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
@@ -42,6 +58,8 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     names = ", ".join(repr(name) for name in sizes)
     expected = f"expected one of {names}, or a part of one"
     refused = IdxError(f"split={spec!r}: {expected}.", command_line=f"--split {spec}: {expected}.")
+    if str(spec) == ALL and sizes:
+        return [Part(name, 0, size) for name, size in sizes.items()]
     parts = []
     roundings = []
     for text in _texts_of_parts(str(spec)):

@@ -1,21 +1,20 @@
 """Check IDX files: whether they are complete, undamaged and can be loaded, and what they are."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..archive import Location, list_members
 from ..catalog import DATASETS
-from ..contents import look_at
 from ..errors import IdxError, TransferError, printable
 from ..failover import Located, read_with_failover
 from ..fetching import InPlace, RemoteOptions
-from ..filenames import base_name, parse_filename
-from ..folder import find_layouts, read_facts
+from ..folder import Folder, are_one_hot, find_layouts, read_facts
 from ..idx import IdxFile
-from ..matching import FoundFiles, find_role, name_relative
+from ..matching import FoundFiles, name_relative
 from ..members import Access, Member, SplitFiles, open_content, open_stored, read_to_end
 from ..mirrors import Mirrors, published_mirrors
-from ..paths import absolute_path, is_remote
+from ..paths import DataFiles, absolute_path, find_data_files, is_remote
 from ..streams import HashedFile
 
 
@@ -32,32 +31,38 @@ class FileReport(NamedTuple):
     problem: str = ""  # why it cannot be loaded; "" if it can
 
 
-def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]:
+def verify(
+    source: str | None = None, prefix: str | None = None, data_files: object = None
+) -> list[FileReport]:
     """Read every file of a source to its end, and check what loading checks.
 
     Nothing is written to disk.
 
     Args:
         source: name of a config, whose files must be the published ones, or path or URL of IDX
-            files.
+            files. The default is "mnist", unless there are `data_files`.
         prefix: which of several datasets in one place, by the start of their file names; by
             default all.
+        data_files: instead of a source, paths and URLs as for `idxfolder`.
 
     Raises:
         IdxError: the source cannot be reached, or its file names are ambiguous.
     """
+    if data_files is not None:
+        if source is not None:
+            raise IdxError(f"{source}: expected a source or data_files, found both.")
+        return _verify_data_files(data_files, prefix)
+    if source is None:
+        source = "mnist"
     if source in DATASETS:
+        check_no_prefix(source, prefix)
         return _verify_published(source)
     source = absolute_path(source)
     access = Access(_remote_options()) if is_remote(source) else Access()
     members = list_members(Location(source), access)
     is_single_file = len(members) == 1 and members[0].name == source
     if is_single_file:
-        content = look_at(members[0], access)
-        role = "images"
-        if content.header is not None:
-            role = find_role(parse_filename(base_name(source)), content.header)
-        return [_verify_file(members[0], "", role, access)]
+        return [_verify_file(members[0], "", "images", access)]
     files = FoundFiles(name_relative(members, source), access, source)
     if prefix is not None or len(files.prefixes) < 2:
         return _verify_splits(files.splits(prefix), "", access)
@@ -65,6 +70,34 @@ def verify(source: str = "mnist", prefix: str | None = None) -> list[FileReport]
     for name in files.prefixes:
         reports += _verify_splits(files.splits(name), f"{name} ", access)
     return reports
+
+
+def check_no_prefix(config: str, prefix: str | None) -> None:
+    """Refuse a prefix for a published dataset."""
+    if prefix is not None:
+        found = f"{config} is a single dataset. Leave out"
+        raise IdxError(
+            f"prefix={prefix!r}: {found} prefix=.",
+            command_line=f"--prefix {prefix}: {found} --prefix.",
+        )
+
+
+def _verify_data_files(data_files: object, prefix: str | None) -> list[FileReport]:
+    """Verify the files that the user names for each split."""
+    found = find_data_files(data_files, os.getcwd())
+    access = Access()
+    if found is None:
+        access = Access(_remote_options())
+        found = _resolve(data_files, access.options)
+    files = Folder(None, found, access, prefix=prefix)
+    return _verify_splits(files.match(InPlace()), "", access)
+
+
+def _resolve(data_files: object, options: RemoteOptions) -> DataFiles:
+    """The files of each split as `datasets` finds them, which takes long to import."""
+    from ..hf import resolve_data_files
+
+    return resolve_data_files(data_files, os.getcwd(), options)
 
 
 def _remote_options() -> RemoteOptions:
@@ -126,10 +159,13 @@ def _verify_splits(
 
 
 def _why_not_loaded(splits: dict[str, SplitFiles], access: Access) -> str | None:
-    """Why `load_arrays` refuses splits, in the words of the command line; None if it does not."""
+    """Why splits cannot be loaded together, in words of the command line; None if they can."""
     try:
-        layouts = find_layouts(read_facts(splits, access, reads_labels=True), None)
-        Located(splits, layouts).common_layout(transpose=False, as_array=True)
+        facts = read_facts(splits, access, reads_labels=True)
+        layouts = find_layouts(facts, None, are_one_hot(facts))
+        located = Located(splits, layouts)
+        located.common_layout(transpose=False, as_array=True)
+        located.check_classes(transpose=False, as_array=True)
     except TransferError:
         raise
     except IdxError as error:
@@ -139,12 +175,14 @@ def _why_not_loaded(splits: dict[str, SplitFiles], access: Access) -> str | None
 
 def _verify_file(member: Member, split: str, role: str, access: Access) -> FileReport:
     """Read a file to its end. What is wrong with it becomes the problem of its report."""
-    report = FileReport(member.name, split, role)
+    report = FileReport(member.name, split, role)  # the role that its name tells
     try:
         with HashedFile(open_stored(member, access), "sha256") as stored:
             content = HashedFile(open_content(stored, member), "sha256")
             file = IdxFile(content, member.title)
             report = report._replace(dtype=str(file.header.dtype), shape=file.header.shape)
+            if len(file.header.shape) == 1:
+                report = report._replace(role="labels")
             for _ in file.batches():
                 pass
             # The checksum of a zip also covers what follows the compressed data.

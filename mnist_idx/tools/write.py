@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..compressions import SUFFIXES
 from ..errors import IdxError, printable, wrong_option
+from ..filenames import ARCHIVE_SUFFIXES, UNREAD_SUFFIXES
 from ..idx import MAX_RECORD_BYTES, Header
 from ..record_layout import MAX_ARRAY_DIMENSIONS, MAX_LISTS, Layout
 from .dataset_types import is_class_label, is_dataset
@@ -32,12 +34,9 @@ FILE_PREFIXES = {"test": "t10k"}
 MAX_SPLIT_NAME = 100  # letters
 MAX_SPLIT_BYTES = 200  # of the name of a file, which has 255 with the rest
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
-# Endings of what is neither a folder nor a plain tar: archives, compressed and other single files.
-OTHER_TARGET = re.compile(
-    r"\.(tar\.\w+|t[agblx]z2?|tzst|zip|7z|rar|gz|gzip|z|bz2?|xz|lzma|lz4?|zst|zstd|br"
-    r"|npz|npy|csv|parquet|arrow|png|h5|hdf5|idx[0-9]?)$",
-    re.IGNORECASE,
-)
+# Endings of what is neither a folder nor a plain tar.
+OTHER_SUFFIXES = (*SUFFIXES, *ARCHIVE_SUFFIXES, *UNREAD_SUFFIXES, ".idx", ".idx1", ".idx3")
+OTHER_SUFFIXES += (".npz", ".npy", ".csv", ".parquet", ".arrow", ".png", ".h5", ".hdf5")
 
 
 class Written(dict[str, Header]):
@@ -176,7 +175,8 @@ def _is_tar(target: str | os.PathLike[str]) -> bool:
 
 def _check_target(target: str | os.PathLike[str]) -> None:
     """Refuse a target whose name says that it is something else than what is written."""
-    if OTHER_TARGET.search(str(resolve_target(target))):
+    name = Path(resolve_target(target)).name.lower()
+    if name.endswith(OTHER_SUFFIXES) and not name.endswith(".tar"):
         expected = "expected a folder or a .tar. The files in it are compressed one by one."
         raise IdxError(f"{target}: {expected}")
 

@@ -121,11 +121,17 @@ def test_the_way_out_where_names_resolve_in_another_way(missing: str, hf_home: P
 
 @pytest.mark.slow
 @pytest.mark.compat
-def test_every_record(python: str, server: Server, hf_home: Path, mnist_arrays: Arrays) -> None:
-    env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
+def test_every_record(
+    python: str,
+    serve: Callable[..., Server],
+    hf_home: Path,
+    real_tar: Path,
+    real_arrays: Arrays,
+) -> None:
+    env = {"MNIST_IDX_MIRROR": serve({ARCHIVE: real_tar}).url(ARCHIVE)}
     outcome = run_client("digest_every_way", home=hf_home, python=python, env=env)
-    train = digest_arrays(*mnist_arrays["train"])
-    test = digest_arrays(*mnist_arrays["test"])
+    train = digest_arrays(*real_arrays["train"])
+    test = digest_arrays(*real_arrays["test"])
     assert outcome.result == [train, test, test, test, test]
 
 

@@ -63,11 +63,11 @@ def test_the_table_of_configs_lists_them_with_their_records() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_table_of_splits_counts_the_records_of_each_class(
-    split: str, mnist_arrays: Arrays
+    split: str, real_arrays: Arrays
 ) -> None:
     listed = {name: counts for name, *counts in rows("`train`|`test`", COUNT, *[COUNT] * 10)}
     in_all, *of_classes = [number(count) for count in listed[split]]
-    _, labels = mnist_arrays[split]
+    _, labels = real_arrays[split]
     assert in_all == MNIST.splits[split].num_records
     assert of_classes == np.bincount(labels).tolist()
 
@@ -81,9 +81,9 @@ def test_the_table_of_features_is_that_of_the_builder() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_digest_of_the_records_is_right(split: str, mnist_arrays: Arrays) -> None:
+def test_the_digest_of_the_records_is_right(split: str, real_arrays: Arrays) -> None:
     listed = dict(rows("`train`|`test`", SHA256))
-    _, sha256 = digest_arrays(*mnist_arrays[split])
+    _, sha256 = digest_arrays(*real_arrays[split])
     assert listed[split] == sha256
 
 
@@ -97,11 +97,11 @@ def test_the_table_of_files_is_the_catalog() -> None:
     assert listed == files
 
 
-def test_sizes_and_digests_of_files_are_right(mnist_files: dict[str, bytes]) -> None:
+def test_sizes_and_digests_of_files_are_right(real_files: dict[str, bytes]) -> None:
     listed = rows(r"`[\w-]+`", COUNT, SHA256, COUNT, SHA256)
     assert len(listed) == 4
     for name, size, sha256, content_size, content_sha256 in listed:
-        stored = mnist_files[f"data/{name}.gz"]
+        stored = real_files[f"data/{name}.gz"]
         content = gzip.decompress(stored)
         assert number(size) == len(stored)
         assert sha256 == hashlib.sha256(stored).hexdigest()
@@ -109,20 +109,20 @@ def test_sizes_and_digests_of_files_are_right(mnist_files: dict[str, bytes]) -> 
         assert content_sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_mean_and_deviation_are_right(mnist_arrays: Arrays) -> None:
-    images, _ = mnist_arrays["train"]
+def test_mean_and_deviation_are_right(real_arrays: Arrays) -> None:
+    images, _ = real_arrays["train"]
     facts = re.findall(r"mean\s+(0\.\d+)\s+and\s+the\s+standard\s+deviation\s+(0\.\d+)", PROSE)
     assert facts == [(f"{images.mean() / 255:.4f}", f"{images.std() / 255:.4f}")]
 
 
-def test_no_two_images_are_the_same(mnist_arrays: Arrays) -> None:
+def test_no_two_images_are_the_same(real_arrays: Arrays) -> None:
     """As the card says."""
-    images = np.concatenate([mnist_arrays["train"][0], mnist_arrays["test"][0]])
+    images = np.concatenate([real_arrays["train"][0], real_arrays["test"][0]])
     assert len({image.tobytes() for image in images}) == len(images)
 
 
-def test_the_image_that_is_shown_is_the_first(mnist_arrays: Arrays) -> None:
-    images, labels = mnist_arrays["train"]
+def test_the_image_that_is_shown_is_the_first(real_arrays: Arrays) -> None:
+    images, labels = real_arrays["train"]
     drawn = []
     for row in images[0].tolist():
         line = "".join(" .:-=+*#%@"[pixel // 26] for pixel in row).rstrip()
@@ -155,10 +155,10 @@ def test_links_lead_to_titles_and_files() -> None:
 
 @pytest.mark.slow
 def test_its_code_runs(
-    tmp_path: Path, hf_home: Path, mnist_tar: Path, mirror: Callable[[Any], None]
+    tmp_path: Path, hf_home: Path, real_tar: Path, mirror: Callable[[Any], None]
 ) -> None:
     """On the published files, without this package. What it prints is what the card says."""
-    mirror(mnist_tar)
+    mirror(real_tar)
     folder = export(tmp_path / "digits", CONFIGS)
     blocks = re.findall(r"```python\n(.*?)```", PROSE, re.DOTALL)
     programs = [block for block in blocks if "import" in block]

@@ -73,10 +73,10 @@ def expected_row(folder: Path, name: str, records: Any, suffix: str) -> File:
 
 
 def test_rows_of_published_files_are_those_of_the_catalog(
-    mnist_files: dict[str, bytes], tmp_path: Path
+    real_files: dict[str, bytes], tmp_path: Path
 ) -> None:
-    names = [name for name in mnist_files if name.endswith(".gz")]
-    write_archive(tmp_path, {name: mnist_files[name] for name in names})
+    names = [name for name in real_files if name.endswith(".gz")]
+    write_archive(tmp_path, {name: real_files[name] for name in names})
     code = catalog_row([str(tmp_path / name) for name in names], "mnist")
     assert pasted(code, "MNIST_SPLITS") == catalog.MNIST_SPLITS
     rows = re.findall(r"^ +(?:images|labels)=File\(.*\),", code, re.MULTILINE)
@@ -162,7 +162,7 @@ TRAIN = {"train-images.gz": pack(IMAGES["train"], ".gz"), "train-labels.gz": pac
     ("files", "reason"),
     [
         pytest.param(
-            {"page.gz": b"<!DOCTYPE html>"}, r"page\.gz: found .* not an IDX file", id="page"
+            {"page.gz": b"<!DOCTYPE html>"}, r"page\.gz: found .* expected an IDX file", id="page"
         ),
         pytest.param({"a.gz": b""}, r"a\.gz: found .*expected", id="empty"),
         pytest.param(

@@ -398,8 +398,8 @@ def test_files_by_split_and_prefix(capsys: Capsys) -> None:
     write_archive(Path("set"), files)
     arrays = export(["set", "two.npz", "--as", "npz", "--prefix", "two"], capsys)
     np.testing.assert_array_equal(arrays["x_train"], TEST[0])
-    by_split = ["--data-files", "test=one-train-*"]  # in the folder
-    arrays = export(["set", "one.npz", "--as", "npz", *by_split], capsys)
+    by_split = ["--data-files", "test=set/one-train-*"]
+    arrays = export(["one.npz", "--as", "npz", *by_split], capsys)
     np.testing.assert_array_equal(arrays["x_test"], TRAIN[0])
     without_split = ["--data-files", "set/one-train-*"]
     arrays = export(["three.npz", "--as", "npz", *without_split], capsys)
@@ -442,7 +442,7 @@ def test_wrong_use_is_refused_with_advice(capsys: Capsys) -> None:
         ("tiny out --as npz", "ends in .npz"),
         ("tiny out --as png --split extra", "--split extra: expected one of 'train', 'test'"),
         ("tiny out --as png --prefix x", "Leave out --prefix"),
-        ("tiny out --as png --data-files x", "Leave out --data-files"),
+        ("tiny out --as png --data-files x", "expected SOURCE or --data-files, found both"),
         ("nowhere out --as png", "nowhere: no such file"),
         ("tiny out[1] --as png", "for a pattern"),
         ("tiny out --as png --split test[:0]", "--as npz"),

@@ -20,6 +20,7 @@ import oracle
 import pytest
 from clients import run_client, traced_memory
 from damage import flip_bits
+from http_server import Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import (
@@ -53,7 +54,7 @@ each_way = pytest.mark.parametrize("way", [*MODES, "verify"])
 
 def assert_refused(way: str, path: Path, named: str = "") -> None:
     """Reading a path is refused, with a message that has it and matches the pattern `named`."""
-    message = refusal(way, "idxfolder", data_dir=str(path), splits=["train"])
+    message = refusal(way, "idxfolder", data_dir=str(path), splits=["all"])
     assert str(path) in message
     assert re.search(named, message)
 
@@ -309,36 +310,51 @@ def test_an_empty_folder_is_refused(way: str, tmp_path: Path) -> None:
     assert_refused(way, tmp_path / "data")
 
 
-@each_way
-@pytest.mark.parametrize(
-    ("name", "labels", "named"),
-    [
-        pytest.param(
-            TEST_LABELS,
-            np.array([0, 1, 2, -1, 1, 2], np.int8),
-            "labels from -1 to 2,.* 99,999",
-            id="a-negative-label",
-        ),
-        pytest.param(
-            TEST_LABELS,
-            np.array([0, 1, 2, 3, 1, 100_000], np.int32),
-            "to 100,000,.* 99,999",
-            id="a-label-too-large-for-a-class",
-        ),
-        pytest.param(
-            "t10k-labels-idx2-int",
-            np.zeros((6, 8), np.int32),
-            "8 in 'test'",
-            id="labels-of-8-parts-in-one-split",
-        ),
-    ],
-)
-def test_labels_that_are_no_classes_are_refused(
-    name: str, labels: np.ndarray, named: str, way: str, tmp_path: Path
-) -> None:
+def write_test_labels(folder: Path, name: str, labels: np.ndarray) -> Path:
+    """Write all files, with other labels of the test split."""
     test_files = {TEST_IMAGES: FILES[TEST_IMAGES], name: to_idx(labels)}
-    folder = write_archive(tmp_path / "data", {**TRAIN_FILES, **test_files})
+    return write_archive(folder, {**TRAIN_FILES, **test_files})
+
+
+NO_CLASSES = [
+    pytest.param(
+        np.array([0, 1, 2, -1, 1, 2], np.int8), "from -1 to 2,.* 99,999", id="a-negative-label"
+    ),
+    pytest.param(
+        np.array([0, 1, 2, 3, 1, 100_000], np.int32),
+        "to 100,000,.* 99,999",
+        id="a-label-too-large-for-a-class",
+    ),
+]
+
+
+@pytest.mark.parametrize("way", ["prepared", "streamed", "verify"])
+@pytest.mark.parametrize(("labels", "named"), NO_CLASSES)
+def test_labels_that_are_no_classes_are_refused(
+    labels: np.ndarray, named: str, way: str, tmp_path: Path
+) -> None:
+    folder = write_test_labels(tmp_path / "data", TEST_LABELS, labels)
     assert_refused(way, folder, named)
+
+
+@pytest.mark.parametrize("is_remote", [False, True], ids=["local", "remote"])
+@pytest.mark.parametrize(("labels", "named"), NO_CLASSES)
+def test_load_arrays_takes_labels_that_are_no_classes(
+    labels: np.ndarray, named: str, is_remote: bool, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    path = str(write_test_labels(tmp_path / "set.tar", TEST_LABELS, labels))
+    if is_remote:
+        path = serve({"/set.tar": Path(path)}).url("/set.tar")
+    options = {"data_dir": path, "cache_dir": str(tmp_path / "cache")}
+    found = read_all("arrays", "idxfolder", splits=["test"], **options)
+    assert_same(found, {"test": (TEST[0], labels)})
+
+
+@each_way
+def test_labels_of_several_parts_in_one_split_only_are_refused(way: str, tmp_path: Path) -> None:
+    labels = np.zeros((6, 8), np.int32)
+    folder = write_test_labels(tmp_path / "data", "t10k-labels-idx2-int", labels)
+    assert_refused(way, folder, named="8 in 'test'")
 
 
 @each_way

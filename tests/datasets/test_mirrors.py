@@ -101,7 +101,7 @@ def assert_the_next_source_is_used(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Loading gives all records, with one warning that says what is wrong with the bad source."""
-    # Each call of `load_arrays` warns: one split is enough.
+    # Each call of `load_arrays` warns: one split is enough, that in which the fault is.
     expected = {"test": ARRAYS["test"]} if mode == "arrays" else ARRAYS
     assert_same(load(mode, cache, splits=list(expected)), expected)
     (warning,) = [record.getMessage() for record in caplog.records]
@@ -152,8 +152,10 @@ WITHOUT_TEST_IMAGES = {
     ("content", "reason"),
     [
         pytest.param(b"", "found an empty file, expected a tar", id="empty-file"),
-        pytest.param(PICTURE, r"found data .*\\x89PNG", id="picture"),
-        pytest.param(make_tar(NOTES), "found 00.md, .*19.md, expected", id="tar-of-other-files"),
+        pytest.param(PICTURE, "found a picture, expected a tar", id="picture"),
+        pytest.param(
+            make_tar(NOTES), "found 00.md, .*04.md and 25 more, expected", id="tar-of-other-files"
+        ),
         pytest.param(
             make_tar(WITHOUT_TEST_IMAGES),
             f"expected {TEST_IMAGES} of mnist_idx/mnist",
@@ -177,7 +179,8 @@ def test_the_next_source_is_used_after_another_file(
 
 def tar_with_a_flipped_bit() -> bytes:
     content = bytearray(WHOLE_TAR)
-    content[WHOLE_TAR.index(FILES[TRAIN_IMAGES]) + 150_000] ^= 1
+    middle = len(FILES[TEST_IMAGES]) // 2
+    content[WHOLE_TAR.index(FILES[TEST_IMAGES]) + middle] ^= 1
     return bytes(content)
 
 

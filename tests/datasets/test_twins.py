@@ -49,7 +49,7 @@ def test_several_archives_for_one_split_are_refused(second: str, mode: str, tmp_
         str(write_archive(tmp_path / "a.tar", files_of(0))),
         str(write_archive(tmp_path / second, files_of(1))),
     ]
-    with pytest.raises(IdxError, match="cannot tell which file is which"):
+    with pytest.raises(IdxError, match="found two files for the images of 'train'"):
         read_all(mode, "idxfolder", data_files={"train": places})
 
 

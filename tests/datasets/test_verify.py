@@ -45,18 +45,18 @@ def known_as(reports: list[FileReport]) -> list[str]:
 
 
 @pytest.fixture
-def plain_mnist(mnist_files: dict[str, bytes]) -> dict[str, bytes]:
+def plain_mnist(real_files: dict[str, bytes]) -> dict[str, bytes]:
     """The files of MNIST as published, decompressed."""
     plain = {}
-    for name, content in mnist_files.items():
+    for name, content in real_files.items():
         plain[Path(name).stem] = gzip.decompress(content)
     return plain
 
 
 @pytest.fixture
-def mnist_as_published(mnist_tar: Path) -> Path:
+def mnist_as_published(real_tar: Path) -> Path:
     """The published tar."""
-    return mnist_tar
+    return real_tar
 
 
 @pytest.fixture

@@ -273,7 +273,11 @@ class Entry(NamedTuple):
 
 def zip_header(name: bytes, content: bytes, extra: bytes = b"") -> bytes:
     """The header that stands before a stored member."""
-    sizes = struct.pack("<III", zlib.crc32(content), len(content), len(content))
+    return _zip_header(name, len(content), zlib.crc32(content), extra)
+
+
+def _zip_header(name: bytes, size: int, crc32: int, extra: bytes = b"") -> bytes:
+    sizes = struct.pack("<III", crc32, size, size)
     lengths = struct.pack("<HH", len(name), len(extra))
     return b"PK\3\4" + struct.pack("<HHHHH", 20, 0, 0, 0, 0x21) + sizes + lengths + name + extra
 
@@ -304,16 +308,15 @@ def make_zip(
 
 def zip_of_one_range(names: Sequence[bytes], content: bytes) -> bytes:
     """A zip whose members have headers of their own, with extra fields up to one content."""
-    headers = [zip_header(name, content) for name in names]
-    ends = sum(map(len, headers))
+    size, crc32 = len(content), zlib.crc32(content)
+    end_of_headers = sum(len(_zip_header(name, size, crc32)) for name in names)
     data, entries = b"", []
     for name in names:
-        offset = len(data)
-        entries.append(Entry(name, offset, len(content), zlib.crc32(content)))
-        data += zip_header(name, content)
-        rest = ends - len(data)
-        data = data[: offset + 28] + struct.pack("<H", rest) + data[offset + 30 :]
-    return data + content + zip_directory(entries, len(data) + len(content))
+        entries.append(Entry(name, len(data), size, crc32))
+        header = _zip_header(name, size, crc32)
+        length_of_extra = end_of_headers - len(data) - len(header)
+        data += header[:28] + struct.pack("<H", length_of_extra) + header[30:]
+    return data + content + zip_directory(entries, len(data) + size)
 
 
 def overlapping_zip(source: Source) -> bytes:

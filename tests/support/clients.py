@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from stand_in_catalog import CATALOG_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 PathLike = str | os.PathLike[str]
@@ -129,6 +130,8 @@ def start_client(
         **(env or {}),
     }
     environment["PYTHONPATH"] = support if installed else f"{ROOT}{os.pathsep}{support}"
+    if installed:
+        environment.pop(CATALOG_VARIABLE, None)
     environment["CLIENT"] = json.dumps(request)
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(

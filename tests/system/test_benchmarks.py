@@ -11,8 +11,8 @@ from clients import ROOT
 
 @pytest.mark.measures
 @pytest.mark.slow
-def test_a_benchmark_prints_its_table(mnist_tar: Path) -> None:
-    options = ["arrays", "--runs", "1", "--archive", str(mnist_tar)]
+def test_a_benchmark_prints_its_table(real_tar: Path) -> None:
+    options = ["arrays", "--runs", "1", "--archive", str(real_tar)]
     command = [sys.executable, str(ROOT / "tests/benchmarks/run.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

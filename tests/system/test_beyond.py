@@ -61,18 +61,20 @@ def finish(process: subprocess.Popen[str]) -> str:
     return stdout
 
 
-def test_training_in_one_process(mnist_tar: Path, tmp_path: Path) -> None:
+def test_training_in_one_process(real_tar: Path, tmp_path: Path) -> None:
     needs("torch")
-    mirror = {"MNIST_IDX_MIRROR": str(mnist_tar)}
+    mirror = {"MNIST_IDX_MIRROR": str(real_tar)}
     printed = finish(start(tmp_path, "mnist_idx.examples.train", **mirror))
-    found = re.findall(r"([\d.]+)% of the test split right", printed)
-    accuracies = [float(accuracy) for accuracy in found]
+    accuracies = re.findall(r"([\d.]+)% of the test split right", printed)
     assert len(accuracies) == 3
-    assert accuracies[2] > 98
+    assert float(accuracies[2]) > 98
 
 
-def test_training_on_two_processes(server: Server, tmp_path: Path) -> None:
+def test_training_on_two_processes(
+    serve: Callable[..., Server], real_tar: Path, tmp_path: Path
+) -> None:
     needs("torch")
+    server = serve({ARCHIVE: real_tar})
     launcher = ("--standalone", "--nproc-per-node", "2", "-m", "mnist_idx.examples.distributed")
     options = ("--split", "test", "--epochs", "2")
     mirror = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
@@ -88,12 +90,12 @@ def test_training_on_two_processes(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_cluster_reads_each_record_once(
-    mnist_tar: Path, mnist_arrays: Arrays, tmp_path: Path
+    real_tar: Path, real_arrays: Arrays, tmp_path: Path
 ) -> None:
     needs("ray.data")
-    mirror = {"MNIST_IDX_MIRROR": str(mnist_tar), **RAY}
+    mirror = {"MNIST_IDX_MIRROR": str(real_tar), **RAY}
     printed = finish(start(tmp_path, "mnist_idx.examples.cluster", "--split", "test", **mirror))
-    pixels_of_test = mnist_arrays["test"][0] / 255
+    pixels_of_test = real_arrays["test"][0] / 255
     mean, deviation = pixels_of_test.mean(), pixels_of_test.std()
     assert printed.splitlines()[-1] == (
         f"10000 records, mean {mean:.4f}, deviation {deviation:.4f}"

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,9 +53,8 @@ def assert_recovered(home: Path, server: Server, prepared: dict[str, Any]) -> No
     """
     server.heal()
     assert start(home, server.url(ARCHIVE)).wait().result == prepared
-    assert [
-        name for name in tree(home) if re.fullmatch(r".*(\.incomplete(/.*)?|/tmp[^/]*)", name)
-    ] == []
+    for name in tree(home):
+        assert not re.fullmatch(r".*(\.incomplete(/.*)?|/tmp[^/]*)", name)
     for lock in home.rglob("*.lock"):
         subprocess.run(["flock", "--nonblock", str(lock), "true"], check=True)
 
@@ -73,21 +73,25 @@ def test_four_processes_load_at_once(
 def crash(server: Server, home: Path, moment: float) -> bool:
     """Kill a client, `moment` of the way through its download (below 1) or its generation.
 
-    False: it had finished.
+    Returns whether it was still running.
     """
-    client, until = start(home, server.url(ARCHIVE)), time.monotonic() + 60
-
-    def done() -> float:
-        written = sum(size for name, size in tree(home).items() if name.endswith(".arrow"))
-        return 1 + written / 20e6 if written else min(0.999, server.under_way(ARCHIVE) / 11.6e6)
-
+    client = start(home, server.url(ARCHIVE))
+    until = time.monotonic() + 60
     try:
-        while (running := client.process.poll() is None) and done() < moment:
+        while client.process.poll() is None and progress(server, home) < moment:
             assert time.monotonic() < until
             time.sleep(0.002)
-        return running
+        return client.process.poll() is None
     finally:
         client.kill()
+
+
+def progress(server: Server, home: Path) -> float:
+    """How far a client is: below 1 in its download, from 1 to 2 in its generation."""
+    written = sum(size for name, size in tree(home).items() if name.endswith(".arrow"))
+    if written:
+        return 1 + written / 20e6
+    return min(0.999, server.under_way(ARCHIVE) / 11.6e6)
 
 
 @pytest.mark.slow
@@ -96,59 +100,73 @@ def test_kill_at_random_moments(
     phase: str, server: Server, hf_home: Path, prepared: dict[str, Any]
 ) -> None:
     moments = random.Random(phase)
+    start_of_phase = {"download": 0, "generation": 1}[phase]
     server.behave(bandwidth=20e6)
-    crashed = [
-        crash(server, hf_home, moments.random() + (phase == "generation"))
-        for _ in range(CRASHES // 2)
-    ]
-    assert crashed.count(False) <= CRASHES // 4
+    too_late = 0
+    for _ in range(CRASHES // 2):
+        if not crash(server, hf_home, start_of_phase + moments.random()):
+            too_late += 1
+    assert too_late <= CRASHES // 4
     assert_recovered(hf_home, server, prepared)
 
 
 NO_SPACE = "No space left on device"
 DISK_FULL = OSError(errno.ENOSPC, NO_SPACE)
-FULL = {  # phase -> what fails, and what the error says
-    "download": (
-        "datasets.DownloadManager.download",
-        "{cache}.*{url}.*{full}.*cache_dir=.*HF_HOME",
-    ),
-    "generation": (
-        "datasets.arrow_writer.ArrowWriter.write_table",
-        "{cache}.*{full}.*cache_dir=.*HF_HOME",
-    ),
-    "streaming": ("mnist_idx.mirrors.list_members", "{url}.*{full}"),
-}
 
 
-@pytest.mark.parametrize("phase", FULL)
+@pytest.mark.parametrize(
+    ("function", "expected", "streaming"),
+    [
+        pytest.param(
+            "datasets.DownloadManager.download",
+            "{cache}.*{url}.*{full}.*cache_dir=.*HF_HOME",
+            False,
+            id="while-downloading",
+        ),
+        pytest.param(
+            "datasets.arrow_writer.ArrowWriter.write_table",
+            "{cache}.*{full}.*cache_dir=.*HF_HOME",
+            False,
+            id="while-generating",
+        ),
+        pytest.param("mnist_idx.mirrors.list_archive", "{url}.*{full}", True, id="while-streaming"),
+    ],
+)
 def test_a_full_disk_is_named_with_the_ways_out(
-    phase: str,
+    function: str,
+    expected: str,
+    streaming: bool,
     server: Server,
     tmp_path: Path,
     mirror: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mirror(url := server.url(ARCHIVE))
-    name, said = FULL[phase]
-    monkeypatch.setattr(name, Mock(side_effect=DISK_FULL))
-    expected = said.format(cache=re.escape(str(tmp_path)), url=re.escape(url), full=NO_SPACE)
-    with pytest.raises(IdxError, match=f"^{expected}"):
-        datasets.load_dataset("mnist_idx", cache_dir=str(tmp_path), streaming=phase == "streaming")
+    url = server.url(ARCHIVE)
+    mirror(url)
+    monkeypatch.setattr(function, Mock(side_effect=DISK_FULL))
+    said = expected.format(cache=re.escape(str(tmp_path)), url=re.escape(url), full=NO_SPACE)
+    with pytest.raises(IdxError, match=f"^{said}"):
+        datasets.load_dataset("mnist_idx", cache_dir=str(tmp_path), streaming=streaming)
 
 
-STAGED_ERRORS = {  # what fails, its cause, and what is said then
-    "writing": (DISK_FULL, None, f"place: .*{NO_SPACE}.*TMPDIR"),
-    "a quota": (OSError(errno.EDQUOT, "Quota"), None, "place: .*Quota.*Make room"),
-    "read-only": (OSError(errno.EROFS, "Read-only"), None, "written: Read-only. Choose another"),
-    "preparing": (IdxError("wrong"), DISK_FULL, f"place: .*{NO_SPACE}.*TMPDIR"),
-    "the data": (IdxError("wrong"), None, "^wrong$"),
-    "the network": (TransferError("wrong"), DISK_FULL, "^wrong$"),
-}
+QUOTA, READ_ONLY = OSError(errno.EDQUOT, "Quota"), OSError(errno.EROFS, "Read-only")
+WAYS_OUT = f"place: .*{NO_SPACE}.*TMPDIR"
 
 
-@pytest.mark.parametrize("kind", STAGED_ERRORS)
-def test_a_failed_write_is_named_with_the_ways_out(kind: str, tmp_path: Path) -> None:
-    error, cause, said = STAGED_ERRORS[kind]
+@pytest.mark.parametrize(
+    ("error", "cause", "said"),
+    [
+        pytest.param(DISK_FULL, None, WAYS_OUT, id="the-disk-is-full"),
+        pytest.param(QUOTA, None, "place: .*Quota.*Make room", id="the-quota-is-used-up"),
+        pytest.param(READ_ONLY, None, "written: Read-only. Choose another", id="it-is-read-only"),
+        pytest.param(IdxError("wrong"), DISK_FULL, WAYS_OUT, id="the-disk-fills-while-preparing"),
+        pytest.param(IdxError("wrong"), None, "^wrong$", id="the-data-is-wrong"),
+        pytest.param(TransferError("wrong"), DISK_FULL, "^wrong$", id="the-network-fails"),
+    ],
+)
+def test_a_failed_write_is_named_with_the_ways_out(
+    error: Exception, cause: Exception | None, said: str, tmp_path: Path
+) -> None:
     with pytest.raises(IdxError, match=said), staged(tmp_path / "place", False):
         raise error from cause
     assert list(tmp_path.iterdir()) == []
@@ -160,6 +178,8 @@ def small_disk(place: Path, size: str) -> Iterator[Callable[[str], Any]]:
 
     Yields a function that remounts it with other options.
     """
+    if sys.platform != "linux":
+        pytest.skip("mounts a tmpfs, on Linux only")
     place.mkdir(exist_ok=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True
@@ -174,25 +194,28 @@ def small_disk(place: Path, size: str) -> Iterator[Callable[[str], Any]]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-DISKS = [("6m", None), ("20m", None), ("200m", 6_000_000), ("200m", 15_000_000)]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "limit"), DISKS
-)  # a limit on the size of a file stands in for a quota
+    ("size", "file_size", "said"),
+    [
+        pytest.param("6m", None, NO_SPACE, id="while-downloading"),
+        pytest.param("20m", None, NO_SPACE, id="while-generating"),
+        # A limit on the size of a file stands in for a quota.
+        pytest.param("200m", 6_000_000, "File too large", id="quota-used-up-while-downloading"),
+        pytest.param("200m", 15_000_000, "File too large", id="quota-used-up-while-generating"),
+    ],
+)
 def test_disk_full(
-    size: str, limit: int | None, server: Server, tmp_path: Path, prepared: Any
+    size: str, file_size: int | None, said: str, server: Server, tmp_path: Path, prepared: Any
 ) -> None:
     home = tmp_path / "small"
     with small_disk(home, size) as remount:
-        failed = start(home, server.url(ARCHIVE), file_size=limit).wait(check=False)
+        failed = start(home, server.url(ARCHIVE), file_size=file_size).wait(check=False)
         assert failed.returncode == 1
-        for part in ("File too large" if limit else NO_SPACE, "cache_dir", str(home)):
+        for part in (said, "cache_dir", str(home)):
             assert part in failed.error
-        assert [
-            name for name in tree(home) if name.endswith(".arrow") and ".incomplete" not in name
-        ] == []
+        for name in tree(home):
+            assert not name.endswith(".arrow") or ".incomplete" in name
         remount("size=200m")
         assert_recovered(home, server, prepared)
 

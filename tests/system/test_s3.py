@@ -60,6 +60,13 @@ def start_s3() -> Iterator[StartS3]:
 
 @pytest.fixture(scope="module")
 def endpoint(start_s3: StartS3) -> str:
+    """The URL of a server."""
+    return start_s3()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(start_s3: StartS3) -> str:
+    """The URL of another server."""
     return start_s3()
 
 
@@ -150,21 +157,16 @@ def test_an_object_kept_by_an_earlier_load_is_not_mixed_with_a_new_one(
 
 @each_form
 @each_way
-@pytest.mark.parametrize("inner", [False, True], ids=["endpoint_url", "client_kwargs"])
+@pytest.mark.parametrize("given_in", ["endpoint_url", "client_kwargs"])
 def test_a_bucket_of_the_same_name_elsewhere_is_another(
-    inner: bool, way: str, form: str, endpoint: str, elsewhere: str, tmp_path: Path
+    given_in: str, way: str, form: str, endpoint: str, elsewhere: str, tmp_path: Path
 ) -> None:
     for server, arrays in ((endpoint, OLD), (elsewhere, NEW)):
         storage_options = access(server)
-        if inner:
+        if given_in == "client_kwargs":
             storage_options["client_kwargs"] = {"endpoint_url": storage_options.pop("endpoint_url")}
         options = {"data_dir": put(server, form, arrays), "storage_options": storage_options}
         assert which(read(way, **options, cache_dir=str(tmp_path)), OLD, NEW) == (arrays is NEW)
-
-
-@pytest.fixture(scope="module")
-def elsewhere(start_s3: StartS3) -> str:
-    return start_s3()
 
 
 @each_form

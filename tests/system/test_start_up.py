@@ -1,10 +1,8 @@
 """What a program imports: whoever has arrays and local files does not wait for `datasets`."""
 
-import gzip
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,22 +12,21 @@ from conftest import ARCHIVE, Arrays
 from http_server import Server
 from idx_files import (
     TEST_IMAGES,
-    TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
     four_files,
-    from_idx,
     random_images,
     random_labels,
     write_archive,
 )
 from representatives import slow_but_first
 from selections import selected
+from stand_in import read_archive, to_arrays
 
 from mnist_idx.tools.cli import COMMANDS
 
-# To import.
-SLOW = ("datasets", "pyarrow", "aiohttp", "fsspec", "pandas", "torch", "huggingface_hub")
+SLOW_IMPORTS = ("datasets", "pyarrow", "aiohttp", "fsspec", "pandas", "torch", "huggingface_hub")
+SLOW = pytest.mark.slow
 LOAD = "mnist_idx:load_arrays"
 VERIFY = "mnist_idx.tools.verify:verify"
 MAIN = "mnist_idx.tools.cli:main"
@@ -47,7 +44,7 @@ TINY_TAR = ROOT / "mnist_idx" / "data" / "mnist_tiny.tar"
     ],
 )
 def test_a_program_without_datasets_does_not_import_it(use: str, hf_home: Path) -> None:
-    args = {"use": use, "modules": SLOW}
+    args = {"use": use, "modules": SLOW_IMPORTS}
     assert run_client("use_arrays", home=hf_home, args=args).result == []
 
 
@@ -64,7 +61,7 @@ def run(
         "function": function,
         "arguments": arguments,
         "options": options or {},
-        "modules": SLOW,
+        "modules": SLOW_IMPORTS,
         "sources": sources,
     }
     answer = run_client("use_local_files", home=home, args=args, **of_client).result
@@ -80,87 +77,94 @@ def joined(*parts: tuple[np.ndarray, np.ndarray]) -> list[Any]:
     return digests(np.concatenate(images), np.concatenate(labels))
 
 
-class Load(NamedTuple):
-    """Options of `load_arrays` for files in a folder, and the arrays that it returns."""
-
-    options: Callable[[Path], dict[str, Any]]
-    expected: list[Any]
+Options = Callable[[Path], dict[str, Any]]
 
 
-def place(name: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
-    """Write the files in one of the forms, and name their place."""
+def place(name: str, **options: Any) -> Options:
+    """Write the files in one of the forms. Returns what does it, and names their place."""
 
-    def named(folder: Path) -> dict[str, Any]:
+    def write(folder: Path) -> dict[str, Any]:
         return {"data_dir": str(write_archive(folder / name, FILES)), **options}
 
-    return named
+    return write
 
 
-def single_files(data_files: Any, **options: Any) -> Callable[[Path], dict[str, Any]]:
-    """Write the files into the working folder."""
+def single_files(data_files: Any, **options: Any) -> Options:
+    """Write the files into the working folder. Returns what does it, and names them."""
 
-    def named(folder: Path) -> dict[str, Any]:
+    def write(folder: Path) -> dict[str, Any]:
         write_archive(folder, FILES)
         return {"data_files": data_files, **options}
 
-    return named
+    return write
 
 
-ALL_TRAIN = digests(*TRAIN)
-SELECTED = selected(70, num_samples=20, seed=3)
-OWN_FILES = {
-    "folder": Load(place("folder"), ALL_TRAIN),
-    "tar": Load(place("set.tar"), ALL_TRAIN),
-    "tar.gz": Load(place("set.tar.gz"), ALL_TRAIN),
-    "tar.xz": Load(place("set.tar.xz"), ALL_TRAIN),
-    "zip": Load(place("deflated.zip"), ALL_TRAIN),
-    "streamed": Load(place("stored.zip", streaming=True), ALL_TRAIN),
-    "other split": Load(place("set.tar", split="test"), digests(*TEST)),
-    "parts": Load(
-        place("set.tar", split="test[:10%]+train"), joined((TEST[0][:3], TEST[1][:3]), TRAIN)
-    ),
-    "selection": Load(
-        place("set.tar", num_samples=20, seed=3), digests(TRAIN[0][SELECTED], TRAIN[1][SELECTED])
-    ),
-    "all options": Load(
-        place("folder", transpose=True, label_names=list("abcdefghij"), prefix="", num_shards=2),
-        digests(TRAIN[0].swapaxes(1, 2), TRAIN[1]),
-    ),
-    "dict of lists": Load(single_files({"train": [TRAIN_LABELS, TRAIN_IMAGES]}), ALL_TRAIN),
-    "dict": Load(single_files({"test": TEST_IMAGES}, split="test"), digests(TEST[0], None)),
-    "list": Load(single_files([TRAIN_IMAGES, TRAIN_LABELS]), ALL_TRAIN),
-    "name": Load(single_files(TRAIN_IMAGES), digests(TRAIN[0], None)),
-    "pattern": Load(single_files("train-*"), ALL_TRAIN),
-    "dict of patterns": Load(
-        single_files({"train": "train-*", "test": "t10k-*"}, split="test"), digests(*TEST)
-    ),
-}
+ALL_TRAIN, ALL_TEST = digests(*TRAIN), digests(*TEST)
+PARTS = joined((TEST[0][:3], TEST[1][:3]), TRAIN)
+SELECTION = {"num_samples": 20, "seed": 3}
+SELECTED = selected(70, **SELECTION)
+OPTIONS = {"transpose": True, "label_names": list("abcdefghij"), "prefix": "", "num_shards": 2}
+BOTH_SPLITS = {"train": "train-*", "test": "t10k-*"}
+ONLY_IMAGES = digests(TRAIN[0], None)
 
 
-@pytest.mark.parametrize("case", slow_but_first(OWN_FILES))
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(place("folder"), ALL_TRAIN, id="folder"),
+        pytest.param(place("set.tar"), ALL_TRAIN, id="tar", marks=SLOW),
+        pytest.param(place("set.tar.gz"), ALL_TRAIN, id="tar.gz", marks=SLOW),
+        pytest.param(place("set.tar.xz"), ALL_TRAIN, id="tar.xz", marks=SLOW),
+        pytest.param(place("deflated.zip"), ALL_TRAIN, id="zip", marks=SLOW),
+        pytest.param(place("stored.zip", streaming=True), ALL_TRAIN, id="streamed", marks=SLOW),
+        pytest.param(place("set.tar", split="test"), ALL_TEST, id="other-split", marks=SLOW),
+        pytest.param(place("set.tar", split="test[:10%]+train"), PARTS, id="parts", marks=SLOW),
+        pytest.param(
+            place("set.tar", **SELECTION),
+            digests(TRAIN[0][SELECTED], TRAIN[1][SELECTED]),
+            id="selection",
+            marks=SLOW,
+        ),
+        pytest.param(
+            place("folder", **OPTIONS),
+            digests(TRAIN[0].swapaxes(1, 2), TRAIN[1]),
+            id="all-other-options",
+            marks=SLOW,
+        ),
+        pytest.param(
+            single_files({"train": [TRAIN_LABELS, TRAIN_IMAGES]}),
+            ALL_TRAIN,
+            id="dict-of-lists",
+            marks=SLOW,
+        ),
+        pytest.param(
+            single_files({"test": TEST_IMAGES}, split="test"),
+            digests(TEST[0], None),
+            id="dict",
+            marks=SLOW,
+        ),
+        pytest.param(single_files([TRAIN_IMAGES, TRAIN_LABELS]), ALL_TRAIN, id="list", marks=SLOW),
+        pytest.param(single_files(TRAIN_IMAGES), ONLY_IMAGES, id="name", marks=SLOW),
+        pytest.param(single_files("train-*"), ALL_TRAIN, id="pattern", marks=SLOW),
+        pytest.param(
+            single_files(BOTH_SPLITS, split="test"),
+            ALL_TEST,
+            id="dict-of-patterns",
+            marks=SLOW,
+        ),
+    ],
+)
 def test_own_local_files_are_loaded_without_datasets(
-    case: str, hf_home: Path, tmp_path: Path
+    options: Options, expected: list[Any], hf_home: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    options = OWN_FILES[case].options(folder)
-    found = run(hf_home, LOAD, ["idxfolder"], options, cwd=folder)
-    assert found == (OWN_FILES[case].expected, [])
-
-
-def read_tiny(split: str) -> tuple[np.ndarray, np.ndarray]:
-    names = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
-    with tarfile.open(TINY_TAR) as tar:
-        members = {Path(info.name).name: info for info in tar}
-        images, labels = (
-            from_idx(gzip.decompress(tar.extractfile(members[f"{name}.gz"]).read()))  # type: ignore[union-attr]
-            for name in names[split]
-        )
-    return images, labels
+    found = run(hf_home, LOAD, ["idxfolder"], options(folder), cwd=folder)
+    assert found == (expected, [])
 
 
 def test_the_miniature_is_loaded_without_datasets(hf_home: Path) -> None:
-    images, labels = read_tiny("train")
+    images, labels = to_arrays(read_archive(TINY_TAR))["train"]
     found = run(hf_home, LOAD, ["mnist_idx", "tiny"])
     assert found == (digests(images, labels), [])
     numbers = selected(1000, num_samples=50, seed=7, sampling="uniform")
@@ -169,23 +173,36 @@ def test_the_miniature_is_loaded_without_datasets(hf_home: Path) -> None:
     assert found == (digests(images[numbers], labels[numbers]), [])
 
 
-@pytest.mark.parametrize("way", slow_but_first(["mirror", "data_dir", "streamed", "subset"]))
+@pytest.mark.parametrize(
+    ("given_by", "streaming"),
+    [
+        pytest.param("variable", False, id="given-by-the-variable"),
+        pytest.param("data_dir", False, id="given-as-data_dir", marks=SLOW),
+        pytest.param("variable", True, id="streamed", marks=SLOW),
+    ],
+)
 def test_a_local_copy_is_loaded_without_datasets(
-    way: str, hf_home: Path, mnist_tar: Path, mnist_arrays: Arrays
+    given_by: str, streaming: bool, hf_home: Path, mnist_tar: Path, mnist_arrays: Arrays
 ) -> None:
+    env, options = {}, {"split": "test[:10%]+train", "streaming": streaming}
+    if given_by == "variable":
+        env["MNIST_IDX_MIRROR"] = str(mnist_tar)
+    else:
+        options["data_dir"] = str(mnist_tar)
+    test_images, test_labels = mnist_arrays["test"]
+    expected = joined((test_images[:1000], test_labels[:1000]), mnist_arrays["train"])
+    assert run(hf_home, LOAD, ["mnist_idx"], options, env=env) == (expected, [])
+
+
+@pytest.mark.slow
+def test_a_subset_of_a_local_copy_is_loaded_without_datasets(
+    hf_home: Path, mnist_tar: Path, mnist_arrays: Arrays
+) -> None:
+    images, labels = mnist_arrays["train"]
+    numbers = selected(60_000, num_samples=100, seed=1)
     env = {"MNIST_IDX_MIRROR": str(mnist_tar)}
-    arguments, options = ["mnist_idx"], {"split": "test[:10%]+train"}
-    test, train = mnist_arrays["test"], mnist_arrays["train"]
-    expected = joined((test[0][:1000], test[1][:1000]), train)
-    if way == "data_dir":
-        env, options["data_dir"] = {}, str(mnist_tar)
-    elif way == "streamed":
-        options["streaming"] = True  # type: ignore[assignment]
-    elif way == "subset":
-        arguments, options = ["mnist_idx", "subset"], {}
-        numbers = selected(60_000, num_samples=100, seed=1)
-        expected = digests(train[0][numbers], train[1][numbers])
-    assert run(hf_home, LOAD, arguments, options, env=env) == (expected, [])
+    found = run(hf_home, LOAD, ["mnist_idx", "subset"], env=env)
+    assert found == (digests(images[numbers], labels[numbers]), [])
 
 
 @pytest.mark.parametrize("form", slow_but_first(["set.tar", "folder", "deflated.zip"]))

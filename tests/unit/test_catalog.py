@@ -149,9 +149,9 @@ def test_what_may_be_published_together_shares_what_the_card_says() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_tiny_has_the_first_records_of_mnist(split: str, mnist_arrays: Arrays) -> None:
+def test_tiny_has_the_first_records_of_mnist(split: str, real_arrays: Arrays) -> None:
     files = published_mirrors("tiny", Access()).locate(InPlace()).splits[split]
-    images, labels = mnist_arrays[split]
+    images, labels = real_arrays[split]
     count = files.num_records
     for member, array in ((files.images, images), (files.labels, labels)):
         assert member is not None

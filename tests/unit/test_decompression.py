@@ -202,7 +202,7 @@ def test_xz_data_that_asks_for_half_a_gigabyte_is_refused(packed: Path) -> None:
     packed.write_bytes(lzma.compress(b"data", filters=filters))
     with (
         decompressed(packed, COMPRESSIONS["xz"]) as file,
-        pytest.raises(IdxError, match=r"xz data is damaged .*[Mm]emory"),
+        pytest.raises(IdxError, match=r"takes more memory .* than the limit of 128 MiB. .*unxz"),
     ):
         file.read(10)
 

@@ -1,10 +1,7 @@
 """The regular expressions of the package: none of them takes long on any text."""
 
-from pathlib import Path
-
 import patterns
 import pytest
-from clients import run_snippet
 
 import mnist_idx
 
@@ -48,12 +45,3 @@ def test_an_ambiguous_pattern_is_found(pattern: str, method: str) -> None:
 def test_an_unambiguous_pattern_is_not_called_ambiguous(pattern: str, method: str) -> None:
     used = patterns.Used("", pattern, 0, frozenset({method}))
     assert patterns.ambiguity(used) == ""
-
-
-@pytest.mark.measures
-@pytest.mark.slow
-def test_no_pattern_of_the_package_takes_a_second(hf_home: Path) -> None:
-    code = "import patterns; result = patterns.measure('mnist_idx')"
-    measured = run_snippet(code, home=hf_home).result
-    assert measured
-    assert [found for found in measured if found[1] >= 1] == []

@@ -13,6 +13,7 @@ from package_classes import classes_with
 from mnist_idx import IdxError, IdxFolder, MnistIdx, TransferError
 from mnist_idx.builder import IdxBuilder
 from mnist_idx.byte_ranges import UnexpectedAnswer
+from mnist_idx.copies import UnverifiableError
 from mnist_idx.errors import DamagedError, wrong_option
 from mnist_idx.failover import Locator, SplitSource, YieldedRecords
 from mnist_idx.fetching import InPlace
@@ -188,6 +189,7 @@ def test_pickled_yielded_records_are_none() -> None:
         pytest.param(wrong_option("num_samples", 0, "more"), id="of-a-wrong-option"),
         pytest.param(DamagedError("damaged"), id="DamagedError"),
         pytest.param(TransferError("failed", command_line="x"), id="TransferError"),
+        pytest.param(UnverifiableError("unknown", command_line="x"), id="UnverifiableError"),
     ],
 )
 def test_a_pickled_error_says_the_same(error: IdxError, pickler: ModuleType) -> None:
@@ -204,4 +206,4 @@ def test_a_pickled_unexpected_answer_says_the_same(pickler: ModuleType) -> None:
 
 def test_all_errors_are_tested() -> None:
     kinds = {kind for kind in classes_with("for_command_line") if issubclass(kind, IdxError)}
-    assert kinds == {IdxError, DamagedError, TransferError}
+    assert kinds == {IdxError, DamagedError, TransferError, UnverifiableError}

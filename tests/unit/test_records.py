@@ -195,12 +195,6 @@ def test_a_split_without_records_is_one_empty_batch(
             id="images-as-labels",
         ),
         pytest.param(
-            SMALL_IMAGES,
-            to_idx(np.zeros(COUNT, np.float32)),
-            "labels: .*float32.*expected integers",
-            id="labels-of-floats",
-        ),
-        pytest.param(
             SMALL_IMAGES, to_idx(np.array(3, np.uint8)), r"labels: .*\(\)", id="labels-are-a-number"
         ),
         pytest.param(
