@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
     from .overview import Overview
+    from .parquet_folder import ParquetOptions
 
     Loaded: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
@@ -536,10 +537,17 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
         help="open a pull request instead of changing the branch",
     )
     add("--dry-run", action="store_true", help="list what would be uploaded; needs no token")
+    add(
+        "--folder",
+        type=expand_home,
+        metavar="FOLDER",
+        help="publish what `mnist-idx export SOURCE FOLDER` wrote",
+    )
 
 
 def push(
     repo_id: str,
+    folder: str | None,
     config: list[str] | None,
     num_samples: int | None,
     seed: int | None,
@@ -554,17 +562,23 @@ def push(
 ) -> None:
     """Publish a dataset on the Hugging Face Hub: Parquet files, card and picture, in one commit.
 
+    Records of your own, of any size: write them with `mnist-idx export SOURCE FOLDER`, then push
+    them with --folder FOLDER. What was uploaded before a push broke off is not uploaded again.
+
     examples:
       hf auth login                                     once: store an access token that may write
       mnist-idx push user/mnist_idx --config tiny --dry-run
       mnist-idx push mnist_idx                          publish as YOU/mnist_idx
       mnist-idx push other/mnist_idx --create-pr        propose it where you may not write
     """
+    if folder is not None and config is not None:
+        raise IdxError(f"--folder {folder}: it has its configs. Leave out --config, or --folder.")
     from .publish import push_to_hub
 
     result = push_to_hub(
         repo_id,
         chosen_configs(config, num_samples, seed, sampling),
+        folder=folder,
         private=private,
         token=token,
         revision=revision,
@@ -591,7 +605,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help=f"of --as: a config ({NAMES}), or the path or URL of IDX files",
+        help=f"a config ({NAMES}), or the path or URL of IDX files",
     )
     add(
         "folder",
@@ -605,9 +619,25 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("png", "npz"),
         help="write PNG files in class folders, or one file of NumPy arrays (default: Parquet)",
     )
-    add_data_files(parser, "of --as: the IDX files, or those of a split; may be repeated")
-    add("--prefix", help="of --as: which of several datasets, by the start of their file names")
-    add("--split", help='of --as: split to write, for example test or "train[:100]" (default: all)')
+    add_data_files(parser, "the IDX files, or those of a split; may be repeated")
+    add("--prefix", help="which of several datasets, by the start of their file names")
+    add("--split", help='split to write, for example test or "train[:100]" (default: all)')
+    add("--as-array", action="store_true", help="Parquet: arrays of any type, not pictures")
+    add(
+        "--num-shards",
+        type=int,
+        metavar="N",
+        help="Parquet: files of the largest split (default: files of about 500 MB)",
+    )
+    add("--num-proc", type=int, default=1, metavar="N", help="Parquet: processes (default: 1)")
+    add(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="Parquet: write on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; by default that "
+        "of RAY_ADDRESS, or one on this machine. Write it last",
+    )
     add("--overwrite", action="store_true", help="replace an earlier export")
 
 
@@ -622,13 +652,24 @@ def export(
     data_files: list[str] | None,
     prefix: str | None,
     split: str | None,
+    as_array: bool,
+    num_shards: int | None,
+    num_proc: int,
+    ray: str | None,
     overwrite: bool,
 ) -> None:
     """Write a dataset to a folder: as Parquet files with a card, PNG files, or NumPy arrays.
 
-    Without --as, published datasets become Parquet files with card and picture, as `push` publishes
-    them. With --as, any IDX files become what other programs read; --num-samples, --seed and
-    --sampling are options of any SOURCE then. The last line says how to load what was written.
+    Published datasets, by --config or as SOURCE, become Parquet files with card and picture, as
+    `push` publishes them. So do any IDX files; --num-samples, --seed and --sampling are options of
+    these then. The last line says how to load what was written.
+
+    Files of 100 GB: --num-proc writes several Parquet files at a time, --ray has them written by
+    the tasks of a cluster, whose machines must all see SOURCE and FOLDER by the same paths, or
+    SOURCE by its URL. Each file is the work of one task, and has the same bytes whoever writes it.
+    Files that are finished when the command is killed are kept in a hidden folder beside FOLDER:
+    the same command goes on. Keep IDX files of that size uncompressed (gunzip): a task reads its
+    own range, and of a compressed file all that is before it.
 
     --as png writes FOLDER/SPLIT/CLASS/NUMBER.png, which load_dataset("imagefolder") gives class by
     class. Where names of classes cannot be folders (as "N/A"), and for labels of several parts,
@@ -639,43 +680,84 @@ def export(
 
     examples:
       mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
+      mnist-idx export copy digits --num-shards 4          a folder, a tar, a zip, or a URL of one
+      mnist-idx export copy digits --num-proc 2 --overwrite
       mnist-idx export tiny pictures --as png
-      mnist-idx export copy copy.npz --as npz              a folder, a tar, a zip, or a URL of one
+      mnist-idx export copy copy.npz --as npz
       mnist-idx export tiny few.npz --as npz --num-samples 50 --split train
     """
+    selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
     if form is not None:
-        if config is not None:
-            typed = f"mnist-idx export {config[0]} {folder} --as {form}"
-            raise IdxError(f"--config is for Parquet files. Name the config as SOURCE: {typed}")
-        selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+        check_options_of_form(form, folder, config, as_array, num_shards, num_proc, ray)
         found = find_source(source, data_files, prefix, typed=f"{folder} --as {form}")
         export_as(form, found, folder, selection, split, overwrite)
         return
-    check_parquet_options(source, folder, data_files, prefix, split)
-    from . import publish
+    from .parquet_folder import ParquetOptions
+    from .shard_workers import Workers
 
-    configs = chosen_configs(config, num_samples, seed, sampling)
-    print(f"Exported to {publish.export(folder, configs, overwrite=overwrite)}")
+    options = ParquetOptions(num_shards, Workers(num_proc, ray))
+    options.check()
+    if source in DATASETS or (source is None and data_files is None):
+        check_options_of_published(source, data_files, prefix, split, as_array)
+        from . import publish
+
+        names = config if source is None else [source, *(config or [])]
+        configs = chosen_configs(names, num_samples, seed, sampling)
+        path = publish.export(
+            folder, configs, overwrite=overwrite, num_shards=num_shards, num_proc=num_proc, ray=ray
+        )
+        print(f"Exported to {path}")
+        return
+    if config is not None:
+        typed = f"mnist-idx export {folder} --config {config[0]}"
+        raise IdxError(f"--config is another source than {source}. Leave it out, or: {typed}")
+    found = find_source(source, data_files, prefix, typed=folder)
+    export_parquet(found, folder, selection, split, as_array, overwrite, options)
 
 
-def check_parquet_options(
-    source: str | None,
+def check_options_of_form(
+    form: str,
     folder: str,
+    config: list[str] | None,
+    as_array: bool,
+    num_shards: int | None,
+    num_proc: int,
+    ray: str | None,
+) -> None:
+    """Refuse what pictures and NumPy files are not made of."""
+    if config is not None:
+        typed = f"mnist-idx export {config[0]} {folder} --as {form}"
+        raise IdxError(f"--config is for Parquet files. Name the config as SOURCE: {typed}")
+    given = {
+        "--as-array": as_array,
+        "--num-shards": num_shards is not None,
+        "--num-proc": num_proc != 1,
+        "--ray": ray is not None,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise IdxError(f"{option} is for Parquet files. Leave out {option}, or --as {form}.")
+
+
+def check_options_of_published(
+    source: str | None,
     data_files: list[str] | None,
     prefix: str | None,
     split: str | None,
+    as_array: bool,
 ) -> None:
-    """Refuse what Parquet files are not made of."""
-    options = {"--data-files": data_files, "--prefix": prefix, "--split": split}
-    for option, value in options.items():
-        if value is not None:
-            raise IdxError(f"{option} is an option of --as. Add --as png or --as npz.")
-    if source is None:
-        return
-    found = f"{source} {folder}: found a SOURCE, which is for --as. Add --as png or --as npz"
-    if source in DATASETS:
-        found += f"; for Parquet files: mnist-idx export {folder} --config {source}"
-    raise IdxError(f"{found}.")
+    """Refuse what is not published: a part of a published dataset, or others in its place."""
+    title = source or "a published dataset"
+    given = {
+        "--data-files": data_files is not None,
+        "--prefix": prefix is not None,
+        "--split": split is not None,
+        "--as-array": as_array,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            found = f"{option}: {title} is exported whole, as it is published"
+            raise IdxError(f"{found}. Leave out {option}, or add --as png or --as npz.")
 
 
 class FoundSource(NamedTuple):
@@ -709,7 +791,7 @@ def export_as(
     form: str,
     source: FoundSource,
     target: str,
-    selection: Mapping[str, object],
+    selection: Mapping[str, Any],
     split: str | None,
     overwrite: bool,
 ) -> None:
@@ -734,6 +816,40 @@ def export_as(
             print(f"{printable(array.name)}: {shape} {array.dtype}")
         code = npz.load_code(target)
     print(f"Load with: {code}")  # What cannot be printed is escaped in it.
+
+
+def export_parquet(
+    source: FoundSource,
+    target: str,
+    selection: Mapping[str, Any],
+    split: str | None,
+    as_array: bool,
+    overwrite: bool,
+    options: "ParquetOptions",
+) -> None:
+    """Write IDX files as Parquet files, and say how to load them."""
+    from .exported import open_exported
+    from .parquet_folder import write_parquet_folder
+    from .staged import resolve_target
+    from .unfinished import unfinished_path
+
+    kept = unfinished_path(resolve_target(target))
+    if kept.exists():
+        print(f"Going on with what is finished in {printable(str(kept))}", file=sys.stderr)
+    # Streamed: each task reads its own range of remote files, and no copy of them is kept.
+    path, name, given = source
+    splits = open_exported(path, name, split, as_array, streaming=True, **given, **selection)
+    try:
+        written = write_parquet_folder(splits, target, overwrite, as_array, options)
+    except BaseException:
+        if kept.exists():
+            advice = "The same command goes on. To give up, remove that folder."
+            print(f"What is finished is in {printable(str(kept))}. {advice}", file=sys.stderr)
+        raise
+    for part, num_files in written.num_files.items():
+        files = "1 Parquet file" if num_files == 1 else f"{num_files} Parquet files"
+        print(f"{printable(part)}: {splits.sizes[part]:,} records in {files}")
+    print(f"Load with: {written.load_code}")
 
 
 def chosen_configs(

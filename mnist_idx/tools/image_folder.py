@@ -76,7 +76,7 @@ def write_image_folder(
     Raises:
         IdxError: `imagefolder` could not load the result, or the folder cannot be written.
     """
-    _check_target(target)
+    check_no_pattern(target)
     _check_splits(splits)
     arrangement = arrange(splits.layout)
     found_classes: dict[str, set[int]] = {}  # by split
@@ -131,11 +131,12 @@ def _starts_with(path: Path, start: bytes) -> bool:
 # What cannot be a folder
 
 
-def _check_target(target: str | os.PathLike[str]) -> None:
+def check_no_pattern(target: str | os.PathLike[str]) -> None:
+    """Refuse a folder that `load_dataset` would take for a pattern of paths."""
     path = resolve_target(target)
     found = PATTERN.search(str(path))
     if found is not None:
-        reason = f"imagefolder takes {found[0]} in a path for a pattern"
+        reason = f"load_dataset takes {found[0]} in a path for a pattern"
         raise IdxError(f"{path}: {reason}. Choose another target.")
 
 

@@ -110,6 +110,15 @@ def _open_with_builder(
         # So that wrong arguments are found before the network is touched.
         parse_parts(split, {part: info.num_examples for part, info in known.items()})
     fetcher = builder.make_fetcher(streaming, arguments.get("download_mode"))
+    return open_builder(builder, fetcher, wanted)
+
+
+def open_builder(builder: "IdxBuilder", fetcher: Fetcher, wanted: set[str] | None = None) -> Opened:
+    """Find the files of the dataset of a builder, and check them as far as they are fetched.
+
+    Args:
+        wanted: names of splits; None for all.
+    """
 
     def locate(names: Collection[str] | None) -> Located:
         return builder.locate(fetcher, names, takes_any_integers=True)

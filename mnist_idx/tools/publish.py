@@ -6,20 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict
-from datasets.info import DatasetInfosDict
-from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import (
-    CommitInfo,
-    CommitOperationAdd,
-    CommitOperationDelete,
-    DatasetCard,
-    DatasetCardData,
-    HfApi,
-)
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
@@ -28,17 +17,24 @@ from ..errors import IdxError, TransferError, without_secrets
 from ..fetching import clean_token
 from ..mnist_idx import MnistIdx
 from ..remote import explain
-from .preview import contact_sheet, summarize
+from .exported import ExportedSplits, whole_splits
+from .opening import open_builder
+from .parquet_card import CardConfig, add_metadata, describe_splits, set_sizes
+from .parquet_folder import (
+    DATA_PATH,
+    PREVIEW,
+    PUBLISHED_PATH,
+    README,
+    ParquetOptions,
+    draw_preview,
+    is_exported,
+)
+from .parquet_shards import ShardWriter, Written
+from .shard_workers import Workers
 from .staged import staged
 
-README, PREVIEW = "README.md", "preview.png"
-# Row groups of this size: the first records of a stream arrive soon, and all of them take few
-# requests.
-ROW_GROUP_SIZE = 1000
-# The Parquet files of this package, whichever push they are from.
-PARQUET_PATH = rf"({'|'.join(DATASETS)})/\w+-\d{{5}}-of-\d{{5}}\.parquet"
-CARD_START, PNG_START, PARQUET_START = b"---\n", b"\x89PNG", b"PAR1"
 REPO_TYPE = "dataset"
+SHARD_NUMBER = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
 
 # The bases of the client's own error include that of its HTTP library, which differs between
 # versions.
@@ -76,6 +72,9 @@ def export(
     configs: Configs = ("mnist", "subset"),
     *,
     overwrite: bool = False,
+    num_shards: int | None = None,
+    num_proc: int = 1,
+    ray: str | None = None,
 ) -> Path:
     """Write a published dataset to a folder, as `push_to_hub` publishes it. Returns the folder.
 
@@ -85,34 +84,27 @@ def export(
         configs: names of configs of one dataset, or a mapping of them to their options:
             `{"subset": {"num_samples": 750}}`. The default config is `mnist`, else the first.
         overwrite: replace an earlier export. A folder that holds anything else is never replaced.
+        num_shards: files to divide the largest split into; by default files of about 500 MB.
+        num_proc: processes that write them.
+        ray: write them in the tasks of a Ray cluster, by its address: "auto", "host:port"; "" for
+            that of the environment, or one on this machine.
 
     Raises:
         IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be
             written.
     """
+    options = ParquetOptions(num_shards, Workers(num_proc, ray))
+    options.check()
     with staged(folder, overwrite, is_exported) as path:
-        _build(path, _create_builders(configs, path))
+        _build(path, _create_builders(configs, path), options)
     return Path(folder).expanduser().absolute()
-
-
-def is_exported(folder: Path, name: str) -> bool:
-    """Whether a file in a folder is from an earlier export: by its name, and by how it starts."""
-    if name == README:
-        start = CARD_START
-    elif name == PREVIEW:
-        start = PNG_START
-    elif re.fullmatch(PARQUET_PATH, name):
-        start = PARQUET_START
-    else:
-        return False
-    with open(folder / name, "rb") as file:
-        return file.read(len(start)) == start
 
 
 def push_to_hub(
     repo_id: str,
     configs: Configs = ("mnist", "subset"),
     *,
+    folder: str | os.PathLike[str] | None = None,
     private: bool | None = None,
     token: str | bool | None = None,
     revision: str | None = None,
@@ -131,6 +123,8 @@ def push_to_hub(
         repo_id: "name", "user/name" or "organization/name". The repository is created if it does
             not exist.
         configs: as for `export`.
+        folder: what `mnist-idx export SOURCE FOLDER` has written, to publish it in place of
+            configs.
         private: whether to create a private repository; by default what its owner has set. An
             existing one must agree.
         token: an access token; by default that of `hf auth login` or of the environment variable
@@ -148,17 +142,12 @@ def push_to_hub(
     if create_pr and revision not in (None, "main"):
         raise _pull_request_of_a_branch(revision)
     api = HfApi(token=None if token is None else clean_token(token), library_name="mnist_idx")
-    with (
-        # Windows removes no files that are mapped, as those of `datasets` may still be.
-        TemporaryDirectory(prefix="mnist_idx-", ignore_cleanup_errors=True) as temporary,
-        staged(f"{temporary}/content", overwrite=False) as folder,
-    ):
-        builders = _create_builders(configs, folder)
+    with _open_content(configs, folder) as content:
         with translate_errors(repo_id, api):
             validate_repo_id(repo_id)
             if not dry_run:
                 repo_id = _full_name(api, repo_id)
-        files = _build(folder, builders)
+        files = content.make()
         url = f"{api.endpoint}/datasets/{repo_id}"
         if dry_run:
             return PushResult(url, None, changed=True, files=files)
@@ -166,8 +155,8 @@ def push_to_hub(
             _prepare_repository(api, repo_id, private, revision)
             head = api.dataset_info(repo_id, revision=revision).sha
             destination = _Destination(repo_id, revision, create_pr, head)
-            message = commit_message or f"Publish {', '.join(builders)}"
-            changes = _upload(api, destination, folder, files)
+            message = commit_message or f"Publish {content.name}"
+            changes = _upload(api, destination, content.folder, files)
             commit = _commit(api, destination, changes, message, commit_description)
     return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
 
@@ -181,6 +170,86 @@ def _pull_request_of_a_branch(revision: str | None) -> IdxError:
 
 
 # What is published
+
+
+class _Content(Protocol):
+    """What is published: the files of a folder."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    def make(self) -> dict[str, int]:
+        """Make the files. Returns the size of each by its path in the folder."""
+
+
+@contextmanager
+def _open_content(configs: Configs, folder: str | os.PathLike[str] | None) -> Iterator[_Content]:
+    """What is published, checked as far as that takes no time."""
+    if folder is not None:
+        yield _ExportedFolder(Path(folder).expanduser().absolute())
+        return
+    with (
+        # Windows removes no files that are mapped, as those of `datasets` may still be.
+        TemporaryDirectory(prefix="mnist_idx-", ignore_cleanup_errors=True) as temporary,
+        staged(f"{temporary}/content", overwrite=False) as content,
+    ):
+        yield _Configs(content, _create_builders(configs, content))
+
+
+class _Configs(NamedTuple):
+    """Published datasets, whose files are made in a new folder."""
+
+    folder: Path
+    builders: dict[str, MnistIdx]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(self.builders)
+
+    def make(self) -> dict[str, int]:
+        return _build(self.folder, self.builders, ParquetOptions())
+
+
+class _ExportedFolder(NamedTuple):
+    """A folder that an export has written."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def make(self) -> dict[str, int]:
+        """Check that all files are there, and no others."""
+        way_out = f"Write it with: mnist-idx export SOURCE {self.folder}"
+        if not (self.folder / README).is_file():
+            raise IdxError(f"{self.folder}: found no {README} of an export. {way_out}")
+        files = _sizes_of_files(self.folder)
+        for path in files:
+            if not is_exported(self.folder, path):
+                found = f"{self.folder}: found {path}, which no export has written"
+                upload = f"hf upload REPOSITORY {self.folder} --repo-type dataset"
+                raise IdxError(f"{found}. Move it away, or upload all of the folder: {upload}")
+            missing = [name for name in _all_shards(path) if name not in files]
+            if missing:
+                raise IdxError(f"{self.folder}: {missing[0]} is missing. {way_out} --overwrite")
+        return files
+
+
+def _all_shards(path: str) -> list[str]:
+    """The paths of all files among which one is, by its name.
+
+    >>> _all_shards("data/test-00001-of-00002.parquet")
+    ['data/test-00000-of-00002.parquet', 'data/test-00001-of-00002.parquet']
+    """
+    match = SHARD_NUMBER.search(path)
+    if match is None:
+        return [path]
+    count = int(match["count"])
+    return [f"{path[: match.start()]}-{n:05d}-of-{count:05d}.parquet" for n in range(count)]
 
 
 def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
@@ -204,76 +273,48 @@ def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
     return builders
 
 
-def _build(folder: Path, builders: Mapping[str, MnistIdx]) -> dict[str, int]:
+def _build(
+    folder: Path, builders: Mapping[str, MnistIdx], options: ParquetOptions
+) -> dict[str, int]:
     """Write all that is published to a new folder. Returns the size of each file by its path."""
-    prepared: dict[str, dict[str, Dataset]] = {}
+    folder.mkdir()
+    opened: dict[str, ExportedSplits] = {}
+    written: dict[str, Written] = {}
     for name, builder in builders.items():
-        prepared[name] = _prepare(builder)
-        _write_parquet(folder / name, prepared[name])
-        builder.info.download_size = _folder_size(folder / name)
-    default = next(iter(prepared))
-    picture = contact_sheet(prepared[default]["train"], columns=12, cell=56, num=48)
-    picture.save(folder / PREVIEW, optimize=True)
-    card = _describe(builders, prepared)
+        # Downloaded, and verified: what is published is the published data.
+        splits = whole_splits(open_builder(builder, builder.make_fetcher(streaming=False)))
+        writer = ShardWriter(splits, folder, folder.with_name("notes"), as_array=False)
+        written[name] = options.write(splits, writer, options.plan(splits, name, as_array=False))
+        set_sizes(builder.info, written[name])
+        opened[name] = splits
+    draw_preview(next(iter(opened.values())), folder / PREVIEW)
+    text = _card_text(builders, opened, written)
+    card = add_metadata(text, [CardConfig(builders[name].info, name) for name in builders])
     (folder / README).write_text(card, encoding="utf-8", newline="\n")
+    return _sizes_of_files(folder)
+
+
+def _sizes_of_files(folder: Path) -> dict[str, int]:
+    """The bytes of each file below a folder, by its path in it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def _prepare(builder: MnistIdx) -> dict[str, Dataset]:
-    """Download and prepare a config. Returns its splits."""
-    builder.download_and_prepare()
-    splits = builder.as_dataset()
-    assert isinstance(splits, DatasetDict)
-    return {str(split): dataset for split, dataset in splits.items()}
-
-
-def _write_parquet(folder: Path, splits: Mapping[str, Dataset]) -> None:
-    folder.mkdir(parents=True)
-    for split, dataset in splits.items():
-        table = dataset.with_format("arrow")[:].cast(dataset.features.arrow_schema)
-        pq.write_table(
-            table,
-            folder / f"{split}-00000-of-00001.parquet",
-            row_group_size=ROW_GROUP_SIZE,
-            # No image occurs twice: a dictionary of them would save nothing.
-            use_dictionary=["label"],
-            write_page_index=True,
-        )
-
-
-def _folder_size(folder: Path) -> int:
-    """Bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.iterdir())
-
-
-def _describe(
-    builders: Mapping[str, MnistIdx], prepared: Mapping[str, Mapping[str, Dataset]]
+def _card_text(
+    builders: Mapping[str, MnistIdx],
+    opened: Mapping[str, ExportedSplits],
+    written: Mapping[str, Written],
 ) -> str:
-    """The card, with metadata that tells `load_dataset` where the files of each config are."""
-    infos, layout = DatasetInfosDict(), MetadataConfigs()
-    for name, splits in prepared.items():
-        infos[name] = builders[name].info
-        data_files = [{"split": split, "path": f"{name}/{split}-*"} for split in splits]
-        layout[name] = {"data_files": data_files}
-    default = next(iter(prepared))
-    layout[default]["default"] = True
-    card = DatasetCard(_card_text(prepared))
-    assert isinstance(card.data, DatasetCardData)
-    layout.to_dataset_card_data(card.data)
-    infos.to_dataset_card_data(card.data)
-    return str(card)
-
-
-def _card_text(prepared: Mapping[str, Mapping[str, Dataset]]) -> str:
     """The card, without the metadata that depends on the files."""
-    default = next(iter(prepared))
+    default = next(iter(opened))
     published = DATASETS[default]
     if published.family == DATASETS["mnist"].family:
         return _card_of_mnist()
     summaries: list[str] = []
-    for name, splits in prepared.items():
-        summaries.append(f"## {name}\n\n```text\n{summarize(splits, 100)}\n```\n\n")
+    for name, splits in opened.items():
+        described = describe_splits(splits, written[name])
+        summary = f"{builders[name].info.description}\n{described}"
+        summaries.append(f"## {name}\n\n```text\n{summary}\n```\n\n")
     template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
     return template.format(
         title=published.title,
@@ -355,9 +396,18 @@ def _upload(
         )
         changes.append(addition)
     for path in present:
-        if re.fullmatch(PARQUET_PATH, path) and path not in files:
+        if path not in files and _is_of_earlier_push(path, files):
             changes.append(CommitOperationDelete(path, is_folder=False))
     return changes
+
+
+def _is_of_earlier_push(path: str, files: Collection[str]) -> bool:
+    """Whether a file in a repository is from an earlier push, and has no place beside these."""
+    if PUBLISHED_PATH.fullmatch(path):
+        return True
+    # Other datasets have such names, too: only what would be loaded as a part of these.
+    splits = {SHARD_NUMBER.sub("", file) for file in files if DATA_PATH.fullmatch(file)}
+    return DATA_PATH.fullmatch(path) is not None and SHARD_NUMBER.sub("", path) in splits
 
 
 def _commit(

@@ -26,6 +26,8 @@ WRITE_ERRORS = {*FULL_DISK, errno.EROFS, errno.EFBIG}
 # What is written stands in a folder of this name first: beside the target, or in it if it is a
 # folder already. Until it is locked it is called `.….new`.
 STAGING = re.compile(r"\.mnist_idx-[0-9a-f]{8}\.(partial|new)")
+# What `unfinished` keeps for the next run stands there, too, and is no content of the folder.
+UNFINISHED = re.compile(r"\.mnist_idx-.+\.unfinished")
 
 # In a staging folder: what is written, and what it replaces.
 NEW = "new"
@@ -66,7 +68,7 @@ def staged(
         IdxError: there is something at `target`, or it cannot be written.
     """
     wanted = _Target(resolve_target(target), overwrite, _OwnFiles(is_own), is_folder)
-    with _named_errors(wanted.path):
+    with named_errors(wanted.path):
         wanted.check()
         place = wanted.path if wanted.path.is_dir() else wanted.path.parent
         place.mkdir(parents=True, exist_ok=True)
@@ -80,13 +82,13 @@ def staged(
             if failure is None:
                 raise
             raise _not_written(wanted.path, failure) from error
-        with _named_errors(wanted.path):
+        with named_errors(wanted.path):
             _put(staging, wanted)
     finally:
         # If there is an `OLD`, somebody's files are in it: the next run puts them back.
         if not (staging / OLD).exists():
             shutil.rmtree(staging, ignore_errors=True)
-        _unlock(lock)
+        unlock_folder(lock)
 
 
 def resolve_target(target: str | os.PathLike[str]) -> Path:
@@ -110,7 +112,7 @@ def resolve_target(target: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def _named_errors(target: Path) -> Iterator[None]:
+def named_errors(target: Path) -> Iterator[None]:
     """Turn an error of the disk into one that names the target."""
     try:
         yield
@@ -213,7 +215,11 @@ class _Target(NamedTuple):
 
 def _entries(folder: Path) -> list[Path]:
     """What is in a folder, apart from what is being written there."""
-    return sorted(path for path in folder.iterdir() if not STAGING.fullmatch(path.name))
+    return sorted(path for path in folder.iterdir() if not _is_ours(path.name))
+
+
+def _is_ours(name: str) -> bool:
+    return STAGING.fullmatch(name) is not None or UNFINISHED.fullmatch(name) is not None
 
 
 def _leaves(folder: Path) -> Iterator[Path]:
@@ -240,11 +246,11 @@ def _create_staging(place: Path) -> tuple[Path, int | None]:
         unlocked.mkdir()
         # Another process may take it for a leftover before it is locked. Try again then.
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            lock = _lock(unlocked, wait=False)
+            lock = lock_folder(unlocked, wait=False)
             try:
                 return unlocked.rename(place / f".mnist_idx-{token}.partial"), lock
             except FileNotFoundError:
-                _unlock(lock)
+                unlock_folder(lock)
 
 
 def _remove_leftovers(place: Path) -> None:
@@ -257,16 +263,16 @@ def _remove_leftovers(place: Path) -> None:
             continue
         # Suppressed: somebody is writing there, or has just finished.
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            lock = _lock(staging, wait=False)
+            lock = lock_folder(staging, wait=False)
             if lock is None:  # Nobody can tell whether somebody is writing there.
                 continue
             _undo_exchange(staging, place)
             shutil.rmtree(staging, ignore_errors=True)
-            _unlock(lock)
+            unlock_folder(lock)
 
 
-def _lock(folder: Path, wait: bool) -> int | None:
-    """Lock a folder for this process, until `_unlock` is called with what this returns.
+def lock_folder(folder: Path, wait: bool) -> int | None:
+    """Lock a folder for this process, until `unlock_folder` is called with what this returns.
 
     None if this system has no such locks.
 
@@ -288,7 +294,7 @@ def _lock(folder: Path, wait: bool) -> int | None:
     return descriptor
 
 
-def _unlock(lock: int | None) -> None:
+def unlock_folder(lock: int | None) -> None:
     if lock is not None:
         os.close(lock)
 
@@ -308,13 +314,13 @@ def _put(staging: Path, target: _Target) -> None:
         with contextlib.suppress(OSError):  # Somebody else may have been faster.
             os.rename(new, target.path)
             return
-    lock = _lock(target.path, wait=True)
+    lock = lock_folder(target.path, wait=True)
     try:
         replaced = _entries(target.path)
         target.check()
         _exchange(staging, target, replaced)
     finally:
-        _unlock(lock)
+        unlock_folder(lock)
 
 
 def _put_file(new: Path, target: _Target) -> None:

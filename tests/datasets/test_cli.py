@@ -213,7 +213,7 @@ def test_an_example_of_export_writes_its_folder(
     before = files_in(workplace)
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    if "--as" in arguments:
+    if "--config" not in arguments:
         target = arguments[2]  # after the source
         assert "Load with: " in printed
     else:

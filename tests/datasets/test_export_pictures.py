@@ -436,8 +436,7 @@ def test_progress_is_shown_on_stderr() -> None:
 
 def test_wrong_use_is_refused_with_advice(capsys: Capsys) -> None:
     for line, said in (
-        ("tiny out", "mnist-idx export out --config tiny"),
-        ("out --split test", "--split is an option of --as"),
+        ("out --split test", "add --as png or --as npz"),
         ("out --as png", "mnist-idx export tiny out --as png"),
         ("out --as png --config tiny", "mnist-idx export tiny out --as png"),
         ("tiny out --as npz", "ends in .npz"),

@@ -1,24 +1,33 @@
 """With what the package itself does not need: PyTorch, Ray, a notebook."""
 
 import base64
+import contextlib
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import pyarrow.parquet as pq
 import pytest
-from clients import ROOT, pixels
-from conftest import ARCHIVE
+from clients import ROOT
+from conftest import ARCHIVE, Arrays
 from datasets import ClassLabel, Image, load_dataset
 from http_server import Server
-from idx_files import numbered_images, to_idx
+from idx_files import (
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    numbered_images,
+    numbers,
+    to_idx,
+    write_archive,
+)
 
 import mnist_idx
 
@@ -26,10 +35,11 @@ pytestmark = pytest.mark.beyond
 needs = partial(pytest.importorskip, reason="not installed: pip install 'mnist-idx[beyond]'")
 
 
-def run(
-    folder: Path, recipe: str, *options: str, launcher: Sequence[str] = (), **environment: str
-) -> str:
-    """Run a recipe as a user would, with a cache of its own. Returns what it prints."""
+RAY = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}', "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+
+
+def start(folder: Path, module: str, *options: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a module as a user would, in a folder, with a cache of its own."""
     env = {
         key: value for key, value in os.environ.items() if not key.startswith(("HF_", "MNIST_IDX_"))
     }
@@ -39,15 +49,22 @@ def run(
         "OMP_NUM_THREADS": "1",
         **environment,
     }
-    command = [sys.executable, *launcher, str(ROOT / "tests" / "recipes" / recipe), *options]
-    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    command = [sys.executable, "-m", module, *options]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=env, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a program. Returns what it prints."""
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr[-4000:]
+    return stdout
 
 
 def test_training_in_one_process(real_tar: Path, tmp_path: Path) -> None:
     needs("torch")
-    printed = run(tmp_path, "train.py", MNIST_IDX_MIRROR=str(real_tar))
+    mirror = {"MNIST_IDX_MIRROR": str(real_tar)}
+    printed = finish(start(tmp_path, "mnist_idx.examples.train", **mirror))
     accuracies = re.findall(r"([\d.]+)% of the test split right", printed)
     assert len(accuracies) == 3
     assert float(accuracies[2]) > 98
@@ -58,16 +75,12 @@ def test_training_on_two_processes(
 ) -> None:
     needs("torch")
     server = serve({ARCHIVE: real_tar})
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    launcher = ("--standalone", "--nproc-per-node", "2", "-m", "mnist_idx.examples.distributed")
     options = ("--split", "test", "--epochs", "2")
+    mirror = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
     with server.counting():
-        printed = run(
-            tmp_path,
-            "distributed.py",
-            *options,
-            launcher=launcher,
-            MNIST_IDX_MIRROR=server.url(ARCHIVE),
-        )
+        started = start(tmp_path, "torch.distributed.run", *launcher, *options, **mirror)
+        printed = finish(started)
     found = re.findall(r"epoch (\d): (\d+) records, ([\d.]+)% right", printed)
     assert [(epoch, count) for epoch, count, _ in found] == [("0", "10000"), ("1", "10000")]
     assert 70 < float(found[0][2]) < float(found[1][2])
@@ -76,53 +89,100 @@ def test_training_on_two_processes(
     assert server.sent() < 8 * 2.5 * 1_650_000
 
 
-def test_a_large_file_becomes_parquet_on_a_cluster(
+def test_a_cluster_reads_each_record_once(
+    real_tar: Path, real_arrays: Arrays, tmp_path: Path
+) -> None:
+    needs("ray.data")
+    mirror = {"MNIST_IDX_MIRROR": str(real_tar), **RAY}
+    printed = finish(start(tmp_path, "mnist_idx.examples.cluster", "--split", "test", **mirror))
+    pixels_of_test = real_arrays["test"][0] / 255
+    mean, deviation = pixels_of_test.mean(), pixels_of_test.std()
+    assert printed.splitlines()[-1] == (
+        f"10000 records, mean {mean:.4f}, deviation {deviation:.4f}"
+    )
+
+
+# Exports on a cluster
+
+
+def write_set(folder: Path, count: int) -> dict[str, bytes]:
+    """Write numbered records. Returns the files by their names."""
+    images, labels = numbered_images(count, 28), (np.arange(count) % 10).astype(np.uint8)
+    files = {TRAIN_IMAGES: to_idx(images), TRAIN_LABELS: to_idx(labels)}
+    write_archive(folder, files)
+    return files
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file below a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def start_export(folder: Path, *options: str) -> subprocess.Popen[str]:
+    return start(folder, "mnist_idx", "export", *options, **RAY)
+
+
+def test_the_tasks_of_a_cluster_read_their_own_ranges(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     needs("ray")
-    count, tasks = 20_000, 16
-    images, labels = numbered_images(count, 28), np.arange(count, dtype=np.uint8) % 10
+    count, tasks = 20_000, 8
+    files = write_set(tmp_path / "set", count)
     server = serve()
-    content = {
-        "/train-images-idx3-ubyte": to_idx(images),
-        "/train-labels-idx1-ubyte": to_idx(labels),
-    }
-    urls = [server.put(path, data) for path, data in content.items()]
-    ray = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}', "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    urls = [server.put(f"/{name}", content) for name, content in files.items()]
+    by_split = [f"--data-files=train={url}" for url in urls]
     with server.counting():
-        printed = run(
-            tmp_path,
-            "to_parquet.py",
-            *urls,
-            str(tmp_path / "parquet"),
-            "--tasks",
-            str(tasks),
-            **ray,
-        )
-    assert f"{tasks} tasks are done" in printed
+        line = ["out", *by_split, "--num-shards", str(tasks), "--ray"]
+        printed = finish(start_export(tmp_path, *line))
+    assert f"train: {count:,} records in {tasks} Parquet files" in printed
 
-    # Every task has read its own range and, for the header, the start of the file.
-    requests = [
-        request for request in server.requests if request.path == "/train-images-idx3-ubyte"
-    ]
+    # Every task has read its own range and, for the header, the start of the file. The size of
+    # files is found out by the first records.
+    size = len(files[TRAIN_IMAGES])
+    requests = [request for request in server.requests if request.path == f"/{TRAIN_IMAGES}"]
     ranges = sum(request.sent for request in requests if request.range)
-    assert images.nbytes <= ranges <= images.nbytes + 2 * tasks * (32 << 10)
-    # `datasets` asks for the whole file to see whether it exists, and leaves it. How much is on the
-    # way by then is not ours.
-    assert all(request.sent < images.nbytes // 8 for request in requests if not request.range)
+    assert size <= ranges <= size + 2 * (tasks + 2) * (32 << 10) + (1 << 20)
 
-    converted = load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"))["train"]
-    assert isinstance(converted.features["image"], Image)
-    assert converted.features["label"] == ClassLabel(names=[str(number) for number in range(10)])
+    loaded = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert isinstance(loaded.features["image"], Image)
+    assert loaded.features["label"] == ClassLabel(names=[str(number) for number in range(10)])
+    assert numbers(loaded) == list(range(count))
+    assert loaded["label"] == [number % 10 for number in range(count)]
 
-    missing = set(range(count))
-    for row in pq.read_table(tmp_path / "parquet").to_pylist():
-        content = pixels(row["image"])
-        number = int.from_bytes(content[:4], "big")
-        missing.remove(number)
-        assert content == images[number].tobytes()
-        assert row["label"] == labels[number]
-    assert missing == set()
+
+def test_a_worker_that_is_killed_costs_its_shard_only(tmp_path: Path) -> None:
+    needs("ray")
+    write_set(tmp_path / "set", 60_000)
+    running = start_export(tmp_path, "set", "out", "--num-shards", "24", "--ray")
+    notes = tmp_path / ".mnist_idx-out.unfinished" / "notes" / "data"
+    wait_until(running, lambda: len(list(notes.glob("*.json"))) >= 3)
+    wait_until(running, lambda: len(workers_of(tmp_path)) > 0)
+    os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
+    assert "train: 60,000 records in 24 Parquet files" in finish(running)
+    finish(start_export(tmp_path, "set", "here", "--num-shards", "24", "--num-proc", "2"))
+    assert contents(tmp_path / "out") == contents(tmp_path / "here")
+    assert not notes.exists()
+
+
+def workers_of(folder: Path) -> list[int]:
+    """The processes of Ray that write a shard, and that a program in a folder has started."""
+    found: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_writing = (process / "cmdline").read_bytes().startswith(b"ray::_write_in_task")
+            if is_writing and os.fsencode(folder / "hf_home") in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def wait_until(running: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Wait for what a program does, a minute at most."""
+    until = time.monotonic() + 60
+    while not condition():
+        assert running.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_notebook_shows_the_contact_sheet(

@@ -1,0 +1,1 @@
+"""Programs to copy and change: `python -m mnist_idx.examples.NAME`."""
