@@ -7,13 +7,14 @@ doubles with each character. It shows on a word that is repeated and does not ma
 import ast
 import importlib
 import itertools
-import pkgutil
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from package_classes import module_names
 
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 SAMPLES = "aZ0_-./ ()=\"':\n\t\u00e9\u4e00"  # of each kind that a pattern can tell apart
@@ -35,8 +36,8 @@ class Used(NamedTuple):
 def collect(package: ModuleType) -> list[Used]:
     """The patterns that are constants of a package's modules, or literals in calls of `re`."""
     found: dict[tuple[Any, frozenset[str]], Used] = {}
-    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        module = importlib.import_module(info.name)
+    for name in module_names(package):
+        module = importlib.import_module(name)
         tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):

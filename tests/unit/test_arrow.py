@@ -46,7 +46,7 @@ def test_a_label_that_is_no_class_is_found_and_named(
     wrong: int, label: int, labels: np.ndarray
 ) -> None:
     assert find_wrong_class(labels[[0, wrong]], 10) == 1
-    error = wrong_class("file", 1001, labels[wrong], 10)
+    error = wrong_class("file", 1001, labels[wrong], "0123456789")
     assert str(error).startswith(f"file: record 1,001 has the label {label}, expected 0 to 9")
 
 

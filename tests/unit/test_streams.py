@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import importlib
 import io
-import pkgutil
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +17,9 @@ import pytest
 from http_server import Server
 from hypothesis import given
 from hypothesis import strategies as st
+from package_classes import module_names
 from packers import PACKERS, deflate
 
-import mnist_idx
 from mnist_idx import archive, remote, streams
 from mnist_idx.byte_ranges import Version
 from mnist_idx.compressions import COMPRESSIONS, DEFLATE
@@ -194,9 +193,8 @@ def subclasses(kind: type) -> set[type]:
 
 
 def test_each_stream_of_the_package_has_a_case() -> None:
-    for module in pkgutil.walk_packages(mnist_idx.__path__, "mnist_idx."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    for name in module_names():
+        importlib.import_module(name)
     kinds = {kind for kind in subclasses(Stream) if kind.__module__.startswith("mnist_idx")}
     assert kinds == {case.kind for case in CASES.values()}
 
