@@ -52,6 +52,7 @@ def subset(
 FOUND = [True, "mnist", ["test", "train"], "MnistIdx", "IdxFolder", ["default"], TINY, True]
 
 
+@pytest.mark.slow
 @pytest.mark.compat
 def test_the_names_resolve_from_any_folder(python: str, tmp_path: Path, hf_home: Path) -> None:
     table = b"a,b\n1,2\n"
@@ -135,6 +136,7 @@ def test_every_record(
     assert outcome.result == [train, test, test, test, test]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_arrays_are_those_of_the_files(
     split: str, mnist_tar: Path, mirror: Mirror, mnist_arrays: Arrays

@@ -109,6 +109,7 @@ def test_sizes_and_digests_of_files_are_right(real_files: dict[str, bytes]) -> N
         assert content_sha256 == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_mean_and_deviation_are_right(real_arrays: Arrays) -> None:
     images, _ = real_arrays["train"]
     facts = re.findall(r"mean\s+(0\.\d+)\s+and\s+the\s+standard\s+deviation\s+(0\.\d+)", PROSE)

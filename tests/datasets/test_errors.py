@@ -258,6 +258,7 @@ def test_an_impossible_number_of_samples_is_refused_before_anything_is_fetched(
     assert dead_sources.server.count() == 0
 
 
+@pytest.mark.slow
 def test_load_arrays_where_hf_home_cannot_be_created(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     env = {"MNIST_IDX_MIRROR": server.url(ARCHIVE), "HF_HOME": str(tmp_path / "file" / "home")}

@@ -114,6 +114,7 @@ def test_class_folders(source: str, shape: tuple[int, ...], capsys: Capsys) -> N
     assert Path("out/train/0/29.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_config_loads_without_more_than_the_folder(place: Path, capsys: Capsys) -> None:
     loaded = export(["tiny", "digits", "--as", "png"], capsys)
     assert 'load_dataset("imagefolder", data_dir="digits")' in Path("digits/README.md").read_text()
@@ -522,6 +523,7 @@ def test_nothing_is_left_of_an_export_that_fails(form: str, target: str, capsys:
     assert os.listdir() == ["set"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="this system ends processes in other ways")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize(("form", "target"), [("png", "out"), ("npz", "out.npz")])

@@ -191,6 +191,7 @@ def test_long_names_take_no_time(
     assert_read_or_refused(read_in_time(contents, ("verify",), 2))
 
 
+@pytest.mark.slow
 def test_a_kilobyte_with_a_long_name_takes_no_time(read_in_time: ReadInTime) -> None:
     content = tar_with_one_gnu_name("train-images-", b"!")
     assert len(content) < 1024

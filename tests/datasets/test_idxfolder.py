@@ -336,6 +336,7 @@ def test_an_invalid_file_is_fetched_again(
     assert_same(read_all(mode, "idxfolder", **options), {"train": (TRAIN[0], None)})
 
 
+@pytest.mark.slow
 def test_files_and_an_archive_on_the_hub_are_loaded(tmp_path: Path, hf_home: Path) -> None:
     write_archive(tmp_path / "repo/files", FOUR)
     write_archive(tmp_path / "repo/set.tar", FOUR)

@@ -463,12 +463,14 @@ def six_gigabytes(tmp_path: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_more_records_than_memory_are_no_arrays(six_gigabytes: str, hf_home: Path) -> None:
     args = {"path": six_gigabytes, "modes": ["arrays"]}
     outcome = run_client("refuse_shuffled", home=hf_home, args=args, memory=4 << 30)
     assert "memory" in outcome.result[0]
 
 
+@pytest.mark.slow
 def test_more_records_than_memory_are_streamed_shuffled(six_gigabytes: str, hf_home: Path) -> None:
     args = {"path": six_gigabytes}
     outcome = run_client("stream_shuffled", home=hf_home, args=args, memory=4 << 30)

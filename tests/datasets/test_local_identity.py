@@ -262,6 +262,7 @@ def are_old_or_refused(rows: Iterator[Any], count: int) -> bool:
     return found == [(10, 1)] * count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -299,6 +300,7 @@ def test_a_stream_of_a_file_that_is_overwritten_ends_in_an_error(
     assert are_old_or_refused(rows, MANY - 1)
 
 
+@pytest.mark.slow
 def test_arrays_of_a_file_that_is_overwritten_end_in_an_error(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:

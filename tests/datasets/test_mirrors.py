@@ -219,6 +219,7 @@ def test_the_next_source_is_used_after_wrong_records(
     assert_the_next_source_is_used(bad, good, reason, mode, tmp_path, caplog)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_shards", [1, 7, 500])
 @pytest.mark.parametrize(("content", "reason"), WRONG_AT_THE_END)
 def test_a_stream_of_wrong_records_ends_in_an_error(

@@ -238,6 +238,7 @@ def test_the_parquet_files_of_an_export_have_features_and_small_groups(
         assert image["bytes"].startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_second_push_changes_nothing(hub: HubServer, hf_home: Path, mnist_tar: Path) -> None:
     push_to_hub("digits", ["tiny", "subset"])
     history = hub.repos["alice/digits"].history()
@@ -631,6 +632,7 @@ def test_an_interrupted_push_publishes_nothing(
     assert published_anywhere(hub) == set()
 
 
+@pytest.mark.slow
 def test_an_interrupted_export_leaves_nothing(
     server: Server, hf_home: Path, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_code_for_training_runs(hf_home: Path, mnist_tar: Path) -> None:
     run_code(code, hf_home, mnist_tar)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx")
 def test_the_commands_run(
     tmp_path: Path, mnist_tar: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch

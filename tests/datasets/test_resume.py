@@ -61,6 +61,7 @@ def test_a_stream_continues_at_any_record_also_in_another_process(
         assert [number_of(row) for row in rest] == list(range(1168, COUNT))
 
 
+@pytest.mark.slow
 def test_a_shuffled_subset_continues_in_a_later_epoch(numbered_folder: str) -> None:
     """The order of the shards in an epoch is part of the state."""
     options: dict[str, Any] = {

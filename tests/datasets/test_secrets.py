@@ -73,6 +73,7 @@ def hub_without_token(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "token",
     [
@@ -187,6 +188,7 @@ def calls_that_fail(mode: str, faulty_urls: dict[str, str]) -> Calls:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", slow_but_first(["prepared", "streamed", "arrays"]))
 def test_no_error_shows_a_password_or_a_signature(
     mode: str, faulty_urls: dict[str, str], hf_home: Path, working_folder: Path

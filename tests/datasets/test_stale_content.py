@@ -37,6 +37,7 @@ def damaged(content: bytes) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["prepared", "arrays"])
 @each_packing
 def test_a_download_after_a_damaged_one_is_read_from_its_start(

@@ -164,6 +164,7 @@ def test_streams_of_own_files_as_parquet(
     assert_same_rows(back, prepared)
 
 
+@pytest.mark.slow
 def test_a_stream_on_the_hub(tmp_path: Path, hf_home: Path) -> None:
     with HubServer() as hub:
         run_client("push_a_stream", home=hf_home, env=hub.environment("writer"))

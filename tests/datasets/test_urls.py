@@ -381,6 +381,7 @@ def test_files_replaced_in_memory_between_two_workers_are_not_mixed() -> None:
     assert which(stack(taken), make_set(1, 400), make_set(2, 400)) >= 0
 
 
+@pytest.mark.slow
 def test_files_replaced_in_memory_while_they_are_streamed_are_not_mixed() -> None:
     url = put_into_memory(1, 4000)
     rows = datasets.load_dataset(

@@ -40,6 +40,7 @@ any_images = npst.arrays(
 )
 
 
+@pytest.mark.slow
 def test_mnist_written_again_is_mnist(
     mnist_arrays: Arrays, mnist_files: Mapping[str, bytes], tmp_path: Path
 ) -> None:

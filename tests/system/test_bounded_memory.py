@@ -96,6 +96,7 @@ def announced(scratch: Path) -> Path:
     return scratch / "x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", slow_but_first(MODES))
 @pytest.mark.parametrize(
     "options",
@@ -168,6 +169,7 @@ def test_shuffled_records_of_twice_the_memory(mode: str, scratch: Path) -> None:
     assert found.peak < 1 << 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "order"),
     [

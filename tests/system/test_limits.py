@@ -29,6 +29,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="limits memory, 
 # What never ends: each call has some seconds, see `timed_calls.outcome`
 
 
+@pytest.mark.slow
 @linux_only
 def test_pipes_and_devices_are_refused_at_once(hf_home: Path, tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
@@ -44,6 +45,7 @@ def test_pipes_and_devices_are_refused_at_once(hf_home: Path, tmp_path: Path) ->
         assert outcome == (1 if is_command else "IdxError") or is_not_found, title
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("place", ["local", pytest.param("remote", marks=SLOW)])
 def test_a_stream_begun_before_a_fork_goes_on_or_is_refused(
@@ -67,6 +69,7 @@ def test_a_stream_begun_before_a_fork_goes_on_or_is_refused(
 LONG = {IMAGES: to_idx(random_images(9000, 20, 20)), LABELS: to_idx(np.zeros(9000, np.uint8))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "num_shards",
     [
@@ -140,6 +143,7 @@ def test_nested_folders_are_read_or_refused(hf_home: Path, tmp_path: Path) -> No
 # Sizes
 
 
+@pytest.mark.slow
 @linux_only
 def test_sizes_that_no_memory_holds_are_refused_at_once(hf_home: Path) -> None:
     outcome = run_client("ask_for_sizes", home=hf_home, memory=6 << 30, args={"seconds": 10})

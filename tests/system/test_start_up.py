@@ -282,6 +282,7 @@ def test_where_a_local_mirror_fails_the_published_files_are_fetched(
     assert (server.sent(ARCHIVE, "GET") == 0) != streaming, "a download is kept"
 
 
+@pytest.mark.slow
 def test_load_dataset_is_that_of_datasets(tmp_path: Path) -> None:
     """An import that a linter would not take for unused."""
     code = "from mnist_idx import load_dataset\nimport datasets\n"

@@ -6,6 +6,7 @@ import pytest
 import mnist_idx
 
 
+@pytest.mark.slow
 def test_no_pattern_of_the_package_is_ambiguous() -> None:
     problems = {}
     for used in patterns.collect(mnist_idx):
@@ -15,6 +16,7 @@ def test_no_pattern_of_the_package_is_ambiguous() -> None:
     assert problems == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "method"),
     [
