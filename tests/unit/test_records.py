@@ -158,6 +158,20 @@ def test_the_runs_of_a_selection_take_a_request_each(serve: Callable[..., Server
     assert server.count("/images") == 3
 
 
+def test_a_range_that_may_be_left_early_is_not_requested_whole(
+    serve: Callable[..., Server],
+) -> None:
+    images = random_images(COUNT, 240, 250)
+    server = serve({"/images": to_idx(images)})
+    url = server.url("/images")
+    with read_split(SplitFiles(Member(url, url))) as reader:
+        server.forget()
+        first = next(reader.batches(0, COUNT, first_size=1))
+        server.settle()
+    np.testing.assert_array_equal(first.images, images[:1])
+    assert server.sent("/images") < 3 * 240 * 250
+
+
 # Labels
 
 
