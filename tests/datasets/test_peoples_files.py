@@ -193,6 +193,14 @@ def test_all_archives_in_data_files_are_loaded(mode: str, tmp_path: Path) -> Non
 
 
 @each_mode
+def test_all_splits_of_single_files_in_data_files_are_loaded(mode: str, tmp_path: Path) -> None:
+    folder = write_both(tmp_path)
+    names = [TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES]
+    data_files = [f"{folder}/{name}" for name in names]
+    assert_same(read_all(mode, "idxfolder", data_files=data_files), BOTH)
+
+
+@each_mode
 def test_the_same_files_by_name_and_without_are_not_confused_in_the_cache(
     mode: str, tmp_path: Path
 ) -> None:

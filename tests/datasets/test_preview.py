@@ -235,7 +235,7 @@ def test_a_dataset_of_arrays_is_drawn() -> None:
     assert contact_sheet(source, num=5).tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "P"])
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])
 def test_pictures_of_any_mode_are_drawn(mode: str) -> None:
     source = pictures([Image.fromarray(IMAGES[0]).convert(mode)])
     assert contact_sheet(source).tobytes() == contact_sheet(IMAGES[:1]).tobytes()

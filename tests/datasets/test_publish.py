@@ -500,6 +500,22 @@ def test_no_right_to_write(
 
 
 @pytest.mark.parametrize(
+    ("token", "typed"),
+    [
+        pytest.param("hf_stranger", "or propose it with --create-pr.", id="no-right"),
+        pytest.param("hf_bogus", "then run `hf auth login` or set HF_TOKEN.", id="unknown-token"),
+    ],
+)
+def test_the_command_line_says_in_its_own_words_what_to_do(
+    token: str, typed: str, hub: HubServer, monkeypatch: Patch, capsys: Capsys
+) -> None:
+    hub.create("alice/digits")
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert main(["push", "alice/digits", "--config", "tiny"]) == 1
+    assert capsys.readouterr().err.endswith(f"{typed}\n")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/whoami-v2", 500),

@@ -17,6 +17,8 @@ from clients import run_client
 from http_server import Reply, Request, Server
 from remote_sets import WAYS, make_set, publish, read, read_or_refuse, which
 
+from mnist_idx import IdxError
+
 Serve = Callable[..., Server]
 SECRET = "s3cr3t"
 RECORDS = make_set()
@@ -95,6 +97,17 @@ def redirect_to(url: str) -> Callable[[Reply], None]:
         reply.headers["Location"] = url
 
     return change
+
+
+def test_a_redirect_to_what_is_no_url_is_an_error_that_names_the_file(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve()
+    options = publish(server, "tar", RECORDS)
+    for path in server.content:
+        server.behave(path, change=redirect_to("http://["))
+    with pytest.raises(IdxError, match=r"^http.*/set.tar: not a URL that can be fetched\.$"):
+        read("streamed", **options, cache_dir=str(tmp_path))
 
 
 @each_option

@@ -30,3 +30,13 @@ def folder(tmp_path: Path) -> Path:
 def test_a_wrong_option_is_named(option: str, value: Any, folder: Path) -> None:
     with pytest.raises(IdxError, match=option):
         load_arrays("idxfolder", data_dir=str(folder), **{option: value})
+
+
+def test_an_unknown_config_is_refused_in_the_words_of_datasets() -> None:
+    with pytest.raises(ValueError, match=r"'nosuch' not found\. Available: \['mnist', "):
+        load_arrays("mnist_idx", "nosuch")
+
+
+def test_the_miniature_takes_no_folder(folder: Path) -> None:
+    with pytest.raises(IdxError, match=r"^mnist_idx/tiny takes no data_dir=."):
+        load_arrays("mnist_idx", "tiny", data_dir=str(folder))

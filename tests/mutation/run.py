@@ -83,11 +83,18 @@ def find_faults(
 
 
 def find_left_out(path: Path, equivalent: Container[str]) -> Iterator[Span]:
-    """What no test has to notice: messages, annotations, and the constants in `equivalent`."""
+    """What no test has to notice: messages, annotations, and the constants in `equivalent`.
+
+    Nor what only a fault of the package itself could need: assertions, and the like.
+    """
     for node in ast.walk(ast.parse(path.read_bytes())):
         match node:
             case ast.JoinedStr() | ast.Raise() | ast.Assert():
                 yield span_of(node)
+            case ast.If(test=condition, body=[ast.Raise(exc=error)]) if is_assertion(error):
+                yield span_of(condition)
+            case ast.keyword(arg="strict" | "frozen", value=value):
+                yield span_of(value)
             case ast.arg(annotation=ast.expr() as annotation):
                 yield span_of(annotation)
             case ast.FunctionDef(returns=ast.expr() as annotation):
@@ -98,6 +105,13 @@ def find_left_out(path: Path, equivalent: Container[str]) -> Iterator[Span]:
                 yield span_of(node)
             case ast.AnnAssign(annotation=annotation):
                 yield span_of(annotation)
+
+
+def is_assertion(error: ast.expr | None) -> bool:
+    match error:
+        case ast.Call(func=ast.Name(id="AssertionError")):
+            return True
+    return False
 
 
 def is_one_of(target: ast.expr, names: Container[str]) -> bool:

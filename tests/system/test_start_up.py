@@ -282,6 +282,20 @@ def test_where_a_local_mirror_fails_the_published_files_are_fetched(
     assert (server.sent(ARCHIVE, "GET") == 0) != streaming, "a download is kept"
 
 
+def test_streams_do_not_import_scipy(tmp_path: Path) -> None:
+    """As `datasets` does to patch a module of a builder. An empty one stands in for SciPy here."""
+    (tmp_path / "site" / "scipy").mkdir(parents=True)
+    (tmp_path / "site" / "scipy" / "__init__.py").touch()
+    (tmp_path / "site" / "scipy" / "io.py").write_text("loadmat = None")
+    data = write_archive(tmp_path / "set.tar", FILES)
+    code = f"import sys\nsys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+    code += "from mnist_idx import load_dataset\nresult = []\n"
+    for name, options in (("mnist_idx", {"name": "tiny"}), ("idxfolder", {"data_dir": str(data)})):
+        code += f"stream = load_dataset({name!r}, split='train', streaming=True, **{options!r})\n"
+        code += "result.append([len(list(stream.take(2))), 'scipy' in sys.modules])\n"
+    assert run_snippet(code, home=tmp_path / "home").result == [[2, False], [2, False]]
+
+
 @pytest.mark.slow
 def test_load_dataset_is_that_of_datasets(tmp_path: Path) -> None:
     """An import that a linter would not take for unused."""

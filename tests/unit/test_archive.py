@@ -175,6 +175,25 @@ def test_folders_in_a_tar_are_left_out(tmp_path: Path) -> None:
     assert read_members(tmp_path / "set.tar") == {"n": b""}
 
 
+@pytest.mark.parametrize(
+    ("kind", "link", "found"),
+    [
+        pytest.param(tarfile.SYMTYPE, "n", "a link", id="symbolic-link"),
+        pytest.param(tarfile.LNKTYPE, "nowhere", "a link", id="dangling-hard-link"),
+        pytest.param(tarfile.FIFOTYPE, "", "a sparse file or a device", id="pipe"),
+        pytest.param(tarfile.GNUTYPE_SPARSE, "", "a sparse file or a device", id="sparse-file"),
+    ],
+)
+def test_the_error_says_what_a_member_is_that_is_no_file(
+    kind: bytes, link: str, found: str, tmp_path: Path
+) -> None:
+    info = tarfile.TarInfo("m")
+    info.type, info.linkname = kind, link
+    (tmp_path / "set.tar").write_bytes(info.tobuf() + make_tar({"n": b"content"}))
+    with pytest.raises(IdxError, match=f": found {found}, expected a file. Pack the archive"):
+        read_members(tmp_path / "set.tar")
+
+
 def test_folders_in_a_zip_are_left_out(tmp_path: Path) -> None:
     buffer = Pipe()
     with zipfile.ZipFile(buffer, "w") as zipped:

@@ -123,3 +123,22 @@ def test_records_of_too_many_lists_are_refused() -> None:
     layout_of((4096, 4096), "uint8", as_array=True)
     with pytest.raises(IdxError, match="rows in a record"):
         layout_of((1 << 26, 1, 1, 1, 1), "uint8", as_array=True)
+
+
+PICTURES = Layout((28, 28), "uint8")
+CLASSES_0_AND_1 = PICTURES._replace(class_names=("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("test", "number"),
+    [
+        pytest.param(PICTURES, 0, id="no-labels"),
+        pytest.param(CLASSES_0_AND_1._replace(label_parts=8), 8, id="eight-parts"),
+    ],
+)
+def test_splits_with_other_labels_are_refused(test: Layout, number: int) -> None:
+    layouts = {"train": CLASSES_0_AND_1, "test": test}
+    titles = {"train": "first", "test": "second"}
+    found = f"found splits with different numbers per label: 1 in 'train', {number} in 'test'"
+    with pytest.raises(IdxError, match=f"^first: {found}. Load the splits one by one: data_files="):
+        common_layout(layouts, titles, as_array=False)

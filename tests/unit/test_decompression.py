@@ -145,6 +145,18 @@ def test_readers_share_seek_points(packed: Path) -> None:
     assert second.read_bytes < packed.stat().st_size // 32
 
 
+@each_compression
+def test_no_data_is_asked_for_while_content_waits(compression: Compression, pack: Pack) -> None:
+    """Behind the last data there is no more, however much of the content is left."""
+    content = bytes(2293)  # Its last data is taken when some 200 bytes are left.
+    decompressor = compression.new_decompressor()
+    found = decompressor.decompress(pack(content), 10)
+    while len(found) < len(content):
+        assert not decompressor.needs_input
+        found += decompressor.decompress(b"", 10)
+    assert found == content
+
+
 @pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])
 def test_concatenated_streams_are_one_file(name: str, packed: Path) -> None:
     pack = PACKERS[name].pack

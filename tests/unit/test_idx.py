@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mnist_idx.errors import IdxError
+from mnist_idx.errors import DamagedError, IdxError
 from mnist_idx.idx import MAX_RECORD_BYTES, Header, IdxFile
 from mnist_idx.streams import Stream, read_fully
 
@@ -119,6 +119,19 @@ def test_more_data_is_noticed_with_the_last_record_and_not_before() -> None:
     assert len(open_idx(content).read(1, 5)) == 4
     with pytest.raises(IdxError, match="more data follows"):
         open_idx(content).read(6, 6)
+
+
+def test_more_data_that_is_damaged_is_more_data_all_the_same() -> None:
+    class DamagedBehind(Content):
+        def read_some(self, size: int) -> bytes:
+            data = super().read_some(size)
+            if not data:
+                raise DamagedError("it ends too early")
+            return data
+
+    file = IdxFile(DamagedBehind(header(0x08, 2, 3) + bytes(6) + b"more"), "file.idx")
+    with pytest.raises(DamagedError, match=r"announces 18 bytes, but more data follows\. Copy"):
+        file.read(0, 2)
 
 
 def test_a_file_of_as_many_dimensions_as_numpy_has_is_read() -> None:

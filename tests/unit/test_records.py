@@ -252,6 +252,20 @@ def test_records_are_gathered_in_one_pass(count: int, reader: SplitReader) -> No
     assert_records([gathered], IMAGES[numbers], LABELS[numbers])
 
 
+def test_a_range_that_may_be_left_early_is_not_requested_whole(
+    serve: Callable[..., Server],
+) -> None:
+    images = random_images(COUNT, 240, 250)
+    server = serve({"/images": to_idx(images)})
+    url = server.url("/images")
+    with read_split(SplitFiles(Member(url, url))) as reader:
+        server.forget()
+        first = next(reader.batches(0, COUNT, first_size=1))
+        server.settle()
+    np.testing.assert_array_equal(first.images, images[:1])
+    assert server.sent("/images") < 3 * 240 * 250
+
+
 # Labels
 
 
