@@ -282,6 +282,7 @@ def test_a_config_is_exported_as_it_is_published(capsys: Capsys) -> None:
 # Who writes
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bytes(capsys: Capsys) -> None:
     write_archive(Path("set"), four_files(TRAIN, TEST))
     run("set one --num-shards 5", capsys)
@@ -297,6 +298,7 @@ def test_a_compressed_source_gives_the_same_bytes(capsys: Capsys) -> None:
     assert contents(Path("one")) == contents(Path("two"))
 
 
+@pytest.mark.slow
 def test_tasks_read_their_own_ranges_of_a_url(serve: Callable[..., Server], capsys: Capsys) -> None:
     images, labels = numbered_images(20_000, 28), random_labels(20_000)
     files = {f"/{TRAIN_IMAGES}": to_idx(images), f"/{TRAIN_LABELS}": to_idx(labels)}
@@ -328,6 +330,7 @@ def set_of_shards() -> Any:
     return make, shards
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_shard_only(set_of_shards: Any, capsys: Capsys) -> None:
     make, shards = set_of_shards
     Path("new").mkdir()
@@ -340,6 +343,7 @@ def test_a_process_that_dies_costs_its_shard_only(set_of_shards: Any, capsys: Ca
     assert contents(Path("new/data")) == contents(Path("out/data"))
 
 
+@pytest.mark.slow
 def test_a_shard_on_which_processes_die_is_an_error(set_of_shards: Any) -> None:
     make, shards = set_of_shards
     Path("new").mkdir()
@@ -350,6 +354,7 @@ def test_a_shard_on_which_processes_die_is_an_error(set_of_shards: Any) -> None:
     assert "--num-proc to fewer" in error.value.for_command_line()
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_the_error(capsys: Capsys) -> None:
     labels = TEST[1].copy()
     labels[-1] = 255  # found when it is read
@@ -392,6 +397,7 @@ def large_set() -> str:
     return "large"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -424,6 +430,7 @@ def test_a_killed_export_goes_on(
     assert contents(Path("out")) == contents(Path("whole"))
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_written_again(large_set: str, hf_home: Path, capsys: Capsys) -> None:
     line = ["export", large_set, "out", "--num-shards", "20"]
     kept = kill_in_the_middle(line, hf_home, "SIGKILL", finished=3)
@@ -438,6 +445,7 @@ def test_a_damaged_shard_is_written_again(large_set: str, hf_home: Path, capsys:
     assert contents(Path("out")) == contents(Path("whole"))
 
 
+@pytest.mark.slow
 def test_what_is_unfinished_is_of_one_source_and_one_plan(
     large_set: str, hf_home: Path, capsys: Capsys
 ) -> None:
@@ -553,6 +561,7 @@ def test_wrong_use_is_refused_with_advice(line: str, said: str, capsys: Capsys) 
     assert said in refused(line, capsys)
 
 
+@pytest.mark.slow
 def test_ray_is_imported_only_when_it_is_asked_for(hf_home: Path) -> None:
     write_archive(Path("set"), four_files(TRAIN, TEST))
     args = {

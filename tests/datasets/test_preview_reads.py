@@ -137,6 +137,7 @@ def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_of_a_remote_set_the_first_images_are_fetched_and_kept_nowhere(
     serve: Serve, hf_home: Path, tmp_path: Path
 ) -> None:

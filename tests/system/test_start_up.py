@@ -282,6 +282,7 @@ def test_where_a_local_mirror_fails_the_published_files_are_fetched(
     assert (server.sent(ARCHIVE, "GET") == 0) != streaming, "a download is kept"
 
 
+@pytest.mark.slow
 def test_streams_do_not_import_scipy(tmp_path: Path) -> None:
     """As `datasets` does to patch a module of a builder. An empty one stands in for SciPy here."""
     (tmp_path / "site" / "scipy").mkdir(parents=True)

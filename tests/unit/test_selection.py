@@ -76,6 +76,7 @@ def test_a_selection_is_drawn_once() -> None:
     assert not numbers.flags.writeable
 
 
+@pytest.mark.slow
 def test_an_order_takes_four_bytes_a_record() -> None:
     with traced_memory(5_500_000):
         numbers = Selection(seed=13).numbers(1_000_000, "title")
