@@ -299,8 +299,9 @@ def suggest_header(header: Header, size: int) -> str:
     if fitting:
         return f"{', or '.join(fitting)}. {WRITE_AGAIN}"
     if 0 < excess < header.record_size:
-        unit = "byte follows" if excess == 1 else "bytes follow"
-        return f"{excess:,} {unit} the last record: write the file again without them"
+        if excess == 1:
+            return "1 byte follows the last record: write the file again without it"
+        return f"{excess:,} bytes follow the last record: write the file again without them"
     return COPY_AGAIN
 
 

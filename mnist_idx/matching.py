@@ -213,10 +213,14 @@ class FoundFiles:
         starts = (f"{word}-{IMAGES}", f"{word}-{LABELS}")
         called: Files = {}
         for files in self._splits.values():
+            fitting = {}
             for role, found in files.items():
-                fitting = [one for one in found if base_name(one.name).startswith(starts)]
-                if fitting:
-                    called.setdefault(role, []).extend(fitting)
+                fitting[role] = [one for one in found if base_name(one.name).startswith(starts)]
+            if fitting.get(IMAGES) and not fitting.get(LABELS) and _has_other_labels(files):
+                return None
+            for role, found in fitting.items():
+                if found:
+                    called.setdefault(role, []).extend(found)
         if IMAGES not in called or any(len(found) > 1 for found in called.values()):
             return None
         self._refuse_claims(None, [split])
@@ -323,6 +327,15 @@ class FoundFiles:
         if len(names) <= MAX_LISTED:
             found += f" ({_shown(sorted(names))})"
         return IdxError(f"{found}. {_other_road(most_common, self.title)}.")
+
+
+def _has_other_labels(files: Files) -> bool:
+    """Whether there are labels that are not called as any of the images."""
+    images = {base_name(found.name).partition(f"-{IMAGES}")[0] for found in files[IMAGES]}
+    for labels in files.get(LABELS, []):
+        if base_name(labels.name).partition(f"-{LABELS}")[0] not in images:
+            return True
+    return False
 
 
 def find_role(parsed: ParsedName, header: Header | None) -> str:

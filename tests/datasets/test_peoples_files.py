@@ -76,6 +76,16 @@ def test_labels_under_any_name_are_loaded(name: str, mode: str, tmp_path: Path) 
 
 
 @each_mode
+@pytest.mark.parametrize("name", ["train-lables-idx1-ubyte", "y_train-idx1-ubyte"])
+def test_labels_under_any_name_are_loaded_from_a_named_archive(
+    name: str, mode: str, tmp_path: Path
+) -> None:
+    path = write_both(tmp_path / "set.tar", train_labels=name)
+    options = {"data_files": {"train": path, "test": path}}
+    assert_same(read_all(mode, "idxfolder", **options), BOTH)
+
+
+@each_mode
 @pytest.mark.parametrize("suffix", [".bin", ".dat", ".raw", ".data", ".idx", " (1)", " copy"])
 def test_files_with_any_suffix_are_loaded(suffix: str, mode: str, tmp_path: Path) -> None:
     names = {
