@@ -40,11 +40,11 @@ ARCHIVE = "/mnist_database.tar"  # the path on servers
 
 # How many examples properties are tried with: few each time, more where slow tests run, too.
 settings.register_profile(
-    "default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
+    "default", deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=100)
 settings.register_profile(
-    "exhaustive", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck)
+    "exhaustive", deadline=None, max_examples=1000, suppress_health_check=list(HealthCheck)
 )
 
 # Virtual environments with other versions of `datasets`, as paths of their interpreters joined by

@@ -204,6 +204,7 @@ def test_subset_has_the_selected_records(
 # Entries of the cache
 
 
+@pytest.mark.slow
 def test_each_option_of_a_config_has_a_cache_entry_of_its_own(
     tmp_path: Path, mirror: Mirror, mnist_tar: Path
 ) -> None:

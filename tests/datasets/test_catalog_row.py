@@ -72,6 +72,7 @@ def expected_row(folder: Path, name: str, records: Any, suffix: str) -> File:
     )
 
 
+@pytest.mark.slow
 def test_rows_of_published_files_are_those_of_the_catalog(
     real_files: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_what_is_printed_loads_the_files(
     assert_same(found, {split: (IMAGES[split], LABELS[split]) for split in IMAGES})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "records", "comment"),
     [

@@ -269,6 +269,7 @@ def hostile_sets(draw: st.DrawFn) -> tuple[list[str], list[int], int]:
     return names, labels, draw(st.sampled_from([1, 1, 3]))
 
 
+@pytest.mark.slow
 @given(hostile=hostile_sets())
 def test_any_classes(
     hostile: tuple[list[str], list[int], int], tmp_path_factory: pytest.TempPathFactory
@@ -421,6 +422,7 @@ def test_local_files_are_exported_without_datasets(form: str, hf_home: Path) -> 
     assert answer == {"result": 0, "imported": []}
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_stderr() -> None:
     command = [sys.executable, "-m", "mnist_idx", "export", "tiny", "tiny.npz", "--as", "npz"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

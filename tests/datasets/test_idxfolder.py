@@ -433,6 +433,7 @@ def numbers_of(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return values.astype(dtype)
 
 
+@pytest.mark.slow
 @each_shape
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "float32", "float64"])
 def test_arrays_of_any_type_are_loaded_as_arrays(

@@ -468,6 +468,7 @@ def test_a_wrong_csv_of_pixels_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]
 
 
+@pytest.mark.slow
 def test_a_csv_without_header_loads_as_advised(tmp_path: Path) -> None:
     images = random_images(4, 28, 28)
     write_csv(tmp_path / "train.csv", None, np.column_stack([Y[:4], images.reshape(4, -1)]))

@@ -66,6 +66,7 @@ def assert_holds(data: Dataset, images: np.ndarray, labels: np.ndarray | None) -
     assert set(data.features) == columns
 
 
+@pytest.mark.slow
 @settings(max_examples=2 * settings().max_examples)
 @given(
     st.dictionaries(st.sampled_from(SPLIT_NAMES), pairs(), min_size=1, max_size=3),

@@ -376,6 +376,7 @@ def test_a_stream_that_breaks_off_once_continues_from_the_same_source(
     assert spare.count() == 0
 
 
+@pytest.mark.slow
 @with_and_without_ranges
 @pytest.mark.parametrize(
     "fault",

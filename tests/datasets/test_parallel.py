@@ -180,6 +180,7 @@ def put_large_files(
     return stream(data_files={"train": urls}, num_shards=64), files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pack", [pytest.param(dict, id="plain-files"), pytest.param(gzip_each, id="gzip-files")]
 )
@@ -230,6 +231,7 @@ def test_shards_of_compressed_files_do_not_start_again_each_time(
     assert server.sent() < 1_600_000
 
 
+@pytest.mark.slow
 def test_a_shuffled_stream_of_compressed_files_fetches_them_three_times_at_most(
     mnist_stream: IterableDataset, server: Server, mnist_files: dict[str, bytes]
 ) -> None:

@@ -280,6 +280,7 @@ def test_a_dry_run_lists_what_would_be_uploaded(
     assert push_to_hub("alice/digits", "tiny", token="hf_writer").files == dry.files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("private", "found"),
     [pytest.param(True, "private", id="private"), pytest.param(False, "public", id="public")],
@@ -296,6 +297,7 @@ def test_a_repository_is_as_private_as_the_user_says(
     assert published(repo) == SUBSET
 
 
+@pytest.mark.slow
 def test_a_branch_is_created_and_pushed_to_again(hub: HubServer) -> None:
     push_to_hub("digits", "subset")
     title, message = "The miniature", "A thousand\nto train on."
@@ -315,6 +317,7 @@ def test_a_branch_is_created_and_pushed_to_again(hub: HubServer) -> None:
     assert len(commits) == 3
 
 
+@pytest.mark.slow
 def test_who_may_read_may_propose(hub: HubServer) -> None:
     push_to_hub("digits", "subset")
     result = push_to_hub("alice/digits", "tiny", create_pr=True, token="hf_stranger")
@@ -324,6 +327,7 @@ def test_who_may_read_may_propose(hub: HubServer) -> None:
     assert published(repo, "refs/pr/1") == TINY
 
 
+@pytest.mark.slow
 def test_a_correction_goes_to_the_same_pull_request(hub: HubServer) -> None:
     push_to_hub("digits", "subset")
     push_to_hub("alice/digits", "tiny", create_pr=True)

@@ -21,6 +21,7 @@ def output_of(folder: Path, *argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [

@@ -59,6 +59,7 @@ def arrays(shape: tuple[int, ...], number: Value) -> Any:
 KINDS = {"lists": lists, "large": large_lists, "fixed": lists_of_known_length, "arrays": arrays}
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples * 2, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(KINDS)), dtype=st.sampled_from(TYPES))
 def test_arrays_of_a_dataset_are_what_numpy_has(

@@ -36,6 +36,7 @@ FILES = four_files(TRAIN, TEST)
 TINY_TAR = ROOT / "mnist_idx" / "data" / "mnist_tiny.tar"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [
@@ -108,6 +109,7 @@ BOTH_SPLITS = {"train": "train-*", "test": "t10k-*"}
 ONLY_IMAGES = digests(TRAIN[0], None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -163,6 +165,7 @@ def test_own_local_files_are_loaded_without_datasets(
     assert found == (expected, [])
 
 
+@pytest.mark.slow
 def test_the_miniature_is_loaded_without_datasets(hf_home: Path) -> None:
     images, labels = to_arrays(read_archive(TINY_TAR))["train"]
     found = run(hf_home, LOAD, ["mnist_idx", "tiny"])
@@ -173,6 +176,7 @@ def test_the_miniature_is_loaded_without_datasets(hf_home: Path) -> None:
     assert found == (digests(images[numbers], labels[numbers]), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given_by", "streaming"),
     [
@@ -205,6 +209,7 @@ def test_a_subset_of_a_local_copy_is_loaded_without_datasets(
     assert found == (digests(images[numbers], labels[numbers]), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", slow_but_first(["set.tar", "folder", "deflated.zip"]))
 def test_local_files_are_verified_without_datasets(
     form: str, hf_home: Path, tmp_path: Path
@@ -220,6 +225,7 @@ def test_local_files_are_verified_without_datasets(
     ]
 
 
+@pytest.mark.slow
 def test_the_miniature_is_verified_without_datasets(hf_home: Path) -> None:
     reports, imported = run(hf_home, VERIFY, ["tiny"])
     assert imported == []

@@ -262,6 +262,7 @@ def wait_for(client: Client) -> None:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills by signals")
 @pytest.mark.parametrize(
     ("start", "name", "signal_name"),
@@ -328,6 +329,7 @@ def test_a_writer_within_a_writer(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "folder")) == ["part0", "part1", "part2", "whole"]
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_target(hf_home: Path, tmp_path: Path) -> None:
     ready, target = tmp_path / "ready", tmp_path / "folder" / "digits"
     ready.mkdir()

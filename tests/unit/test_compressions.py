@@ -132,6 +132,7 @@ def strings_of(code: str) -> Iterator[str]:
             yield str(node.value)
 
 
+@pytest.mark.slow
 def test_no_other_module_names_a_compression_that_not_everybody_has() -> None:
     found = {}
     for path in MODULES:

@@ -270,6 +270,7 @@ def test_a_folder_of_something_else_says_what_is_there(
         names_of_splits(folder)
 
 
+@pytest.mark.slow
 def test_at_most_five_names_are_listed(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -164,6 +164,7 @@ def test_requests_end_where_a_member_ends(served: Server) -> None:
     assert requested(served) == [(100, 500)]
 
 
+@pytest.mark.slow
 def test_a_server_without_ranges_is_read_once_from_the_start(served: Server) -> None:
     served.behave(ranges=False)
     with open_file(served.url("/file")) as file:
