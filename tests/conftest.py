@@ -44,7 +44,7 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=100)
 settings.register_profile(
-    "exhaustive", deadline=None, max_examples=1000, suppress_health_check=list(HealthCheck)
+    "exhaustive", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck)
 )
 
 # Virtual environments with other versions of `datasets`, as paths of their interpreters joined by
@@ -104,8 +104,11 @@ def pytest_collection_modifyitems(
 def mark_combinations_as_slow(items: list[pytest.Item]) -> None:
     """Mark as slow what combines parameters, but for a few cases with each value of each parameter.
 
-    The tests of single modules are fast enough to run whole.
+    The tests of single modules are fast enough to run whole. Those of processes and disks are slow.
     """
+    for item in items:
+        if item.path.parent.name == "system":
+            item.add_marker("slow")
     tests: dict[object, list[pytest.Function]] = defaultdict(list)
     for item in items:
         is_whole = item.path.parent.name == "unit" or item.get_closest_marker("slow")
