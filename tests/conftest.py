@@ -101,14 +101,16 @@ def pytest_collection_modifyitems(
     leave_out(config, items)
 
 
+# Files that cost too much to run each time.
+DEAR = {"test_ranges", "test_failover", "test_export_pictures", "test_publish", "test_integrity"}
+DEAR |= {"test_mirrors", "test_export_shards"}
+
+
 def mark_combinations_as_slow(items: list[pytest.Item]) -> None:
     """Mark as slow what combines parameters, but for a few cases with each value of each parameter.
 
-    The tests of single modules are fast enough to run whole. Those of processes and disks are slow.
+    The tests of single modules are fast enough to run whole.
     """
-    for item in items:
-        if item.path.parent.name == "system":
-            item.add_marker("slow")
     tests: dict[object, list[pytest.Function]] = defaultdict(list)
     for item in items:
         is_whole = item.path.parent.name == "unit" or item.get_closest_marker("slow")
@@ -119,6 +121,11 @@ def mark_combinations_as_slow(items: list[pytest.Item]) -> None:
         for number, case in enumerate(cases):
             if number not in chosen:
                 case.add_marker("slow")
+    for item in items:
+        is_dear = item.path.parent.name == "system" or item.path.stem in DEAR
+        if is_dear and item.get_closest_marker("slow") is None:
+            item.add_marker("slow")
+            item.add_marker("guard")  # Faults that are planted are looked for with it all the same.
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
