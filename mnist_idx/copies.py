@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .catalog import File
-from .errors import IdxError, TransferError
+from .errors import IdxError, TransferError, listed_names
 from .filenames import base_name, is_same_name, parse_filename
 from .members import Access, Member, open_stored, verify_member
 from .paths import is_remote, quoted
 from .streams import detect_compression
-
-MAX_LISTED = 5  # names in a message
 
 
 class UnverifiableError(IdxError):
@@ -45,7 +43,7 @@ def choose_copy(search: Search, members: Sequence[Member]) -> Member:
     if not candidates:
         names = sorted({base_name(member.name) for member in members})
         expected = f"expected {file.name} of {search.title}"
-        raise IdxError(f"{search.location}: found {_listed(names)}, {expected}.")
+        raise IdxError(f"{search.location}: found {listed_names(names)}, {expected}.")
     candidates.reverse()  # In a tar, a later member replaces an earlier one.
     verifiable = [member for member in candidates if _is_verifiable(member)]
     if not verifiable:
@@ -56,7 +54,7 @@ def choose_copy(search: Search, members: Sequence[Member]) -> Member:
     if chosen is None:
         names = [member.name for member in reversed(candidates)]
         expected = f"none of them is {file.name} of {search.title}, or a decompressed copy of it"
-        found = f"{search.location}: found {_listed(names)}: {expected}"
+        found = f"{search.location}: found {listed_names(names)}: {expected}"
         raise IdxError(f"{found}. Put the published file there.")
     return chosen
 
@@ -153,11 +151,3 @@ def _line_that_loads(file: File, folder: str, is_transposed: bool) -> str:
     if is_transposed:
         options.append("transpose=True")
     return f'load_dataset("idxfolder", {", ".join(options)})'
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Names for a message, not too many."""
-    listed = ", ".join(names[:MAX_LISTED]) or "nothing"
-    if len(names) > MAX_LISTED:
-        listed += f" and {len(names) - MAX_LISTED} more"
-    return listed

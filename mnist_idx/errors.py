@@ -7,7 +7,7 @@ has to remember it.
 
 import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
 URL = re.compile(rf"{SCHEME}\S*")
@@ -17,6 +17,23 @@ PUNCTUATION = ".,:;)]}'\""  # of a message, behind a URL
 HIDDEN = "***"
 # Reasons of the local disk, or of this process, for which no other source of the data is better.
 LOCAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EFBIG}
+
+
+MAX_LISTED = 5  # names in a message
+MAX_SHOWN = 200  # letters of each
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Names for a message: not too many, and none too long.
+
+    >>> listed_names(["a", "b", "c", "d", "e", "f", "g"]), listed_names([])
+    ('a, b, c, d, e and 2 more', 'nothing')
+    """
+    shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
+    text = ", ".join(shown[:MAX_LISTED]) or "nothing"
+    if len(shown) > MAX_LISTED:
+        text += f" and {len(shown) - MAX_LISTED} more"
+    return text
 
 
 class IdxError(ValueError):

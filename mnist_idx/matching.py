@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .archive import list_nested
 from .compressions import is_compressed_name, strip_suffix
 from .contents import Content, look_at
-from .errors import IdxError
+from .errors import MAX_LISTED, IdxError, listed_names
 from .filenames import (
     IMAGES,
     LABELS,
@@ -38,8 +38,6 @@ from .record_layout import NAME_THEM_TYPED
 logger = logging.getLogger(__name__)
 
 FILE_WORDS = {"test": "t10k"}  # what files of MNIST call a split
-MAX_LISTED = 5  # names in a message
-MAX_SHOWN = 200  # letters of each
 MAX_REMOTE = 1000  # remote files that are looked at: each takes a request
 NAME_THEM = (
     "Name the files of each split: "
@@ -238,7 +236,7 @@ class FoundFiles:
         if len(matching) == 1:
             return matching[0]
         expected = "one dataset" if prefix is None else f"one that starts with {prefix!r}"
-        found = _shown([repr(name) for name in names])
+        found = listed_names([repr(name) for name in names])
         examples = [name for name in matching or names if name][:1]
         if "" in names:
             examples.append("")
@@ -279,14 +277,14 @@ class FoundFiles:
             for place, files in self._splits.items()
             if place.dataset == dataset and IMAGES in files and LABELS not in files
         ]
-        found = f"{_shown(unused)}: found labels, but no images with names like theirs"
+        found = f"{listed_names(unused)}: found labels, but no images with names like theirs"
         if lacking:
-            raise _unclear(f"{found}; {_shown(lacking)} has no labels.")
+            raise _unclear(f"{found}; {listed_names(lacking)} has no labels.")
         warnings.warn(f"{found}. They are not loaded.", stacklevel=2)
 
     def _unknown_split(self, files: Files) -> IdxError:
         names = [found.member.name for of_role in files.values() for found in of_role]
-        return _unclear(f"{self.title}: cannot tell the split of {_shown(names)}.")
+        return _unclear(f"{self.title}: cannot tell the split of {listed_names(names)}.")
 
     def _choose_files(self, split: str, files: Files) -> SplitFiles:
         """The files of a split, of those that may be meant for each role."""
@@ -325,7 +323,7 @@ class FoundFiles:
         most_common = kinds.most_common(1)[0][0]
         found = f"{self.title}: no IDX files, {', '.join(described)}"
         if len(names) <= MAX_LISTED:
-            found += f" ({_shown(sorted(names))})"
+            found += f" ({listed_names(sorted(names))})"
         return IdxError(f"{found}. {_other_road(most_common, self.title)}.")
 
 
@@ -354,7 +352,7 @@ def find_pair(files: Sequence[IdxMember]) -> SplitFiles:
     Names and contents tell images from labels. If they do not, images come first.
     """
     if len(files) > 2:
-        listed = _shown([found.member.name for found in files])
+        listed = listed_names([found.member.name for found in files])
         raise _unclear(f"{listed}: found {len(files)} files, expected images and labels.")
     if len(files) == 1:
         return SplitFiles(files[0].member)
@@ -600,19 +598,6 @@ def _other_road(extension: str, title: str) -> str:
         kind = "json" if extension == "jsonl" else extension
         return f'Use load_dataset("{kind}", data_dir={place})'
     return NAME_THEM.rstrip(".")
-
-
-def _shown(names: Sequence[str]) -> str:
-    """Names for a message: not too many, and none too long.
-
-    >>> _shown(["a", "b", "c", "d", "e", "f", "g"])
-    'a, b, c, d, e and 2 more'
-    """
-    shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
-    text = ", ".join(shown[:MAX_LISTED]) or "nothing"
-    if len(shown) > MAX_LISTED:
-        text += f" and {len(shown) - MAX_LISTED} more"
-    return text
 
 
 def split_of_word(word: str) -> str:

@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 MIRROR_VARIABLE = "MNIST_IDX_MIRROR"
 TINY_WORKS = 'load the miniature "tiny", which needs no network'
 OWN_FILES = 'To load your own IDX files, use load_dataset("idxfolder", {option}).'
-MAX_LISTED = 5  # names in a message
 WHOLE = "archive"  # what the fetcher calls an archive, which is fetched as a whole
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, cast
 
 import numpy as np
 
-from ..errors import IdxError
+from ..errors import IdxError, listed_names
 from ..filenames import SPLITS
 from .dataset_types import is_dataset
 
@@ -39,7 +39,6 @@ IMAGE_KEYS = {"x", "image", "images", "img", "imgs", "data"}
 LABEL_KEYS = {"y", "label", "labels", "target", "targets"}
 IMAGES = "images"
 LABELS = "labels"
-MAX_LISTED = 5
 
 
 class ArrayPair(NamedTuple):
@@ -292,9 +291,6 @@ def _read_named_pair(source: Mapping[str, object], title: str) -> SplitInput:
 
 def _unclear_names(source: Mapping[str, object], title: str) -> IdxError:
     names = list(map(str, source))
-    listed = ", ".join(names[:MAX_LISTED])
-    if len(names) > MAX_LISTED:
-        listed += f" and {len(names) - MAX_LISTED} more"
     expected = "expected names such as x_train, y_train or train_images, train_labels"
     way_out = 'Pass the arrays themselves: {"train": (images, labels)}.'
-    return IdxError(f"{title}: found {listed or 'nothing'}, {expected}. {way_out}")
+    return IdxError(f"{title}: found {listed_names(names)}, {expected}. {way_out}")
