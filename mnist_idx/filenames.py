@@ -165,6 +165,16 @@ def parse_filename(name: str) -> ParsedName:
     )
 
 
+def split_of_word(word: str) -> str:
+    """The split that a word of a user means: "Testing" is "test"."""
+    return SPLITS.get(word.lower(), word)
+
+
+def word_in_files(split: str) -> str:
+    """What the files of a split are called: programs that read MNIST look for "t10k"."""
+    return "t10k" if split == "test" else split
+
+
 def _normalized(name: str) -> str:
     return re.sub(r"[._ ]", "-", name.lower())
 

@@ -14,7 +14,7 @@ from .archive import Location, list_archive, list_folder
 from .errors import DamagedError, IdxError
 from .failover import Located
 from .fetching import Fetcher
-from .filenames import parse_filename, strip_archive_suffix
+from .filenames import parse_filename, split_of_word, strip_archive_suffix
 from .idx import Header, IdxFile
 from .matching import (
     FoundFiles,
@@ -23,7 +23,6 @@ from .matching import (
     find_pair,
     name_relative,
     read_listed,
-    split_of_word,
 )
 from .members import Access, Member, SplitFiles, pin, verify_member
 from .paths import DataFiles, below_common_folder, is_remote

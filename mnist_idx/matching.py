@@ -21,7 +21,6 @@ from .filenames import (
     IMAGES,
     LABELS,
     SPLIT_WORDS,
-    SPLITS,
     ParsedName,
     base_name,
     is_hidden,
@@ -29,15 +28,15 @@ from .filenames import (
     is_same_name,
     parse_filename,
     strip_archive_suffix,
+    word_in_files,
 )
 from .idx import Header
 from .members import Access, Member, SplitFiles
-from .paths import is_remote
+from .paths import is_remote, quoted
 from .record_layout import NAME_THEM_TYPED
 
 logger = logging.getLogger(__name__)
 
-FILE_WORDS = {"test": "t10k"}  # what files of MNIST call a split
 MAX_REMOTE = 1000  # remote files that are looked at: each takes a request
 NAME_THEM = (
     "Name the files of each split: "
@@ -207,7 +206,7 @@ class FoundFiles:
 
         The split may have any name, as those that `write_idx` has written.
         """
-        word = FILE_WORDS.get(split, split)
+        word = word_in_files(split)
         starts = (f"{word}-{IMAGES}", f"{word}-{LABELS}")
         called: Files = {}
         for files in self._splits.values():
@@ -241,9 +240,7 @@ class FoundFiles:
         if "" in names:
             examples.append("")
         choose = f"{self.title}: found {found}, expected {expected}. Choose one:"
-        in_python = " or ".join(
-            f"prefix={json.dumps(name, ensure_ascii=False)}" for name in examples
-        )
+        in_python = " or ".join(f"prefix={quoted(name)}" for name in examples)
         typed = " or ".join(f"--prefix {shlex.quote(name)}" for name in examples)
         raise IdxError(f"{choose} {in_python}.", command_line=f"{choose} {typed}.")
 
@@ -581,10 +578,10 @@ def _count_of(extension: str, number: int) -> str:
 
 def _other_road(extension: str, title: str) -> str:
     """How files of another kind are loaded or converted, as a sentence without its full stop."""
-    place = json.dumps(title, ensure_ascii=False)
-    quoted = shlex.quote(title)
+    place = quoted(title)
+    typed = shlex.quote(title)
     if extension in PICTURES:
-        convert = f"mnist-idx convert imagefolder OUT --data-dir {quoted}"
+        convert = f"mnist-idx convert imagefolder OUT --data-dir {typed}"
         return f'Use load_dataset("imagefolder", data_dir={place}), or convert them: {convert}'
     if extension == "csv":
         convert = "mnist-idx convert csv OUT --data-files FILE"
@@ -598,8 +595,3 @@ def _other_road(extension: str, title: str) -> str:
         kind = "json" if extension == "jsonl" else extension
         return f'Use load_dataset("{kind}", data_dir={place})'
     return NAME_THEM.rstrip(".")
-
-
-def split_of_word(word: str) -> str:
-    """The split that a word of a user means: "Testing" is "test"."""
-    return SPLITS.get(word.lower(), word)

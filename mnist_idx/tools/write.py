@@ -13,7 +13,7 @@ import numpy as np
 
 from ..compressions import SUFFIXES
 from ..errors import IdxError, printable, wrong_option
-from ..filenames import ARCHIVE_SUFFIXES, UNREAD_SUFFIXES
+from ..filenames import ARCHIVE_SUFFIXES, UNREAD_SUFFIXES, word_in_files
 from ..idx import MAX_RECORD_BYTES, Header
 from ..record_layout import MAX_ARRAY_DIMENSIONS, MAX_LISTS, Layout
 from .dataset_types import is_class_label, is_dataset
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .input_forms import Source
     from .progress import Advance
 
-# Programs that read MNIST look for a test split of this name.
-FILE_PREFIXES = {"test": "t10k"}
 MAX_SPLIT_NAME = 100  # letters
 MAX_SPLIT_BYTES = 200  # of the name of a file, which has 255 with the rest
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
@@ -269,14 +267,10 @@ def _check_split_names(names: Sequence[str]) -> None:
         if name.lower() == "all":
             found = f"Found a split called {name!r}, which means all splits to load_dataset"
             raise IdxError(f'{found}. Rename it: split="train".')
-    prefixes = {_file_prefix(name) for name in names if SPLIT_NAME.fullmatch(name)}
+    prefixes = {word_in_files(name) for name in names if SPLIT_NAME.fullmatch(name)}
     if not names or len(prefixes) < len(names):
         expected = "Expected splits whose names are words and give different files"
         raise IdxError(f"{expected}, found {', '.join(names) or 'none'}. Rename them.")
-
-
-def _file_prefix(split: str) -> str:
-    return FILE_PREFIXES.get(split, split)
 
 
 # Files
@@ -286,7 +280,7 @@ def _write_split(
     records: Iterable[Records], folder: Path, name: str, compress: bool, advance: "Advance"
 ) -> WrittenSplit:
     """Write the files of a split: images, and labels if there are any."""
-    title, prefix = f"split {name!r}", _file_prefix(name)
+    title, prefix = f"split {name!r}", word_in_files(name)
     labels: list[np.ndarray] = []
     with IdxWriter(folder, f"{prefix}-images", compress, title) as writer:
         for part in records:
