@@ -38,7 +38,7 @@ def encode_png(images: np.ndarray) -> list[bytes]:
     Args:
         images: uint8 `(k, rows, columns)` or `(k, rows, columns, 3)`, without empty dimensions.
     """
-    start, end = _start(images), _chunk(b"IEND", b"")
+    start, end = _start(images), chunk(b"IEND", b"")
     # Looked up once: the loop takes 6 µs an image.
     crc32, pack = zlib_ng.crc32, struct.Struct(">I").pack
     files = []
@@ -102,7 +102,7 @@ def _store_grown(files: list[bytes], images: np.ndarray) -> list[bytes]:
 
 def _stored_size(images: np.ndarray) -> int:
     """The bytes of a file of `store_png`."""
-    around = len(_start(images)) + len(_chunk(b"IDAT", b"")) + len(_chunk(b"IEND", b""))
+    around = len(_start(images)) + len(chunk(b"IDAT", b"")) + len(chunk(b"IEND", b""))
     return around + _stored_data_size(_line_bytes(images))
 
 
@@ -118,7 +118,7 @@ def store_png(images: np.ndarray) -> np.ndarray:
     Returns:
         A file in each row, uint8 `(k, length)`.
     """
-    start, end = _start(images), _chunk(b"IEND", b"")
+    start, end = _start(images), chunk(b"IEND", b"")
     lines = _lines(images)
     count, size = lines.shape
     head = start + struct.pack(">I", _stored_data_size(size)) + b"IDAT" + NO_COMPRESSION
@@ -151,7 +151,7 @@ def _start(images: np.ndarray) -> bytes:
     rows, columns = images.shape[1:3]
     color_type = 0 if images.ndim == 3 else 2  # gray or RGB
     header = struct.pack(">IIBBBBB", columns, rows, 8, color_type, 0, 0, 0)
-    return SIGNATURE + _chunk(b"IHDR", header)
+    return SIGNATURE + chunk(b"IHDR", header)
 
 
 def _row_bytes(images: np.ndarray) -> int:
@@ -187,6 +187,7 @@ def _difference_lines(images: np.ndarray) -> np.ndarray:
     return lines.reshape(count, rows * lines.shape[2])
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file, with its length and its checksum."""
     checksum = zlib_ng.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

@@ -7,7 +7,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from ..compressions import ZLIB_ERROR
-from ..png import SIGNATURE
+from ..png import SIGNATURE, chunk
 
 SIZES = struct.Struct(">II")  # columns and rows
 GRAY_OF_8_BITS = bytes([8, 0, 0, 0, 0])  # and neither interlaced nor with another method
@@ -17,6 +17,8 @@ SIZES_AT = len(SIGNATURE) + CHUNK.size
 # Where the parts of such a file begin: the only chunk of data, and the data in it.
 CHUNK_AT = SIZES_AT + SIZES.size + len(GRAY_OF_8_BITS) + CHECKSUM.size
 DATA_AT = CHUNK_AT + CHUNK.size
+END = chunk(b"IEND", b"")
+BEHIND_DATA = CHECKSUM.size + len(END)
 NO_FILTER = 0
 # Others take their time to decode in any case.
 MAX_PIXELS = 1 << 16
@@ -65,17 +67,8 @@ def _parse_start(file: bytes) -> _Start | None:
     if not 0 < rows * columns <= MAX_PIXELS:
         return None
     header = SIZES.pack(columns, rows) + GRAY_OF_8_BITS
-    content = SIGNATURE + _chunk(b"IHDR", header)
+    content = SIGNATURE + chunk(b"IHDR", header)
     return _Start(content, rows, columns) if file.startswith(content) else None
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib_ng.crc32(kind + content)
-    return CHUNK.pack(len(content), kind) + content + CHECKSUM.pack(checksum)
-
-
-END = _chunk(b"IEND", b"")
-BEHIND_DATA = CHECKSUM.size + len(END)
 
 
 def _inflate(data: bytes, size: int) -> bytes | None:
