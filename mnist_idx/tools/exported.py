@@ -1,18 +1,17 @@
 """What is exported of a dataset: its splits, or parts of them, batch by batch."""
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..failover import Range
 from ..record_layout import Layout
 from ..records import Batch
 from .opening import Opened, open_dataset
-from .progress import Advance, is_switched_off
+from .progress import Advance, show_progress
 from .split_spec import Part, parse_parts
 
 # Options that decide which records there are, in which order, and how they lie.
@@ -133,13 +132,7 @@ def whole_splits(opened: Opened, options: Mapping[str, Any] | None = None) -> Ex
     return ExportedSplits(opened, parts, options)
 
 
-@contextmanager
-def progress_bar(splits: ExportedSplits) -> Iterator[Advance]:
-    """Show a bar on stderr, unless bars are switched off. Yields what is told of each batch."""
+def progress_bar(splits: ExportedSplits) -> AbstractContextManager[Advance]:
+    """Show a bar on stderr, unless bars are switched off. Gives what is told of each batch."""
     total = sum(splits.sizes.values())
-    with tqdm(total=total, desc="Exporting", unit=" records", disable=is_switched_off()) as bar:
-
-        def advance(count: int) -> None:
-            bar.update(count)
-
-        yield advance
+    return show_progress("Exporting", total, only_on_terminal=False)

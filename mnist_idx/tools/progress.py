@@ -19,15 +19,18 @@ def is_switched_off() -> bool:
 
 
 @contextmanager
-def show_progress(description: str, total: int | None) -> Iterator[Advance]:
-    """Show a bar, unless bars are switched off or stderr is no terminal.
+def show_progress(
+    description: str, total: int | None, only_on_terminal: bool = True
+) -> Iterator[Advance]:
+    """Show a bar, unless bars are switched off.
 
     Yields what is told of each batch.
 
     Args:
         total: number of records, if it is known.
+        only_on_terminal: whether there is no bar where stderr is no terminal.
     """
-    is_off = is_switched_off() or not sys.stderr.isatty()
+    is_off = is_switched_off() or (only_on_terminal and not sys.stderr.isatty())
     with tqdm(total=total, desc=description, unit=" records", disable=is_off) as bar:
 
         def advance(count: int) -> None:
