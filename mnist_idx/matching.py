@@ -433,9 +433,11 @@ def _pair_orphans(splits: dict[Place, Files], access: Access) -> dict[Place, Fil
         if len(rivals) != 1:
             continue
         place = _better_name(merged, orphan, fitting[0])
+        if place in merged and place not in (orphan, fitting[0]):
+            place = fitting[0]  # Other files are called so.
         files = {**merged.pop(orphan), **merged.pop(fitting[0])}
         lacking.remove(fitting[0])
-        merged.setdefault(place, {}).update(files)
+        merged[place] = files
         logger.info("Took %s for the labels of %s.", *_titles(files))
     return merged
 

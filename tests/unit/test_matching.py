@@ -141,6 +141,16 @@ def test_images_with_a_misspelt_name_keep_their_labels(place: Path) -> None:
     assert names_of_splits(write_archive(place, files))["train"] == ["train-imges", TRAIN_LABELS]
 
 
+def test_labels_that_are_paired_take_the_place_of_no_other_files(tmp_path: Path) -> None:
+    three_images = to_idx(np.zeros((3, 3, 3), np.uint8))
+    three_labels = to_idx(np.zeros(3, np.uint8))
+    files = {TRAIN_IMAGES: IMAGES, TRAIN_LABELS: LABELS}
+    files |= {"extra-train-images": three_images, "labels-idx1": three_labels}
+    path = write_archive(tmp_path / "folder", files)
+    assert names_of_splits(path, "") == {"train": [TRAIN_IMAGES, TRAIN_LABELS]}
+    assert names_of_splits(path, "extra") == {"train": ["extra-train-images", "labels-idx1"]}
+
+
 def test_labels_of_another_number_of_records_belong_to_no_images(tmp_path: Path) -> None:
     three = to_idx(np.zeros(3, np.uint8))
     path = write_archive(tmp_path / "folder", {TRAIN_IMAGES: IMAGES, "trian-labels-idx1": three})
