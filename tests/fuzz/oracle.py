@@ -46,8 +46,17 @@ def read_splits(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
 
 
 def as_labels(array: np.ndarray) -> np.ndarray:
-    """Labels `(N, 1)` are labels `(N,)`."""
-    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    """Labels `(N, 1)` are labels `(N,)`, and rows of zeros with a one are classes."""
+    if array.ndim != 2:
+        return array
+    num_parts = array.shape[1]
+    if num_parts == 1:
+        return array[:, 0]
+    rows = array.tolist()
+    one_hot = [0] * (num_parts - 1) + [1]
+    if rows and 2 <= num_parts <= 1000 and all(sorted(row) == one_hot for row in rows):
+        return np.array([row.index(1) for row in rows])
+    return array
 
 
 def read_members(path: Path) -> dict[str, list[bytes | None]]:
