@@ -321,6 +321,53 @@ def test_arrays_are_in_memory_once(options: dict[str, Any], scratch: Path, impor
 
 
 @SLOW
+@pytest.mark.parametrize(
+    ("split", "places"),
+    [
+        pytest.param("train+test", [("train", 0, 90), ("test", 0, 60)], id="two splits"),
+        pytest.param(
+            "test[10:]+train[:50]+test[:30]",
+            [("test", 10, 60), ("train", 0, 50), ("test", 0, 30)],
+            id="parts of splits",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="in order"),
+        pytest.param({"seed": 1}, id="shuffled"),
+        pytest.param({"seed": 1, "transpose": True}, id="shuffled and transposed"),
+    ],
+)
+def test_arrays_of_several_parts_are_in_memory_once(
+    options: dict[str, Any],
+    split: str,
+    places: list[tuple[str, int, int]],
+    scratch: Path,
+    imported: int,
+) -> None:
+    sizes = {"train": 90, "test": 60}
+    for name, size in sizes.items():
+        write_large_images(scratch / "x" / f"{name}-images", size)
+    expected: list[int] = []
+    for name, start, stop in places:
+        order = shuffled(1, sizes[name]) if "seed" in options else list(range(sizes[name]))
+        expected += order[start:stop]
+    args = {
+        "mode": "arrays",
+        "options": {"data_dir": str(scratch / "x"), **options},
+        "row_format": None,
+        "split": split,
+    }
+    home = scratch / "hf_home"
+    found = run_client("load_large_images", home=home, args=args, memory=LIMIT).result
+    if "transpose" not in options:  # The numbers are elsewhere in transposed images.
+        assert found["numbers"] == expected
+    assert found["peak"] < imported + len(expected) * RECORD_BYTES + 70 * MB
+
+
+@SLOW
 def test_more_arrays_than_fit_into_a_batch_of_arrow(scratch: Path) -> None:
     """2.4 GB: offsets of lists have 31 bits."""
     if shutil.disk_usage(scratch).free < 6 << 30:
