@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import IdxError
 from ..records import Batch, too_large
+from .free_memory import free_memory
 from .opening import Opened, open_dataset
 from .split_spec import Part, parse_parts
 
@@ -98,19 +99,6 @@ def _check_memory(opened: Opened, parts: Sequence[Part], title: str) -> None:
     if free is not None and needed > free:
         found = f"{needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
         raise too_large(title, count, found)
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that this process may take, as Linux estimates it; None elsewhere."""
-    try:
-        with open("/proc/meminfo") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return None
-    kilobytes = {line[0]: int(line[1]) for line in lines if len(line) > 1}
-    if "MemAvailable:" not in kilobytes:
-        return None
-    return 1024 * (kilobytes["MemAvailable:"] + kilobytes.get("SwapFree:", 0))
 
 
 class JoinedRecords:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import os
 import random
+import re
 import shutil
 import struct
 import sys
@@ -167,6 +168,29 @@ def test_shuffled_records_of_twice_the_memory(mode: str, scratch: Path) -> None:
         assert found.result == "loaded"
     assert found.peak is not None
     assert found.peak < 1 << 30
+
+
+@pytest.mark.parametrize("split", ["train", "train+train"])
+def test_shuffled_records_of_more_than_the_process_may_take(split: str, scratch: Path) -> None:
+    """They are refused before memory is taken for them, each part or all together."""
+    limit, record_bytes = 2 << 30, 1 << 20
+    count = (3 << 30) // record_bytes // len(split.split("+"))
+    (scratch / "x").mkdir()
+    with open(scratch / "x" / "train-images", "wb") as raw:
+        raw.write(struct.pack(">HBBIII", 0, 8, 3, count, 1 << 10, 1 << 10))
+        raw.truncate(16 + count * record_bytes)
+    code = f"""
+import mnist_idx
+try:
+    mnist_idx.load_arrays("idxfolder", data_dir={str(scratch / "x")!r}, seed=1, split={split!r})
+except mnist_idx.IdxError as error:
+    result = str(error)
+"""
+    found = run_snippet(code, home=scratch / "hf_home", memory=limit)
+    assert "train-images: 3,072 records do not fit into memory: they take 3.2 GB" in found.result
+    assert re.search(r"and [012]\.\d GB of memory are free", found.result)
+    assert found.peak is not None
+    assert found.peak < 300 * MB
 
 
 @pytest.mark.slow
