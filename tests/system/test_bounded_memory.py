@@ -392,11 +392,19 @@ def test_arrays_of_several_parts_are_in_memory_once(
 
 
 @SLOW
-def test_more_arrays_than_fit_into_a_batch_of_arrow(scratch: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="as many at once as suits"),
+        pytest.param({"writer_batch_size": 1000}, id="more at once than Arrow can hold"),
+    ],
+)
+def test_more_arrays_than_fit_into_a_batch_of_arrow(options: dict[str, Any], scratch: Path) -> None:
     """2.4 GB: offsets of lists have 31 bits."""
     if shutil.disk_usage(scratch).free < 6 << 30:
         pytest.skip("needs 6 GB of disk space")
     place = str(write_large_images(scratch / "x" / "train-images", 600))
-    args = {"mode": "prepared", "options": {"data_dir": place, **ARRAY}, "row_format": "numpy"}
+    options = {"data_dir": place, **ARRAY, **options}
+    args = {"mode": "prepared", "options": options, "row_format": "numpy"}
     found = run_client("load_large_images", home=scratch / "hf_home", args=args, memory=10 << 30)
     assert found.result["numbers"] == list(range(600))
