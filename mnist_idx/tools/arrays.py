@@ -1,7 +1,7 @@
 """The records of a split as NumPy arrays."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from .split_spec import Part, parse_parts
 RECORDS_AT_ONCE = 1 << 17  # for which memory is taken at once; more as they arrive
 
 
+Arrays: TypeAlias = tuple[np.ndarray, np.ndarray | None]  # images and labels
+
+
+@overload
 def load_arrays(
     path: str,
     name: str | None = None,
@@ -21,16 +25,34 @@ def load_arrays(
     split: str = "train",
     streaming: bool = False,
     **options: Any,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> Arrays: ...
+@overload
+def load_arrays(
+    path: str,
+    name: str | None = None,
+    *,
+    split: list[str],
+    streaming: bool = False,
+    **options: Any,
+) -> list[Arrays]: ...
+def load_arrays(
+    path: str,
+    name: str | None = None,
+    *,
+    split: str | list[str] = "train",
+    streaming: bool = False,
+    **options: Any,
+) -> Arrays | list[Arrays]:
     """Load a split as arrays, without the cache of Arrow files.
 
     >>> images, labels = load_arrays("mnist_idx", split="train")
     >>> images, labels = load_arrays("idxfolder", data_dir="my_idx", split="test[:100]")
+    >>> (x, y), (x_test, y_test) = load_arrays("mnist_idx", split=["train", "test"])
 
     Args:
         name: of the config, for example "tiny".
         split: for example "train", "test[:10%]", "train+test" or "all". The files of other splits
-            are not looked at.
+            are not looked at. A list of them gives a list of pairs, as of `load_dataset`.
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download
             is kept and reused.
         **options: those of `load_dataset_builder`: `num_samples`, `seed`, `data_dir`,
@@ -45,7 +67,12 @@ def load_arrays(
     """
     if path not in ("mnist_idx", "idxfolder"):
         raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
-    opened = open_dataset(path, name, split, streaming, {"as_array": True, **options})
+    arguments = {"as_array": True, **options}
+    if isinstance(split, list) and split:
+        opened = open_dataset(path, name, "+".join(map(str, split)), streaming, arguments)
+        wanted = [parse_parts(spec, opened.sizes) for spec in split]
+        return [read_parts(opened, parts) for parts in wanted]
+    opened = open_dataset(path, name, split, streaming, arguments)
     return read_parts(opened, parse_parts(split, opened.sizes))
 
 
