@@ -894,6 +894,45 @@ def catalog_row(files: list[str], name: str) -> None:
     print(library.catalog_row(files, name))
 
 
+# example
+
+
+def add_example_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", nargs="?", metavar="NAME", help="of an example (default: list them)")
+    add("-o", "--output", type=user_path, metavar="FILE", help="file to write (default: print it)")
+
+
+def example(name: str | None, output: Path | None) -> None:
+    """List the programs to copy and change, or print one.
+
+    The beginning of each says what it needs, how to run it, and how long that takes.
+
+    examples:
+      mnist-idx example                                    lists them
+      mnist-idx example train > train.py
+      mnist-idx example train --output train.py            the same, in PowerShell, too
+      mnist-idx example notebook > mnist.ipynb
+    """
+    from .example_files import find_example, list_examples, write_example
+
+    if name is None:
+        if output is not None:
+            typed = f"mnist-idx example train --output {output}"
+            raise IdxError(f"--output {output}: the NAME of an example is missing: {typed}")
+        for found in list_examples():
+            print(f"{found.name:12} {found.summary}")
+        print("\nPrint one: mnist-idx example train > train.py")
+        return
+    found = find_example(name)
+    if output is None:
+        print(found.text, end="")
+        return
+    write_example(found, output)
+    advice = "Its beginning says what it needs, and how to run it."
+    print(f"wrote {printable(str(output))}. {advice}")
+
+
 # run
 
 
@@ -932,5 +971,6 @@ COMMANDS = (
     Command(push, add_push_arguments),
     Command(export, add_export_arguments),
     Command(catalog_row, add_catalog_row_arguments),
+    Command(example, add_example_arguments),
     Command(run, add_run_arguments),
 )

@@ -1,10 +1,9 @@
-"""With what the package itself does not need: PyTorch, Ray, a notebook."""
+"""With what the package itself does not need: a cluster of Ray, a notebook."""
 
 import base64
 import contextlib
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import numpy as np
 import PIL.Image
 import pytest
 from clients import ROOT
-from conftest import ARCHIVE, Arrays
 from datasets import ClassLabel, Image, load_dataset
 from http_server import Server
 from idx_files import (
@@ -59,47 +57,6 @@ def finish(process: subprocess.Popen[str]) -> str:
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr[-4000:]
     return stdout
-
-
-def test_training_in_one_process(real_tar: Path, tmp_path: Path) -> None:
-    needs("torch")
-    mirror = {"MNIST_IDX_MIRROR": str(real_tar)}
-    printed = finish(start(tmp_path, "mnist_idx.examples.train", **mirror))
-    accuracies = re.findall(r"([\d.]+)% of the test split right", printed)
-    assert len(accuracies) == 3
-    assert float(accuracies[2]) > 98
-
-
-def test_training_on_two_processes(
-    serve: Callable[..., Server], real_tar: Path, tmp_path: Path
-) -> None:
-    needs("torch")
-    server = serve({ARCHIVE: real_tar})
-    launcher = ("--standalone", "--nproc-per-node", "2", "-m", "mnist_idx.examples.distributed")
-    options = ("--split", "test", "--epochs", "2")
-    mirror = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
-    with server.counting():
-        started = start(tmp_path, "torch.distributed.run", *launcher, *options, **mirror)
-        printed = finish(started)
-    found = re.findall(r"epoch (\d): (\d+) records, ([\d.]+)% right", printed)
-    assert [(epoch, count) for epoch, count, _ in found] == [("0", "10000"), ("1", "10000")]
-    assert 70 < float(found[0][2]) < float(found[1][2])
-    # Two processes of two workers, two epochs: none of the eight fetches the compressed member once
-    # for each shard.
-    assert server.sent() < 8 * 2.5 * 1_650_000
-
-
-def test_a_cluster_reads_each_record_once(
-    real_tar: Path, real_arrays: Arrays, tmp_path: Path
-) -> None:
-    needs("ray.data")
-    mirror = {"MNIST_IDX_MIRROR": str(real_tar), **RAY}
-    printed = finish(start(tmp_path, "mnist_idx.examples.cluster", "--split", "test", **mirror))
-    pixels_of_test = real_arrays["test"][0] / 255
-    mean, deviation = pixels_of_test.mean(), pixels_of_test.std()
-    assert printed.splitlines()[-1] == (
-        f"10000 records, mean {mean:.4f}, deviation {deviation:.4f}"
-    )
 
 
 # Exports on a cluster
