@@ -152,7 +152,7 @@ def test_the_features_are_in_each_file_and_in_the_card(capsys: Capsys) -> None:
     )
     text = Path("out/README.md").read_text()
     for label, count in enumerate(np.bincount(TRAIN[1])):
-        assert f"{label}: {count}" in text
+        assert f"| {label} | {label} | {count} | " in text
 
 
 @pytest.mark.parametrize(
