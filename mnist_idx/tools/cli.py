@@ -590,6 +590,8 @@ def push(
     sizes = {**result.files, "in all": sum(result.files.values())}
     for path, num_bytes in sizes.items():
         print(f"{printable(path):40} {num_bytes:>12,} bytes")
+    if result.keeps_card:
+        print("README.md there has text of its own, which was kept. Delete it there for a new one.")
     if dry_run:
         print(f"Nothing was uploaded. It would go to {result.url}")
     elif result.changed:
