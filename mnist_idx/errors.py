@@ -76,8 +76,11 @@ def _rebuild(kind: type[IdxError], lines: tuple[str, ...], command_line: str | N
     return kind(*lines, command_line=command_line)
 
 
-def wrong_option(name: str, value: object, expected: str) -> IdxError:
+def wrong_option(name: str, value: object, expected: str, question: str = "") -> IdxError:
     """The error of an option that has another value than expected.
+
+    Args:
+        question: which value may have been meant, with a space before it.
 
     >>> error = wrong_option("num_samples", 0, "an integer, at least 1")
     >>> print(error, error.for_command_line(), sep="\\n")
@@ -85,8 +88,8 @@ def wrong_option(name: str, value: object, expected: str) -> IdxError:
     --num-samples 0: expected an integer, at least 1.
     """
     return IdxError(
-        f"{name}={value!r}: expected {expected}.",
-        command_line=f"--{name.replace('_', '-')} {value}: expected {expected}.",
+        f"{name}={value!r}: expected {expected}.{question}",
+        command_line=f"--{name.replace('_', '-')} {value}: expected {expected}.{question}",
     )
 
 

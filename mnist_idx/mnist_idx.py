@@ -38,6 +38,7 @@ from .remote import retry as retry
 from .selection import Selection as Selection
 from .signatures import find_foreign as find_foreign
 from .streams import Stream as Stream
+from .suggestions import check_config_name as check_config_name
 
 _patched_for_streaming = True  # as in `hf`
 

@@ -1,5 +1,6 @@
 """The records of a split as NumPy arrays."""
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,9 @@ import numpy as np
 from ..errors import IdxError
 from ..failover import PlacedBatch
 from ..members import SplitFiles
+from ..paths import quoted
 from ..records import Batch, too_large
+from ..suggestions import BUILDERS, alternatives, calls_of, check_config_name, did_you_mean
 from .opening import Opened, open_dataset
 from .split_spec import Part, parse_parts
 
@@ -44,8 +47,9 @@ def load_arrays(
     Raises:
         IdxError: the data is invalid or unavailable, or an argument is out of range.
     """
-    if path not in ("mnist_idx", "idxfolder"):
-        raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
+    _check_path(path)
+    if path == "mnist_idx" and name is not None:
+        check_config_name(name)
     opened = open_dataset(path, name, split, streaming, {"as_array": True, **options})
     parts = [read_part(opened, part) for part in parse_parts(split, opened.sizes)]
     if len(parts) == 1:
@@ -53,6 +57,20 @@ def load_arrays(
     images = np.concatenate([part.images for part in parts])
     labels = [part.labels for part in parts if part.labels is not None]
     return images, np.concatenate(labels) if labels else None
+
+
+def _check_path(path: object) -> None:
+    """Refuse what is neither of the builders: mostly the name of a config, or a folder."""
+    if path in BUILDERS:
+        return
+    calls = []
+    if isinstance(path, str | os.PathLike):
+        text = os.fspath(path)
+        calls = calls_of("load_arrays", text)
+        if not calls and ("://" in text or os.path.exists(text)):
+            calls = [f'load_arrays("idxfolder", data_dir={quoted(text)})']
+    expected = alternatives([quoted(name) for name in BUILDERS])
+    raise IdxError(f"{path!r}: expected {expected}.{did_you_mean(calls)}")
 
 
 def read_part(opened: Opened, part: Part) -> Batch:
