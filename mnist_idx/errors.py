@@ -6,6 +6,7 @@ has to remember it.
 """
 
 import errno
+import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -98,7 +99,61 @@ class DamagedError(IdxError):
 
 
 class TransferError(IdxError):
-    """A file cannot be reached, or its transfer broke off and cannot be resumed."""
+    """A file cannot be reached, or its transfer broke off and cannot be resumed.
+
+    The same call may work later, or with another source: a mirror, a copy in `data_dir`. What is
+    raised if all sources of a published dataset fail is an `IdxError` that lists them.
+
+    >>> from mnist_idx import TransferError, load_arrays
+    >>> try:
+    ...     load_arrays("idxfolder", data_dir="no/such/folder")
+    ... except TransferError as error:
+    ...     print("no such file or folder" in str(error))
+    True
+    """
+
+
+# Each of them keeps the libraries of Hugging Face off the network.
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def offline_variable() -> str:
+    """The environment variable that keeps Hugging Face off the network."""
+    given = [name for name in OFFLINE_VARIABLES if os.environ.get(name)]
+    return given[0] if given else OFFLINE_VARIABLES[0]
+
+
+# What to do about an error of the local disk, by its number. What ends in a full stop is followed
+# by another place to write to.
+DISK_ADVICE = {
+    errno.ENOSPC: "Make room there, or",
+    errno.EDQUOT: "Make room there, since your quota is used up, or",
+    errno.EFBIG: "The disk takes no files of that size.",
+    errno.EROFS: "The disk is read-only.",
+    errno.EACCES: "You may not write there.",
+    errno.EPERM: "You may not write there.",
+    errno.EMFILE: "This process has too many files open: close some, or raise `ulimit -n`. Else",
+    errno.ENFILE: "This machine has too many files open. Else",
+    errno.EIO: "The disk is damaged, or was removed.",
+    errno.ENOTDIR: "A part of that path is a file.",
+    errno.ENAMETOOLONG: "That path is too long.",
+}
+
+
+def disk_advice(error: OSError, other_place: str) -> str:
+    """What to do about an error of the local disk.
+
+    >>> disk_advice(OSError(errno.EROFS, "Read-only file system"), "choose another folder")
+    'The disk is read-only. Choose another folder.'
+
+    Args:
+        other_place: how to write to another place, as the end of a sentence.
+    """
+    advice = DISK_ADVICE.get(error.errno or 0, "")
+    if advice and not advice.endswith("."):
+        return f"{advice} {other_place}."
+    sentence = f"{other_place[0].upper()}{other_place[1:]}."
+    return f"{advice} {sentence}".lstrip()
 
 
 def is_local_failure(error: BaseException) -> bool:

@@ -4,7 +4,6 @@ When a new version of `datasets` breaks something, it is mended here. `registry`
 reach: how names become builders. It stands apart since it must not import `datasets`.
 """
 
-import errno
 import glob
 import os
 import re
@@ -18,7 +17,7 @@ import pyarrow as pa
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
-from .errors import IdxError
+from .errors import IdxError, disk_advice
 from .fetching import RemoteOptions, StorageOptions
 from .paths import (
     check_exists,
@@ -109,11 +108,10 @@ def _resolve_pattern(pattern: object, base: str, options: RemoteOptions) -> Data
 
 def disk_error(found: str, error: OSError) -> IdxError:
     """The error of a disk that `datasets` cannot write to."""
-    make_room = "Make room there, or set" if error.errno in FULL_DISK else "Set"
-    variable = "the environment variable HF_HOME to another disk"
+    variable = "the environment variable HF_HOME to a folder on another disk"
     return IdxError(
-        f"{found} {make_room} cache_dir= or {variable}.",
-        command_line=f"{found} {make_room} {variable}.",
+        f"{found} {disk_advice(error, f'set cache_dir= or {variable}')}",
+        command_line=f"{found} {disk_advice(error, f'set {variable}')}",
     )
 
 
