@@ -274,7 +274,8 @@ def test_offline(
     )
     assert (found, tiny, len(messages)) == (prepared, TINY, 3)
     for message in messages:
-        assert message.count("HF_HUB_OFFLINE") == 4, message  # each source is named
+        assert message.count("because HF_HUB_OFFLINE is set") == 4, message  # of each source
+        assert "\nUnset HF_HUB_OFFLINE" in message
         assert "tiny" in message
     assert server.count() == 0
 
