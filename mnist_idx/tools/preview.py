@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PIL import Image, ImageFont
 
-    from .input_forms import SplitSource
+    from .pixels import PictureSource
 
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
@@ -30,7 +30,7 @@ TERMINAL_COLUMNS = 80
 
 
 def contact_sheet(
-    source: "SplitSource",
+    source: "PictureSource",
     labels: "ArrayLike | None" = None,
     names: Sequence[str] | None = None,
     *,
@@ -38,26 +38,34 @@ def contact_sheet(
     cell: int = 112,
     num: int | None = None,
 ) -> "Image.Image":
-    """Draw images side by side, each with its label under it. Returns an RGB image.
+    """Draw images side by side, the first 25, each with its label under it.
 
     Small images are enlarged by a whole factor, so that every pixel is a sharp square; images
     larger than `cell` are reduced to it.
 
     Args:
-        source: a `Dataset` or `IterableDataset`, of which only the first records are read; a pair
-            of arrays `(images, labels)`; or images alone, (N, rows, cols) of gray or (N, rows,
-            cols, 3) of RGB. `uint8` is drawn as it is, other types from their smallest to their
-            largest value, or from 0 to 1 if they are within.
-        labels: N class numbers, or (N, parts) of which the first part is the class.
+        source: a `Dataset` or `IterableDataset`, of which only the first records are read; some of
+            its records, as `dataset[:5]`, or one of them; a pair of arrays `(images, labels)`; or
+            images alone, (N, rows, cols) of gray or (N, rows, cols, 3) of RGB, also with channels
+            first. Arrays may be those of NumPy or tensors of PyTorch. `uint8` is drawn as it is,
+            other types from their smallest to their largest value, or from 0 to 1 if they are
+            within.
+        labels: N class numbers, or (N, parts) of which the first part is the class. A single
+            integer is `num`.
         names: of the classes, by default those of the dataset. A class without a name in ASCII is
             drawn as its number.
         columns: images per row; by default the sheet is about square.
         cell: pixels of the longer side of an image on the sheet.
-        num: most images to draw; by default 25 of a dataset and all of an array.
+        num: most images to draw.
+
+    Returns:
+        A `PIL.Image.Image`, which notebooks show, and which `.save("sheet.png")` writes.
 
     Raises:
         IdxError: the images cannot be drawn, or there is not one label for each.
     """
+    if isinstance(labels, int | np.integer) and num is None:
+        num, labels = int(labels), None
     _check_options(columns, cell, num)
     pictures = read_pictures(source, labels, names, num)
     if len(pictures.pixels) == 0:
@@ -194,7 +202,7 @@ def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
             raise IdxError(f"{found}. Choose another --output.") from error
 
 
-def text_sheet(source: "SplitSource", num: int, names: Sequence[str] | None = None) -> str:
+def text_sheet(source: "PictureSource", num: int, names: Sequence[str] | None = None) -> str:
     """The first `num` images of a source of `contact_sheet` as text, each below its label.
 
     Args:
