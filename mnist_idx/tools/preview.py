@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .pixels import PictureSource
 
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
+MARK_KEY, MARK = "Software", "mnist-idx preview"  # a text in a PNG file
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
 MAX_SHEET_PIXELS = 64 << 20
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
@@ -42,6 +43,13 @@ def contact_sheet(
 
     Small images are enlarged by a whole factor, so that every pixel is a sharp square; images
     larger than `cell` are reduced to it.
+
+    >>> from mnist_idx import contact_sheet, load_arrays, load_dataset
+    >>> sheet = contact_sheet(load_dataset("mnist_idx", "tiny", split="train"), num=12)
+    >>> sheet.save("digits.png")
+    >>> images, labels = load_arrays("mnist_idx", "tiny")
+    >>> contact_sheet(images[:4], labels[:4], columns=2).size
+    (268, 320)
 
     Args:
         source: a `Dataset` or `IterableDataset`, of which only the first records are read; some of
@@ -181,22 +189,51 @@ def _shorten(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", ro
     return text
 
 
-def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
-    """Write a picture to a file, in the format that the ending of its name says.
+def is_drawn(path: Path) -> bool:
+    """Whether a file is a picture that `save_picture` has written, as PNG."""
+    from PIL import Image, PngImagePlugin
 
-    A file that is there stays whole.
+    try:
+        with Image.open(path) as picture:
+            is_png = isinstance(picture, PngImagePlugin.PngImageFile)
+            return is_png and picture.info.get(MARK_KEY) == MARK
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def check_target(target: Path) -> str:
+    """The format of a picture that can be written to a file, as Pillow calls it.
+
+    Raises:
+        IdxError: its name has an unknown ending, or its folder is not there.
     """
     from PIL import Image
 
     kind = Image.registered_extensions().get(target.suffix.lower())
-    if kind not in Image.SAVE:
+    if kind is None or kind not in Image.SAVE:
         advice = "Choose a name that ends in .png with --output."
         raise IdxError(f"{target}: a picture of unknown format. {advice}")
     if not target.absolute().parent.is_dir():
         raise IdxError(f"{target.absolute()}: there is no such folder. Choose another --output.")
+    return kind
+
+
+def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
+    """Write a picture to a file, in the format that the ending of its name says.
+
+    A PNG file gets a mark, see `is_drawn`. A file that is there stays whole.
+    """
+    from PIL import PngImagePlugin
+
+    kind = check_target(target)
+    options = {}
+    if kind == "PNG":
+        mark = PngImagePlugin.PngInfo()
+        mark.add_text(MARK_KEY, MARK)
+        options["pnginfo"] = mark
     with staged(target, overwrite, is_folder=False) as path:
         try:
-            picture.save(path, kind)
+            picture.save(path, kind, **options)
         except (OSError, ValueError) as error:
             found = f"{target}: cannot be written: {error}"
             raise IdxError(f"{found}. Choose another --output.") from error
