@@ -38,12 +38,19 @@ def listed_names(names: Sequence[str]) -> str:
 
 
 class IdxError(ValueError):
-    """Invalid or unavailable data.
+    """Invalid or unavailable data, or an argument that is wrong.
 
     The message names the file, what was found, what was expected and what to do.
 
+    >>> from mnist_idx import IdxError, load_arrays
+    >>> try:
+    ...     load_arrays("mnist_idx", "tiny", split="tset")
+    ... except IdxError as error:
+    ...     print(error)
+    split='tset': expected "train" or "test", or a part of one. Did you mean "test"?
+
     It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data
-    file".
+    file". Secrets of URLs are hidden in it.
 
     >>> url = "https://me:secret@host/a.tar?signature=secret"
     >>> print(IdxError(f"{url}: not found.", "Clear: \\x1b[2J"))

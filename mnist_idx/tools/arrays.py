@@ -28,11 +28,20 @@ def load_arrays(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Load a split as arrays, without the cache of Arrow files.
 
-    >>> images, labels = load_arrays("mnist_idx", split="train")
-    >>> images, labels = load_arrays("idxfolder", data_dir="my_idx", split="test[:100]")
+    >>> from mnist_idx import load_arrays
+    >>> images, labels = load_arrays("mnist_idx", "tiny", split="train")
+    >>> images.shape, images.dtype, labels.shape, labels.dtype
+    ((1000, 28, 28), dtype('uint8'), (1000,), dtype('uint8'))
+    >>> few, _ = load_arrays("mnist_idx", "tiny", split="test[:10%]")
+    >>> len(few)
+    20
+
+    Without "tiny" it is all of MNIST: `load_arrays("mnist_idx", split="train")`. Your own files:
+    `load_arrays("idxfolder", data_dir="my_idx")`.
 
     Args:
-        name: of the config, for example "tiny".
+        path: "mnist_idx", the published datasets, or "idxfolder", your own files.
+        name: of the config, for example "tiny"; by default "mnist".
         split: for example "train", "test[:10%]", "train+test" or "all". The files of other splits
             are not looked at.
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download
@@ -41,11 +50,13 @@ def load_arrays(
             `data_files`, `cache_dir`, …
 
     Returns:
-        Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`; other types and shapes if the files
-        have them. Labels are None if there are none.
+        Images, uint8 `(N, 28, 28)` from 0 (background) to 255, and labels, uint8 `(N,)`, the
+        numbers of the classes; other types and shapes if the files have them. Labels are None if
+        there are none.
 
     Raises:
-        IdxError: the data is invalid or unavailable, or an argument is out of range.
+        IdxError: the data is invalid or unavailable, or an argument is wrong.
+        TransferError: a file cannot be reached.
     """
     _check_path(path)
     if path == "mnist_idx" and name is not None:
