@@ -369,7 +369,11 @@ def add_preview_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="picture to write (default: SOURCE.png)",
     )
-    add("--overwrite", action="store_true", help="replace a file that preview has not drawn")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace any file; a PNG file of a preview is replaced without it",
+    )
     add("--ascii", dest="as_text", action="store_true", help="print the images as text instead")
 
 
@@ -447,7 +451,7 @@ def may_replace(output: Path) -> bool:
     if is_drawn(output):
         return True
     advice = "Choose another file with --output, or add --overwrite"
-    raise IdxError(f"{output}: exists already, and preview has not drawn it. {advice}.")
+    raise IdxError(f"{output}: exists already, and is no PNG file of a preview. {advice}.")
 
 
 def look_at(source: str | None, prefix: str | None, data_files: NamedFiles | None) -> "Overview":

@@ -500,7 +500,7 @@ def test_preview_replaces_nothing_else(write: Callable[[Path], None], capsys: Ca
     before = path.read_bytes() if path.is_file() else None
     assert main(["preview", "tiny"]) == 1
     said = capsys.readouterr().err
-    assert "tiny.png: exists already, and preview has not drawn it." in said
+    assert "tiny.png: exists already, and is no PNG file of a preview." in said
     assert "--output" in said and "--overwrite" in said
     assert path.is_dir() or path.read_bytes() == before
 
