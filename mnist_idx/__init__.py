@@ -69,6 +69,7 @@ WORDS_OF_OTHERS = {
     "save": "write_idx",
     "show": "contact_sheet",
 }
+ONLY_COMMANDS = ("verify", "run")
 MODULES = {
     "IdxError": ".errors",
     "IdxFolder": ".idxfolder",
@@ -98,6 +99,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(found)
     from .suggestions import closest_names, did_you_mean
 
+    if name in ONLY_COMMANDS:
+        raise AttributeError(f"{found}. It is a command: mnist-idx {name}")
     meant = [WORDS_OF_OTHERS[name]] if name in WORDS_OF_OTHERS else closest_names(name, __dir__())
     question = did_you_mean(meant) or f" It has {', '.join(FIRST_NAMES)}."
     raise AttributeError(f"{found}.{question}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import IdxError, listed_names
 from ..filenames import SPLITS
+from ..suggestions import calls_of, did_you_mean
 from .dataset_types import is_dataset
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def _load_npz(path: str | os.PathLike[str]) -> Mapping[str, object]:
     """The arrays of a file of NumPy, by their names."""
     title = os.fspath(path)
     if Path(title).suffix.lower() != ".npz":
-        raise not_understood(title, "a path")
+        question = did_you_mean(calls_of("load_dataset", title))
+        raise IdxError(f"{title}: found a path, expected {FORMS}.{question}")
     try:
         with np.load(Path(title).expanduser()) as archive:
             arrays = dict(archive)

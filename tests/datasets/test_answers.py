@@ -21,6 +21,7 @@ from mnist_idx import (
     load_arrays,
     load_dataset,
     push_to_hub,
+    write_idx,
 )
 from mnist_idx.hf import disk_error
 from mnist_idx.tools.cli import main
@@ -63,6 +64,7 @@ def tiny_arrays(**options: Any) -> Any:
         pytest.param("push", "Did you mean push_to_hub?", id="a command"),
         pytest.param("preview", "Did you mean contact_sheet?", id="a command of another name"),
         pytest.param("convert", "Did you mean write_idx?", id="another such command"),
+        pytest.param("verify", "It is a command: mnist-idx verify", id="only a command"),
         pytest.param("zebra", "It has IdxError, ", id="nothing like it"),
     ],
 )
@@ -155,6 +157,11 @@ def test_an_error_of_a_config_is_what_other_builders_raise() -> None:
             lambda: load_dataset("idxfolder", data_dir="nowhere"),
             "no such file or folder",
             id="a folder that is not there",
+        ),
+        pytest.param(
+            lambda: write_idx("tiny", "folder"),
+            'Did you mean load_dataset("mnist_idx", "tiny")?',
+            id="writing a config",
         ),
         pytest.param(
             lambda: push_to_hub({"train": 1}, "user/x"),  # type: ignore[arg-type]
