@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -46,6 +47,8 @@ WRITER_BYTES = 16 << 20
 # What each builder of `datasets` takes, beside the fields of its config.
 ARGUMENTS_OF_BUILDERS = {*inspect.signature(datasets.DatasetBuilder.__init__).parameters}
 ARGUMENTS_OF_BUILDERS.add("config_id")
+# What an array of Arrow can hold, with room for PNG files that are larger than their pixels.
+MAX_WRITER_BYTES = 1 << 30
 
 
 @dataclass
@@ -221,9 +224,9 @@ class IdxBuilder(TableBuilder):
         counts = self.source.count(located.splits)
         if fetcher.keeps_copies:  # All splits are prepared.
             self.source.check_memory(located.splits)
+            self._limit_writer(located.splits)
         if num_proc is not None and num_proc > 1 and forks():
             self.source.draw(located.splits)
-        self._limit_writer(located.splits)
         num_shards = max(self.config.num_shards, num_proc or 1)
         generators = []
         for name, files in located.splits.items():
@@ -263,8 +266,18 @@ class IdxBuilder(TableBuilder):
     def _limit_writer(self, splits: Mapping[str, SplitFiles]) -> None:
         """Let `datasets` keep few rows in memory before it writes them, if records are large."""
         record_bytes = max((files.record_bytes or 0 for files in splits.values()), default=0)
-        if self._writer_batch_size is None and record_bytes > LARGE_RECORD_BYTES:
-            self._writer_batch_size = max(1, WRITER_BYTES // record_bytes)
+        if record_bytes == 0:
+            return
+        given = self._writer_batch_size
+        most = max(1, MAX_WRITER_BYTES // record_bytes)
+        if given is None:
+            if record_bytes > LARGE_RECORD_BYTES:
+                self._writer_batch_size = max(1, WRITER_BYTES // record_bytes)
+        elif given > most:
+            found = f"writer_batch_size={given:,}: the records have up to {record_bytes:,} bytes"
+            reason = "Arrow keeps at most 2 GB of them in one array"
+            warnings.warn(f"{found}, and {reason}. Writing {most:,} at once.", stacklevel=2)
+            self._writer_batch_size = most
 
     @property
     def class_names(self) -> list[str] | None:

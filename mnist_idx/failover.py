@@ -15,7 +15,7 @@ import xxhash
 
 from .errors import IdxError, TransferError
 from .fetching import Fetcher
-from .idx import BATCH_RECORDS
+from .idx import BATCH_BYTES
 from .members import Access, SplitFiles
 from .record_layout import (
     Layout,
@@ -34,6 +34,9 @@ T = TypeVar("T")
 SEED = secrets.randbits(64)
 
 Range = tuple[int, int]  # from the place of a first record to the one to stop before
+ReadRange = Callable[[SplitReader, int, int], Iterator[Batch]]  # from a place to another one
+# Gives arrays for so many records, of the shape and type of those in a batch.
+MakeRoom = Callable[[int, Batch], Batch]
 
 
 class Located(NamedTuple):
@@ -177,8 +180,9 @@ def transpose_in_place(images: np.ndarray) -> np.ndarray:
     """Exchange rows and columns of images `(k, rows, columns, …)`, without a second copy of all."""
     count, rows, columns, *rest = images.shape
     transposed = images.reshape(count, columns, rows, *rest)  # the same memory
-    for start in range(0, count, BATCH_RECORDS):
-        part = slice(start, start + BATCH_RECORDS)
+    step = max(1, BATCH_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, count, step):
+        part = slice(start, start + step)
         transposed[part] = images[part].swapaxes(1, 2).copy()
     return transposed
 
@@ -239,7 +243,6 @@ class SplitSource:
         ranges: Iterable[Range],
         class_names: Sequence[str] | None,
         first_size: int | None = None,
-        gathers: bool = False,
     ) -> Generator[PlacedBatch, None, None]:
         """Read ranges of the selected records of a split.
 
@@ -247,16 +250,47 @@ class SplitSource:
             ranges: of places in the selection.
             class_names: what labels are compared with; None if they are no classes.
             first_size: most records of the first batch of each range.
-            gathers: whether a range of a seeded selection is a single batch, which is read in one
-                pass. Its arrays are the caller's.
         """
-        yielded = self._yielded.setdefault(split, YieldedRecords())
-        rest = deque(ranges)
 
         def read_range(reader: SplitReader, start: int, stop: int) -> Iterator[Batch]:
-            if gathers and self.selects:
-                return iter([self._gather(reader, start, stop)])
             return self._read_range(reader, start, stop, first_size)
+
+        yield from self._read(split, files, ranges, class_names, read_range)
+
+    def gather(
+        self,
+        split: str,
+        files: SplitFiles,
+        places: Range,
+        class_names: Sequence[str] | None,
+        make_room: MakeRoom,
+    ) -> Iterator[Batch]:
+        """Read a range of a seeded selection as a single batch, in one pass.
+
+        Args:
+            places: in the selection.
+            class_names: what labels are compared with; None if they are no classes.
+            make_room: gives the arrays that the records are written to. Where a source breaks off,
+                it is asked again, and all records are written again.
+        """
+
+        def read_range(reader: SplitReader, start: int, stop: int) -> Iterator[Batch]:
+            yield self._gather(reader, start, stop, make_room)
+
+        for _, batch in self._read(split, files, [places], class_names, read_range):
+            yield batch
+
+    def _read(
+        self,
+        split: str,
+        files: SplitFiles,
+        ranges: Iterable[Range],
+        class_names: Sequence[str] | None,
+        read_range: ReadRange,
+    ) -> Iterator[PlacedBatch]:
+        """Read ranges of a split, from the first source that works."""
+        yielded = self._yielded.setdefault(split, YieldedRecords())
+        rest = deque(ranges)
 
         def attempt(files: SplitFiles) -> Iterator[PlacedBatch]:
             return self._read_rest(rest, files, yielded, class_names, read_range)
@@ -309,7 +343,7 @@ class SplitSource:
         files: SplitFiles,
         yielded: YieldedRecords,
         class_names: Sequence[str] | None,
-        read_range: Callable[[SplitReader, int, int], Iterator[Batch]],
+        read_range: ReadRange,
     ) -> Iterator[PlacedBatch]:
         """Read ranges from one source. What was yielded is taken out of `rest`."""
         while rest:
@@ -357,11 +391,15 @@ class SplitSource:
         else:
             batches = reader.selected_batches(self._draw(reader), start, stop)
         for batch in batches:
-            yield self._transposed(batch) if self._transpose else batch
+            yield self._loaded(batch)
 
-    def _gather(self, reader: SplitReader, start: int, stop: int) -> Batch:
-        """The selected records of a range as one batch, of arrays in one piece each."""
-        batch = reader.gather(self._draw(reader)[start:stop])
+    def _gather(self, reader: SplitReader, start: int, stop: int, make_room: MakeRoom) -> Batch:
+        """The selected records of a range as one batch, in the arrays that `make_room` gives."""
+        numbers = self._draw(reader)[start:stop]
+        stored = reader.empty(0)
+        room = make_room(len(numbers), self._loaded(stored))
+        as_stored = room.images.reshape(len(numbers), *stored.images.shape[1:])
+        batch = reader.gather(numbers, room._replace(images=as_stored))
         if self._transpose and batch.images.ndim >= 3:
             return batch._replace(images=transpose_in_place(batch.images))
         return batch
@@ -401,7 +439,8 @@ class SplitSource:
         record = self.record_at(place + wrong, reader.num_records, title)
         raise wrong_class(title, record, labels[wrong], class_names)
 
-    def _transposed(self, batch: Batch) -> Batch:
-        if batch.images.ndim < 3:
+    def _loaded(self, batch: Batch) -> Batch:
+        """A batch of the file as it is loaded: transposed, if the user wants that."""
+        if not self._transpose or batch.images.ndim < 3:
             return batch
         return batch._replace(images=batch.images.swapaxes(1, 2))

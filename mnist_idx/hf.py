@@ -120,7 +120,7 @@ def _no_split_of_stream(split: str, names: Sequence[str]) -> IdxError:
     for part in split.split("+"):
         name = part.partition("[")[0].strip()
         if name not in names:
-            return unknown_split(split, name, dict.fromkeys(names), takes_lists=False)
+            return unknown_split(split, name, dict.fromkeys(names), takes_parts=False)
     found = f"split={split!r}: a stream has whole splits: {alternatives(names)}"
     return IdxError(f"{found}. Use take or skip of the stream, or leave out streaming=True.")
 
@@ -224,7 +224,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
                 raise
             sizes = {name: part.num_examples for name, part in splits.items()}
             name = unknown["split"]
-            raise unknown_split(str(split), name, sizes, takes_lists=True) from error
+            raise unknown_split(str(split), name, sizes) from error
 
     def as_streaming_dataset(
         self, split: str | None = None, base_path: str | None = None

@@ -117,13 +117,19 @@ IDX_FOLDER = 'which loads your own files: load_dataset("idxfolder", data_dir=…
 
 NUM_SAMPLES = About(
     type="integer",
-    meaning="most records per split",
+    meaning=(
+        "at most this many records of each split, shuffled; for the first N in order, use "
+        '`split="train[:100]"`'
+    ),
     expected="an integer, at least 1",
     is_valid=lambda value: value is None or is_integer(value, 1),
 )
 SEED = About(
     type="integer",
-    meaning="seed for shuffling; without both and `sampling`, records keep the order of the file",
+    meaning=(
+        "seed for shuffling. If none of `seed`, `num_samples` and `sampling` is given, records "
+        "keep the order of the file"
+    ),
     expected="an integer",
     is_valid=lambda value: value is None or is_integer(value),
 )
@@ -137,13 +143,16 @@ SAMPLING = About(
 )
 AS_ARRAY = About(
     type="bool",
-    meaning="images as arrays (`Array2D`; RGB: `Array3D`) instead of `Image`",
+    meaning="images as arrays (`Array2D`; color: `Array3D`) instead of `Image`",
     expected="True or False",
     is_valid=lambda value: isinstance(value, bool),
 )
 NUM_SHARDS = About(
     type="integer",
-    meaning="ranges of records to divide a split into, for the workers of a stream",
+    meaning=(
+        "number of parts a split is divided into for parallel reading; at least the number of "
+        "workers"
+    ),
     expected="an integer, at least 1",
     is_valid=lambda value: is_integer(value, 1),
 )
@@ -172,7 +181,7 @@ class IdxOptions:
     """The options of both builders.
 
     Attributes:
-        num_samples: most records per split; None keeps all.
+        num_samples: at most this many records of each split, shuffled; None keeps all.
         seed: for shuffling. By default 1 with `num_samples` or another `sampling`; without any of
             them, records keep the order of the file.
         sampling: "first" takes the first records of a split and shuffles them, "uniform" draws

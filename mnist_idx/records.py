@@ -146,12 +146,14 @@ class SplitReader:
             for first in range(0, max(1, len(gathered.images)), self.batch_size):
                 yield gathered.take(slice(first, first + self.batch_size))
 
-    def gather(self, numbers: np.ndarray) -> Batch:
+    def gather(self, numbers: np.ndarray, target: Batch | None = None) -> Batch:
         """Read the records with the given numbers in one pass, each straight to its place.
 
-        Memory is taken for all of them at once.
+        Args:
+            target: the arrays that they are written to, see `empty`. Otherwise memory is taken for
+                all of them at once.
         """
-        gathered = self._empty(len(numbers))
+        gathered = self.empty(len(numbers)) if target is None else target
         places = np.argsort(numbers, kind="stable")
         ascending = numbers[places]
         _put_records(self.images, ascending, places, gathered.images)
@@ -226,7 +228,7 @@ class SplitReader:
         self._window = _Window(numbers, first, self.gather(numbers[first : first + size]))
         return self._window
 
-    def _empty(self, count: int) -> Batch:
+    def empty(self, count: int) -> Batch:
         """A batch of `count` records whose content is arbitrary."""
         header = self.images.header
         images = np.empty((count, *header.record_shape), header.dtype)

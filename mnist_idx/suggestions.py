@@ -131,31 +131,32 @@ def calls_of(function: str, path: str) -> list[str]:
 
 
 def unknown_split(
-    spec: object, name: str, sizes: Mapping[str, int | None], takes_lists: bool
+    spec: object, name: str, sizes: Mapping[str, int | None], takes_parts: bool = True
 ) -> IdxError:
     """The error of a split that is not there.
 
     Args:
         spec: what was asked for, with `name` in it.
         sizes: records of the splits that there are; None if that is not known.
-        takes_lists: whether several splits can be asked for at once.
+        takes_parts: whether parts of splits can be asked for: not of a stream.
     """
-    expected = f"expected {alternatives([quoted(known) for known in sizes]) or 'none'}"
-    typed_expected = f"expected {alternatives(list(sizes)) or 'none'}"
+    rest = ", or a part of one" if takes_parts else ""
+    expected = f"expected {alternatives([quoted(known) for known in sizes]) or 'none'}{rest}"
+    typed_expected = f"expected {alternatives(list(sizes)) or 'none'}{rest}"
     advice = typed_advice = ""
     meant = closest_names(name, sizes)
     if meant:
         advice = did_you_mean([quoted(known) for known in meant])
         typed_advice = did_you_mean(meant)
-    elif _plain(name) in SET_ASIDE and "train" in sizes:
+    elif _plain(name) in SET_ASIDE and "train" in sizes and takes_parts:
         first, second = _divided(sizes["train"])
+        advice = f" Take one from train: split=[{quoted(first)}, {quoted(second)}]."
         typed_advice = f" Take one from train: {first} and {second}."
-        advice = f" Take one from train: split={quoted(first)} and split={quoted(second)}."
-        if takes_lists:
-            advice = f" Take one from train: split=[{quoted(first)}, {quoted(second)}]."
+    elif _plain(name) in SET_ASIDE and "train" in sizes:
+        advice = " Take one from train: some records with take, the others with skip."
     return IdxError(
-        f"split={spec!r}: {expected}, or a part of one.{advice}",
-        command_line=f"--split {spec}: {typed_expected}, or a part of one.{typed_advice}",
+        f"split={spec!r}: {expected}.{advice}",
+        command_line=f"--split {spec}: {typed_expected}.{typed_advice}",
     )
 
 

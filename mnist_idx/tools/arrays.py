@@ -1,23 +1,26 @@
 """The records of a split as NumPy arrays."""
 
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
 from ..errors import IdxError
-from ..failover import PlacedBatch
-from ..members import SplitFiles
 from ..paths import quoted
 from ..records import Batch, too_large
 from ..suggestions import BUILDERS, alternatives, calls_of, check_config_name, did_you_mean
+from .free_memory import free_memory
 from .opening import Opened, open_dataset
 from .split_spec import Part, parse_parts
 
 RECORDS_AT_ONCE = 1 << 17  # for which memory is taken at once; more as they arrive
 
 
+Arrays: TypeAlias = tuple[np.ndarray, np.ndarray | None]  # images and labels
+
+
+@overload
 def load_arrays(
     path: str,
     name: str | None = None,
@@ -25,16 +28,33 @@ def load_arrays(
     split: str = "train",
     streaming: bool = False,
     **options: Any,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> Arrays: ...
+@overload
+def load_arrays(
+    path: str,
+    name: str | None = None,
+    *,
+    split: list[str],
+    streaming: bool = False,
+    **options: Any,
+) -> list[Arrays]: ...
+def load_arrays(
+    path: str,
+    name: str | None = None,
+    *,
+    split: str | list[str] = "train",
+    streaming: bool = False,
+    **options: Any,
+) -> Arrays | list[Arrays]:
     """Load a split as arrays, without the cache of Arrow files.
 
     >>> from mnist_idx import load_arrays
     >>> images, labels = load_arrays("mnist_idx", "tiny", split="train")
     >>> images.shape, images.dtype, labels.shape, labels.dtype
     ((1000, 28, 28), dtype('uint8'), (1000,), dtype('uint8'))
-    >>> few, _ = load_arrays("mnist_idx", "tiny", split="test[:10%]")
-    >>> len(few)
-    20
+    >>> (x, y), (x_test, y_test) = load_arrays("mnist_idx", "tiny", split=["train", "test[:10%]"])
+    >>> len(x), len(x_test)
+    (1000, 20)
 
     Without "tiny" it is all of MNIST: `load_arrays("mnist_idx", split="train")`. Your own files:
     `load_arrays("idxfolder", data_dir="my_idx")`.
@@ -43,7 +63,7 @@ def load_arrays(
         path: "mnist_idx", the published datasets, or "idxfolder", your own files.
         name: of the config, for example "tiny"; by default "mnist".
         split: for example "train", "test[:10%]", "train+test" or "all". The files of other splits
-            are not looked at.
+            are not looked at. A list of them gives a list of pairs, as of `load_dataset`.
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download
             is kept and reused.
         **options: those of `load_dataset_builder`: `num_samples`, `seed`, `data_dir`,
@@ -61,13 +81,13 @@ def load_arrays(
     _check_path(path)
     if path == "mnist_idx" and name is not None:
         check_config_name(name)
-    opened = open_dataset(path, name, split, streaming, {"as_array": True, **options})
-    parts = [read_part(opened, part) for part in parse_parts(split, opened.sizes)]
-    if len(parts) == 1:
-        return parts[0]
-    images = np.concatenate([part.images for part in parts])
-    labels = [part.labels for part in parts if part.labels is not None]
-    return images, np.concatenate(labels) if labels else None
+    arguments = {"as_array": True, **options}
+    if isinstance(split, list) and split:
+        opened = open_dataset(path, name, "+".join(map(str, split)), streaming, arguments)
+        wanted = [parse_parts(spec, opened.sizes) for spec in split]
+        return [read_parts(opened, parts) for parts in wanted]
+    opened = open_dataset(path, name, split, streaming, arguments)
+    return read_parts(opened, parse_parts(split, opened.sizes))
 
 
 def _check_path(path: object) -> None:
@@ -84,67 +104,118 @@ def _check_path(path: object) -> None:
     raise IdxError(f"{path!r}: expected {expected}.{did_you_mean(calls)}")
 
 
-def read_part(opened: Opened, part: Part) -> Batch:
-    """Read a part of a split as one batch."""
-    files = opened.splits[part.split]
-    ranges = [(part.start, part.stop)]
-    count = part.stop - part.start
+def read_parts(opened: Opened, parts: Sequence[Part]) -> Batch:
+    """Read parts of splits, one after the other, as one batch.
+
+    Raises:
+        IdxError: they cannot be read, or do not fit into memory.
+    """
+    sizes = [part.stop - part.start for part in parts]
+    count = sum(sizes)
+    title = " + ".join(dict.fromkeys(opened.splits[part.split].images.title for part in parts))
+    first_count = min(count, RECORDS_AT_ONCE)
     if opened.source.selects:
-        _check_memory(files, count)
-    batches = opened.source.read(part.split, files, ranges, opened.class_names, gathers=True)
+        _check_memory(opened, parts, title)
+        first_count = count
+    joined = JoinedRecords(count, first_count, title)
     try:
-        return _join(batches, part.start, count)
+        for part in parts:
+            _read_part(opened, part, joined)
     except MemoryError:
-        raise too_large(files.images.title, count) from None
+        raise too_large(title, count) from None
+    return joined.records
 
 
-def _check_memory(files: SplitFiles, count: int) -> None:
+def _read_part(opened: Opened, part: Part, joined: "JoinedRecords") -> None:
+    """Append the records of a part."""
+    source, files = opened.source, opened.splits[part.split]
+    places = (part.start, part.stop)
+    if source.selects:
+        for gathered in source.gather(
+            part.split, files, places, opened.class_names, joined.make_room
+        ):
+            joined.keep(len(gathered.images))
+    else:
+        for _, batch in source.read(part.split, files, [places], opened.class_names):
+            joined.add(batch)
+
+
+def _check_memory(opened: Opened, parts: Sequence[Part], title: str) -> None:
     """Refuse selected records that do not fit into the memory that is free.
 
     They take it at once. Of others it is taken as they arrive.
     """
+    count = needed = 0
+    for part in parts:
+        size = part.stop - part.start
+        count += size
+        needed += size * (opened.splits[part.split].record_bytes or 0)
     free = free_memory()
-    needed = count * (files.record_bytes or 0)
     if free is not None and needed > free:
         found = f"{needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
-        raise too_large(files.images.title, count, found)
+        raise too_large(title, count, found)
 
 
-def free_memory() -> int | None:
-    """Bytes of memory that this process may take, as Linux estimates it; None elsewhere."""
-    try:
-        with open("/proc/meminfo") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return None
-    kilobytes = {line[0]: int(line[1]) for line in lines if len(line) > 1}
-    if "MemAvailable:" not in kilobytes:
-        return None
-    return 1024 * (kilobytes["MemAvailable:"] + kilobytes.get("SwapFree:", 0))
+class JoinedRecords:
+    """Records that arrive one after the other, in one array of images and one of labels.
 
+    Args:
+        count: of all records.
+        first_count: for how many memory is taken at first. It grows as they arrive.
+        title: what errors call them.
+    """
 
-def _join(batches: Iterable[PlacedBatch], start: int, count: int) -> Batch:
-    """Join batches of `count` records, the first of which has the place `start`."""
-    images: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    for place, batch in batches:
-        done = place - start
-        images = _put(batch.images, images, done, count)
-        if batch.labels is not None:
-            labels = _put(batch.labels, labels, done, count)
-    if images is None:
-        raise AssertionError("there is at least one batch, an empty one")
-    return Batch(images, labels)
+    def __init__(self, count: int, first_count: int, title: str) -> None:
+        self._count = count
+        self._first_count = first_count
+        self._title = title
+        self._num_kept = 0
+        self._images: np.ndarray | None = None
+        self._labels: np.ndarray | None = None
 
+    @property
+    def records(self) -> Batch:
+        """All records."""
+        if self._images is None or self._num_kept != self._count:
+            raise AssertionError("all records have arrived, in one batch at least")
+        return Batch(self._images, self._labels)
 
-def _put(values: np.ndarray, target: np.ndarray | None, done: int, count: int) -> np.ndarray:
-    """Put values into an array that has `done` of `count` already. It grows as they arrive."""
-    flags = values.flags
-    if len(values) == count and flags.writeable and flags.c_contiguous:
-        return values  # All came at once, in arrays of their own.
-    if target is None:
-        target = np.empty((min(count, RECORDS_AT_ONCE), *values.shape[1:]), values.dtype)
-    if done + len(values) > len(target):
-        target.resize((min(count, 2 * len(target)), *values.shape[1:]), refcheck=False)
-    target[done : done + len(values)] = values
-    return target
+    def add(self, batch: Batch) -> None:
+        """Append a copy of a batch."""
+        room = self.make_room(len(batch.images), batch)
+        room.images[:] = batch.images
+        if room.labels is not None:
+            room.labels[:] = batch.labels
+        self.keep(len(batch.images))
+
+    def make_room(self, count: int, like: Batch) -> Batch:
+        """Arrays that the next `count` records can be written to, for `keep` to append them.
+
+        Args:
+            like: any records of their shape and type.
+        """
+        part = slice(self._num_kept, self._num_kept + count)
+        self._images = self._grown(self._images, like.images, part.stop)
+        if like.labels is None:
+            return Batch(self._images[part])
+        self._labels = self._grown(self._labels, like.labels, part.stop)
+        return Batch(self._images[part], self._labels[part])
+
+    def keep(self, count: int) -> None:
+        """Append the records that were written to the room for them."""
+        self._num_kept += count
+
+    def _grown(self, target: np.ndarray | None, like: np.ndarray, count: int) -> np.ndarray:
+        """The array that has room for `count` records: `target`, if there is one."""
+        shape = like.shape[1:]
+        if target is None:
+            return np.empty((max(count, self._first_count), *shape), like.dtype)
+        if target.shape[1:] != shape:
+            found = f"found records of the shapes {target.shape[1:]} and {shape}"
+            raise IdxError(f"{self._title}: {found}. Load the splits one by one.")
+        if target.dtype != like.dtype:  # of labels in two splits
+            target = target.astype(np.promote_types(target.dtype, like.dtype))
+        if count > len(target):
+            size = min(self._count, max(count, 2 * len(target)))
+            target.resize((size, *shape), refcheck=False)
+        return target

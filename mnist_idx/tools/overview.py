@@ -7,7 +7,7 @@ import numpy as np
 from ..catalog import DATASETS
 from ..errors import IdxError, TransferError
 from ..folder import DESCRIPTION
-from .arrays import read_part
+from .arrays import read_parts
 from .opening import Arguments, Opened, open_dataset
 from .preview import SplitSummary
 from .split_spec import Part
@@ -36,7 +36,7 @@ class Overview:
     def first_records(self, split: str, num: int) -> "FirstRecords":
         """The first records of a split, at most `num`."""
         part = Part(split, 0, min(num, self._opened.sizes[split]))
-        images, labels = read_part(self._opened, part)
+        images, labels = read_parts(self._opened, [part])
         return FirstRecords(images, labels, self._opened.layout.class_names)
 
     def _count_classes(self, split: str) -> dict[str, int]:

@@ -69,7 +69,7 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
         if match is None:
             raise refused
         if match["split"] not in sizes:
-            raise unknown_split(spec, match["split"], sizes, takes_lists=False)
+            raise unknown_split(spec, match["split"], sizes)
         try:
             rounding = _parse_rounding(match)
             parts.append(_parse_part(match, rounding, sizes[match["split"]]))
@@ -86,7 +86,7 @@ def _not_understood(spec: object, sizes: Mapping[str, int]) -> IdxError:
     name = next(iter(sizes), "train")
     example = f'"{name}[:100]"'
     if isinstance(spec, list | tuple):
-        example = f'"{"+".join(map(str, spec))}", or one call for each'
+        example = f'"{name}", or a list of texts'
     expected = f"expected {alternatives([quoted(known) for known in sizes])}, or a part of one"
     typed = f"expected {alternatives(list(sizes))}, or a part of one"
     return IdxError(

@@ -217,7 +217,7 @@ def test_of_other_names_the_error_is_that_of_datasets() -> None:
         pytest.param(
             tiny_arrays,
             "val",
-            'Take one from train: split="train[:916]" and split="train[916:]".',
+            'Take one from train: split=["train[:916]", "train[916:]"].',
             id="load_arrays, val",
         ),
         pytest.param(tiny, "tset", 'Did you mean "test"?', id="load_dataset, letters exchanged"),
@@ -226,7 +226,10 @@ def test_of_other_names_the_error_is_that_of_datasets() -> None:
             tiny_arrays, "train[:100", 'for example "train[:100]"', id="load_arrays, no bracket"
         ),
         pytest.param(
-            tiny_arrays, ["train", "test"], '"train+test", or one call', id="load_arrays, a list"
+            tiny_arrays, ["train", "tset"], 'Did you mean "test"?', id="load_arrays, in a list"
+        ),
+        pytest.param(
+            tiny_arrays, ("train", "test"), "or a list of texts", id="load_arrays, a tuple"
         ),
         pytest.param(tiny_arrays, None, 'expected "train" or "test"', id="load_arrays, none"),
     ],
@@ -239,7 +242,7 @@ def test_a_split_that_there_is_not(load: Callable[..., Any], split: Any, meant: 
 def test_the_advice_for_a_validation_split_works() -> None:
     training, validation = tiny(split=["train[:916]", "train[916:]"])
     assert (len(training), len(validation)) == (916, 84)
-    images, _ = tiny_arrays(split="train[916:]")
+    _, (images, _) = tiny_arrays(split=["train[:916]", "train[916:]"])
     assert len(images) == 84
 
 
@@ -247,6 +250,7 @@ def test_the_advice_for_a_validation_split_works() -> None:
     ("split", "meant"),
     [
         pytest.param("tset", 'Did you mean "test"?', id="letters exchanged"),
+        pytest.param("validation", "with take, the others with skip.", id="validation"),
         pytest.param("train[:10]", "Use take or skip of the stream", id="a part of a split"),
     ],
 )

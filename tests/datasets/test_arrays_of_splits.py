@@ -140,6 +140,26 @@ def test_all_splits(split: str, streaming: bool, tmp_path: Path) -> None:
     assert len(images) == 1_200
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_list_of_splits_gives_a_list(streaming: bool, tmp_path: Path) -> None:
+    folder = str(write_archive(tmp_path / "folder", FILES))
+    specs = ["test[1:]", "train", "train[:1]+test[:1]"]
+    found = load_arrays("idxfolder", data_dir=folder, split=specs, streaming=streaming)
+    assert len(found) == len(specs)
+    for spec, arrays in zip(specs, found, strict=True):
+        alone = load_arrays("idxfolder", data_dir=folder, split=spec)
+        assert_same({spec: arrays}, {spec: alone})
+    test_images, test_labels = TEST
+    assert_same({"test": found[0]}, {"test": (test_images[1:], test_labels[1:])})
+
+
+@pytest.mark.parametrize("split", [[], ["train", "validation"], ["train", 3]])
+def test_a_list_with_what_is_no_split_is_refused(split: Any, tmp_path: Path) -> None:
+    folder = str(write_archive(tmp_path / "folder", FILES))
+    with pytest.raises(IdxError, match='expected "train" or "test"'):
+        load_arrays("idxfolder", data_dir=folder, split=split)
+
+
 def test_a_split_that_is_not_there(serve: Callable[..., Server], tmp_path: Path) -> None:
     place = str(write_archive(tmp_path / "folder", FILES))
     url = serve({"/set.tar": make_tar(FILES)}).url("/set.tar")

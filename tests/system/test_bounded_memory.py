@@ -4,6 +4,7 @@ import bz2
 import gzip
 import os
 import random
+import re
 import shutil
 import struct
 import sys
@@ -169,6 +170,29 @@ def test_shuffled_records_of_twice_the_memory(mode: str, scratch: Path) -> None:
     assert found.peak < 1 << 30
 
 
+@pytest.mark.parametrize("split", ["train", "train+train"])
+def test_shuffled_records_of_more_than_the_process_may_take(split: str, scratch: Path) -> None:
+    """They are refused before memory is taken for them, each part or all together."""
+    limit, record_bytes = 2 << 30, 1 << 20
+    count = (3 << 30) // record_bytes // len(split.split("+"))
+    (scratch / "x").mkdir()
+    with open(scratch / "x" / "train-images", "wb") as raw:
+        raw.write(struct.pack(">HBBIII", 0, 8, 3, count, 1 << 10, 1 << 10))
+        raw.truncate(16 + count * record_bytes)
+    code = f"""
+import mnist_idx
+try:
+    mnist_idx.load_arrays("idxfolder", data_dir={str(scratch / "x")!r}, seed=1, split={split!r})
+except mnist_idx.IdxError as error:
+    result = str(error)
+"""
+    found = run_snippet(code, home=scratch / "hf_home", memory=limit)
+    assert "train-images: 3,072 records do not fit into memory: they take 3.2 GB" in found.result
+    assert re.search(r"and [012]\.\d GB of memory are free", found.result)
+    assert found.peak is not None
+    assert found.peak < 300 * MB
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "order"),
@@ -321,11 +345,66 @@ def test_arrays_are_in_memory_once(options: dict[str, Any], scratch: Path, impor
 
 
 @SLOW
-def test_more_arrays_than_fit_into_a_batch_of_arrow(scratch: Path) -> None:
+@pytest.mark.parametrize(
+    ("split", "places"),
+    [
+        pytest.param("train+test", [("train", 0, 90), ("test", 0, 60)], id="two splits"),
+        pytest.param(
+            "test[10:]+train[:50]+test[:30]",
+            [("test", 10, 60), ("train", 0, 50), ("test", 0, 30)],
+            id="parts of splits",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="in order"),
+        pytest.param({"seed": 1}, id="shuffled"),
+        pytest.param({"seed": 1, "transpose": True}, id="shuffled and transposed"),
+    ],
+)
+def test_arrays_of_several_parts_are_in_memory_once(
+    options: dict[str, Any],
+    split: str,
+    places: list[tuple[str, int, int]],
+    scratch: Path,
+    imported: int,
+) -> None:
+    sizes = {"train": 90, "test": 60}
+    for name, size in sizes.items():
+        write_large_images(scratch / "x" / f"{name}-images", size)
+    expected: list[int] = []
+    for name, start, stop in places:
+        order = shuffled(1, sizes[name]) if "seed" in options else list(range(sizes[name]))
+        expected += order[start:stop]
+    args = {
+        "mode": "arrays",
+        "options": {"data_dir": str(scratch / "x"), **options},
+        "row_format": None,
+        "split": split,
+    }
+    home = scratch / "hf_home"
+    found = run_client("load_large_images", home=home, args=args, memory=LIMIT).result
+    if "transpose" not in options:  # The numbers are elsewhere in transposed images.
+        assert found["numbers"] == expected
+    assert found["peak"] < imported + len(expected) * RECORD_BYTES + 70 * MB
+
+
+@SLOW
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="as many at once as suits"),
+        pytest.param({"writer_batch_size": 1000}, id="more at once than Arrow can hold"),
+    ],
+)
+def test_more_arrays_than_fit_into_a_batch_of_arrow(options: dict[str, Any], scratch: Path) -> None:
     """2.4 GB: offsets of lists have 31 bits."""
     if shutil.disk_usage(scratch).free < 6 << 30:
         pytest.skip("needs 6 GB of disk space")
     place = str(write_large_images(scratch / "x" / "train-images", 600))
-    args = {"mode": "prepared", "options": {"data_dir": place, **ARRAY}, "row_format": "numpy"}
+    options = {"data_dir": place, **ARRAY, **options}
+    args = {"mode": "prepared", "options": options, "row_format": "numpy"}
     found = run_client("load_large_images", home=scratch / "hf_home", args=args, memory=10 << 30)
     assert found.result["numbers"] == list(range(600))
