@@ -31,6 +31,18 @@ class Split(NamedTuple):
     num_records: int
 
 
+class About(NamedTuple):
+    """What the card of a dataset says of it, besides what is here for other reasons."""
+
+    name: str  # what people call it
+    paper: str  # title
+    paper_url: str
+    tags: tuple[str, ...]
+    source: str  # what it was made of, as the Hugging Face Hub names it
+    label: str = "the class"  # what a label says
+    papers_with_code: str | None = None  # its name there
+
+
 class PublishedDataset(NamedTuple):
     """A dataset of gray images."""
 
@@ -51,6 +63,11 @@ class PublishedDataset(NamedTuple):
     # What the config selects, unless the user says otherwise; see `options.IdxOptions`.
     num_samples: int | None = None
     seed: int | None = None
+    # For its card.
+    about: About | None = None
+    part_of: str | None = None  # the config that has all records, if this has only some
+    extent: str = "all records"  # what the files hold
+    content: str | None = None  # what tells it from the others of its family
 
 
 # fmt: off
@@ -241,6 +258,15 @@ year = {1998},
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
+    about=About(
+        name="MNIST",
+        paper="Gradient-based learning applied to document recognition",
+        paper_url="https://doi.org/10.1109/5.726791",
+        tags=("mnist", "handwritten-digits", "digit-recognition", "grayscale", "idx"),
+        source="extended|other-nist",
+        label="the digit",
+        papers_with_code="mnist",
+    ),
 )
 
 TINY = MNIST._replace(
@@ -249,6 +275,8 @@ TINY = MNIST._replace(
     ),
     splits=TINY_SPLITS,
     sources=("data/mnist_tiny.tar",),
+    part_of="mnist",
+    extent="the first records of each split",
 )
 
 FASHION_MNIST = PublishedDataset(
@@ -273,6 +301,15 @@ url = {http://arxiv.org/abs/1708.07747}
     sources=(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    about=About(
+        name="Fashion-MNIST",
+        paper="Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+        paper_url="https://arxiv.org/abs/1708.07747",
+        tags=("fashion-mnist", "clothing", "grayscale", "idx"),
+        source="original",
+        label="the kind of the article",
+        papers_with_code="fashion-mnist",
     ),
 )
 
@@ -302,6 +339,15 @@ eprint = {1812.01718}
         "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
     ),
+    about=About(
+        name="Kuzushiji-MNIST",
+        paper="Deep Learning for Classical Japanese Literature",
+        paper_url="https://arxiv.org/abs/1812.01718",
+        tags=("kmnist", "kuzushiji", "handwritten-characters", "grayscale", "idx"),
+        source="extended|other-kuzushiji-dataset",
+        label="the character, as modern Hiragana in Latin letters",
+        papers_with_code="kuzushiji-mnist",
+    ),
 )
 
 # The first 10,000 test records are those of MNIST, the others its lost ones. A label is: class,
@@ -328,6 +374,15 @@ publisher = {Curran Associates, Inc.}
     splits=QMNIST_SPLITS,
     sources=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
     label_parts=8,
+    about=About(
+        name="QMNIST",
+        paper="Cold Case: The Lost MNIST Digits",
+        paper_url="https://arxiv.org/abs/1905.10498",
+        tags=("qmnist", "mnist", "handwritten-digits", "digit-recognition", "grayscale", "idx"),
+        source="extended|other-nist",
+        label="the digit",
+    ),
+    content="MNIST with its full test split",
 )
 
 QMNIST_NIST = QMNIST._replace(
@@ -336,17 +391,19 @@ QMNIST_NIST = QMNIST._replace(
         "of MNIST, in the order of their writers."
     ),
     splits=QMNIST_NIST_SPLITS,
+    content="all digits of NIST's database, in the order of their writers",
 )
 
 
 def _emnist(
-    splits: dict[str, Split], description: str, class_names: tuple[str, ...]
+    splits: dict[str, Split], content: str, class_names: tuple[str, ...]
 ) -> PublishedDataset:
     """The facts that the six datasets of EMNIST share, and those of one of them."""
+    sentence = f"{content[0].upper()}{content[1:]}."
     return PublishedDataset(
         family="emnist",
         title="EMNIST",
-        description="EMNIST: handwritten characters as gray images of 28x28 pixels. " + description,
+        description="EMNIST: handwritten characters as gray images of 28x28 pixels. " + sentence,
         homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
         license="unknown",
         citation="""\
@@ -361,13 +418,26 @@ def _emnist(
         splits=splits,
         sources=("https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",),  # holds all six
         transposed=True,
+        about=About(
+            name="EMNIST",
+            paper="EMNIST: Extending MNIST to handwritten letters",
+            paper_url="https://arxiv.org/abs/1702.05373",
+            tags=("emnist", "handwritten-characters", "grayscale", "idx"),
+            source="extended|other-nist",
+            label="the character",
+            papers_with_code="emnist",
+        ),
+        content=content,
     )
 
 
 DATASETS: dict[str, PublishedDataset] = {
     "mnist": MNIST,
     "subset": MNIST._replace(
-        description="A seeded, shuffled subset of MNIST.", num_samples=100, seed=1
+        description="A seeded, shuffled subset of MNIST.",
+        num_samples=100,
+        seed=1,
+        part_of="mnist",
     ),
     "tiny": TINY,
     "fashion_mnist": FASHION_MNIST,
@@ -375,15 +445,15 @@ DATASETS: dict[str, PublishedDataset] = {
     "qmnist": QMNIST,
     "qmnist_nist": QMNIST_NIST,
     "emnist_byclass": _emnist(
-        EMNIST_BYCLASS_SPLITS, "All that were collected, 62 classes.", ALPHANUMERIC
+        EMNIST_BYCLASS_SPLITS, "all that were collected, 62 classes", ALPHANUMERIC
     ),
     "emnist_bymerge": _emnist(
-        EMNIST_BYMERGE_SPLITS, "Letters alike in both cases merged, 47 classes.", MERGED
+        EMNIST_BYMERGE_SPLITS, "letters alike in both cases merged, 47 classes", MERGED
     ),
     "emnist_balanced": _emnist(
-        EMNIST_BALANCED_SPLITS, "47 classes, equally many records each.", MERGED
+        EMNIST_BALANCED_SPLITS, "47 classes, equally many records each", MERGED
     ),
-    "emnist_letters": _emnist(EMNIST_LETTERS_SPLITS, "Letters, both cases merged.", LETTERS),
-    "emnist_digits": _emnist(EMNIST_DIGITS_SPLITS, "Digits, equally many records each.", DIGITS),
-    "emnist_mnist": _emnist(EMNIST_MNIST_SPLITS, "Digits, as many as in MNIST.", DIGITS),
+    "emnist_letters": _emnist(EMNIST_LETTERS_SPLITS, "letters, both cases merged", LETTERS),
+    "emnist_digits": _emnist(EMNIST_DIGITS_SPLITS, "digits, equally many records each", DIGITS),
+    "emnist_mnist": _emnist(EMNIST_MNIST_SPLITS, "digits, as many as in MNIST", DIGITS),
 }

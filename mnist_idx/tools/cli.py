@@ -48,6 +48,7 @@ examples:
   mnist-idx verify my_folder          are these IDX files complete, undamaged, fit to load?
   mnist-idx convert imagefolder digits --data-dir photos --mode L --size 28x28
   mnist-idx export mnist mnist.npz --as npz
+  mnist-idx example train > train.py  a program that trains on MNIST, to be changed
   mnist-idx preview --help            options and examples of a command
 
 MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST.
@@ -66,7 +67,7 @@ OTHER_COMMANDS = {
     "upload": "push",
     "save": "export",
     "write": "convert",
-    "train": "run",
+    "train": "example train",
     "list": "--help",
 }
 OTHER_OPTIONS = {
@@ -770,6 +771,8 @@ def push(
     sizes = {**result.files, "in all": sum(result.files.values())}
     for path, num_bytes in sizes.items():
         print(f"{printable(path):40} {num_bytes:>12,} bytes")
+    if result.keeps_card:
+        print("README.md there has text of its own, which was kept. Delete it there for a new one.")
     if dry_run:
         print(f"Nothing was uploaded. It would go to {result.url}")
     elif result.changed:
@@ -1082,6 +1085,45 @@ def catalog_row(files: list[str], name: str) -> None:
     print(library.catalog_row(files, name))
 
 
+# example
+
+
+def add_example_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", nargs="?", metavar="NAME", help="of an example (default: list them)")
+    add("-o", "--output", type=user_path, metavar="FILE", help="file to write (default: print it)")
+
+
+def example(name: str | None, output: Path | None) -> None:
+    """List the programs to copy and change, or print one.
+
+    The beginning of each says what it needs, how to run it, and how long that takes.
+
+    examples:
+      mnist-idx example                                    lists them
+      mnist-idx example train > train.py
+      mnist-idx example train --output train.py            the same, in PowerShell, too
+      mnist-idx example notebook > mnist.ipynb
+    """
+    from .example_files import find_example, list_examples, write_example
+
+    if name is None:
+        if output is not None:
+            typed = f"mnist-idx example train --output {output}"
+            raise IdxError(f"--output {output}: the NAME of an example is missing: {typed}")
+        for found in list_examples():
+            print(f"{found.name:12} {found.summary}")
+        print("\nPrint one: mnist-idx example train > train.py")
+        return
+    found = find_example(name)
+    if output is None:
+        print(found.text, end="")
+        return
+    write_example(found, output)
+    advice = "Its beginning says what it needs, and how to run it."
+    print(f"wrote {printable(str(output))}. {advice}")
+
+
 # run
 
 
@@ -1120,5 +1162,6 @@ COMMANDS = (
     Command(push, add_push_arguments),
     Command(export, add_export_arguments),
     Command(catalog_row, add_catalog_row_arguments),
+    Command(example, add_example_arguments),
     Command(run, add_run_arguments),
 )

@@ -10,6 +10,7 @@ import numpy as np
 from ..failover import Range
 from ..record_layout import Layout
 from ..records import Batch
+from ..selection import Selection
 from .opening import Opened, open_dataset
 from .progress import Advance, show_progress
 from .split_spec import Part, parse_parts
@@ -58,6 +59,25 @@ class ExportedSplits:
         """What tells the records from others of the same files: parts, and options."""
         chosen = {name: self._options.get(name) for name in SELECTING if name in self._options}
         return {"parts": self._parts, **chosen}
+
+    def parts(self, split: str) -> list[Part]:
+        """Which of the selected records of a split are exported."""
+        return self._parts[split]
+
+    @property
+    def records_selected(self) -> Selection:
+        """Which records of each split are selected; `parts` are some of them."""
+        given = {name: self._options.get(name) for name in Selection._fields}
+        return Selection(**{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether rows and columns of the images are exchanged."""
+        return bool(self._options.get("transpose"))
+
+    def num_selected(self, split: str) -> int:
+        """How many records of a split are selected; `parts` are some of them."""
+        return self._opened.sizes[split]
 
     def title(self, split: str) -> str:
         """What errors call the images of a split."""

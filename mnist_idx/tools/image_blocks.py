@@ -14,7 +14,9 @@ from .dataset_types import is_image
 from .pictures import Conversion, refuse_conversion, to_array
 from .plain_png import PlainPngReader
 
-BLOCK_BYTES = 4 << 20  # of images that are in memory at once
+# Of images that are in memory at once. The next ones may be larger than the last.
+BLOCK_BYTES = 4 << 20
+MAX_AT_ONCE = 256
 MAX_THREADS = 8
 # A smaller file is decoded before a thread has taken it.
 SMALL_FILE_BYTES = 1 << 13
@@ -63,7 +65,8 @@ class ImageReader:
         while start < len(column):
             stop = min(start + self._at_once, len(column))
             for images in self._read_part(column, start, stop, first):
-                self._at_once = max(self._num_threads, BLOCK_BYTES // max(1, images[0].nbytes))
+                fitting = BLOCK_BYTES // max(1, images[0].nbytes)
+                self._at_once = min(MAX_AT_ONCE, max(self._num_threads, fitting))
                 yield images
             start = stop
 
@@ -76,11 +79,16 @@ class ImageReader:
                 refuse_conversion(self._conversion, f"{self._title}, record {first + start}")
                 yield numbers
                 return
-        yield from _stack_alike(self._read_each(column.values(start, stop), first + start))
+        values = column.values(start, stop)
+        pictures = self._read_plain_png(values)
+        if pictures is not None:
+            yield pictures
+            return
+        yield from _stack_alike(self._read_each(values, first + start))
 
     def _read_each(self, values: Sequence[object], first: int) -> Iterator[np.ndarray]:
-        images = [self._read_plain_png(value) for value in values]
-        others = [place for place, image in enumerate(images) if image is None]
+        plain = [self._read_plain_png([value]) for value in values]
+        others = [place for place, image in enumerate(plain) if image is None]
 
         def convert(place: int) -> np.ndarray:
             title = f"{self._title}, record {first + place}"
@@ -90,15 +98,23 @@ class ImageReader:
             converted = self._threads.map(convert, others)
         else:
             converted = map(convert, others)
-        for image in images:
-            yield next(converted) if image is None else image
+        for images in plain:
+            yield next(converted) if images is None else images[0]
 
-    def _read_plain_png(self, value: object) -> np.ndarray | None:
-        """The pixels of a file that needs neither decoding by Pillow nor conversion."""
-        if not self._takes_plain_png or not isinstance(value, dict):
+    def _read_plain_png(self, values: Sequence[object]) -> np.ndarray | None:
+        """The pixels of files that need neither decoding by Pillow nor conversion, (n, …).
+
+        None if one of them does, or has another size.
+        """
+        if not self._takes_plain_png:
             return None
-        file = value.get("bytes")
-        return self._png.read(file) if isinstance(file, bytes) else None
+        files = []
+        for value in values:
+            file = value.get("bytes") if isinstance(value, dict) else None
+            if not isinstance(file, bytes):
+                return None
+            files.append(file)
+        return self._png.read(files)
 
 
 def _is_large_file(value: object) -> bool:

@@ -27,7 +27,9 @@ from .record_values import Records, join_parts, narrow_images, to_bytes, to_labe
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
-BATCH_SIZE = 256  # records of a dataset whose labels are checked at once
+# Records of a dataset whose labels are checked at once. Of a stored one, images are read by fewer.
+BATCH_SIZE = 256
+STORED_BATCH_SIZE = 4096
 STEP_BYTES = 1 << 20  # of an array that are written at once
 
 
@@ -208,8 +210,8 @@ def _stored_batches(dataset: "Dataset", columns: Columns) -> Iterator[_Batch]:
 
     images = StoredColumn(dataset, columns.image)
     labels = [StoredColumn(dataset, name) for name in columns.labels]
-    for start in range(0, len(dataset), BATCH_SIZE):
-        stop = min(start + BATCH_SIZE, len(dataset))
+    for start in range(0, len(dataset), STORED_BATCH_SIZE):
+        stop = min(start + STORED_BATCH_SIZE, len(dataset))
         rows = row_numbers(dataset, start, stop)
         parts = tuple(StoredValues(column, rows) for column in labels)
         yield _Batch(StoredValues(images, rows), parts)

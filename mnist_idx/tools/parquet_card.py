@@ -1,20 +1,32 @@
 """The card of a folder of Parquet files: it tells people what is there, and `load_dataset`, too."""
 
-import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
-import numpy as np
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from ..record_layout import Layout
-from .exported import ExportedSplits
-from .parquet_shards import Written, add_counts
+from .card_owner import stamp
+from .card_place import Place, fill_in
+from .card_sections import CardFacts, compose
+from .parquet_shards import Written
 
-WIDTH = 100  # characters of a line
+LARGEST_SIZE = "n>1T"
+# The Hub names sizes by powers of ten: "n<1K", "1K<n<10K", …
+SIZE_NAMES = {
+    10**3: "1K",
+    10**4: "10K",
+    10**5: "100K",
+    10**6: "1M",
+    10**7: "10M",
+    10**8: "100M",
+    10**9: "1B",
+    10**10: "10B",
+    10**11: "100B",
+    10**12: "1T",
+}
 
 
 class CardConfig(NamedTuple):
@@ -24,13 +36,57 @@ class CardConfig(NamedTuple):
     folder: str  # of its files
 
 
-def add_metadata(text: str, configs: Sequence[CardConfig]) -> str:
-    """A card with metadata that tells `load_dataset` the features, and where the files are.
+def make_card(facts: CardFacts, configs: Sequence[CardConfig], place: Place) -> str:
+    """The card of what was written.
 
     Args:
-        text: of the card, which may have other metadata.
         configs: the first is the default.
+        place: where its programs load from.
     """
+    text = fill_in(compose(facts), place)
+    return stamp(_add_metadata(text, describe_metadata(facts), configs))
+
+
+def size_category(num_records: int) -> str:
+    """What the Hub calls a dataset of so many records.
+
+    >>> size_category(999), size_category(1000), size_category(70_200)
+    ('n<1K', '1K<n<10K', '10K<n<100K')
+    """
+    smaller = "n"
+    for limit, name in SIZE_NAMES.items():
+        if num_records < limit:
+            return f"n<{name}" if smaller == "n" else f"{smaller}<n<{name}"
+        smaller = name
+    return LARGEST_SIZE
+
+
+def describe_metadata(facts: CardFacts) -> dict[str, Any]:
+    """The metadata that people look for on the Hub."""
+    config, published, about = facts.default, facts.published, facts.about
+    class_names = config.layout.class_names
+    metadata: dict[str, Any] = {"pretty_name": facts.name}
+    if published is not None:
+        metadata["license"] = published.license
+    if class_names is not None and not config.as_array:
+        metadata["task_categories"] = ["image-classification"]
+        if len(class_names) > 2:
+            metadata["task_ids"] = ["multi-class-image-classification"]
+    num_records = sum(sum(config.sizes.values()) for config in facts.configs)
+    metadata["size_categories"] = [size_category(num_records)]
+    if about is None:
+        metadata["tags"] = ["idx"]
+        return metadata
+    metadata["annotations_creators"] = ["expert-generated"]
+    metadata["source_datasets"] = [about.source]
+    if about.papers_with_code is not None:
+        metadata["paperswithcode_id"] = about.papers_with_code
+    metadata["tags"] = list(about.tags)
+    return metadata
+
+
+def _add_metadata(text: str, metadata: dict[str, Any], configs: Sequence[CardConfig]) -> str:
+    """A card with metadata that tells `load_dataset` the features, and where the files are."""
     infos, places = DatasetInfosDict(), MetadataConfigs()
     for info, folder in configs:
         name = str(info.config_name)
@@ -40,11 +96,10 @@ def add_metadata(text: str, configs: Sequence[CardConfig]) -> str:
         places[name] = {"data_files": data_files}
     if len(configs) > 1 or configs[0].info.config_name != "default":
         places[str(configs[0].info.config_name)]["default"] = True
-    card = DatasetCard(text)
-    assert isinstance(card.data, DatasetCardData)
-    places.to_dataset_card_data(card.data)
-    infos.to_dataset_card_data(card.data)
-    return str(card)
+    data = DatasetCardData(**metadata)
+    places.to_dataset_card_data(data)
+    infos.to_dataset_card_data(data)
+    return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
 
 
 def set_sizes(info: datasets.DatasetInfo, written: Written) -> None:
@@ -60,28 +115,3 @@ def set_sizes(info: datasets.DatasetInfo, written: Written) -> None:
         info.splits.add(datasets.SplitInfo(split, num_bytes[split], count))
     info.dataset_size = sum(num_bytes.values())
     info.download_size = sum(facts.file_bytes for facts in written.values())
-
-
-def describe_splits(splits: ExportedSplits, written: Written) -> str:
-    """The size of each split, and how many records each class has, as lines of text."""
-    lines: list[str] = []
-    for split, size in splits.sizes.items():
-        shape = "x".join(map(str, splits.layout.shape)) or "one number"
-        lines.append(f"{split}: {size:,} records of {shape}")
-        classes = _describe_classes(splits.layout, split, written)
-        lines += textwrap.wrap(classes, WIDTH, initial_indent="  ", subsequent_indent="  ")
-    return "\n".join(lines)
-
-
-def _describe_classes(layout: Layout, split: str, written: Written) -> str:
-    """How many records each class has, as text; "" without classes."""
-    counts = np.zeros(0, np.int64)
-    for shard, facts in written.items():
-        if shard.split == split:
-            counts = add_counts(counts, np.array(facts.class_counts, np.int64))
-    names = layout.class_names or ()
-    described: list[str] = []
-    for number, count in enumerate(counts.tolist()):
-        if count > 0:
-            described.append(f"{names[number]}: {count:,}")
-    return ", ".join(described)

@@ -19,9 +19,13 @@ from .. import __version__
 from ..catalog import DATASETS
 from ..errors import IdxError, wrong_option
 from ..record_layout import arrange_channels
+from .card_facts import Options, gather_facts
+from .card_owner import is_stamped
+from .card_place import Place
+from .card_sections import CardFacts
 from .exported import ExportedSplits, progress_bar
 from .image_folder import check_no_pattern, quoted
-from .parquet_card import CardConfig, add_metadata, describe_splits, set_sizes
+from .parquet_card import CardConfig, make_card, set_sizes
 from .parquet_shards import (
     Shard,
     ShardWriter,
@@ -37,34 +41,13 @@ from .staged import resolve_target, staged
 from .unfinished import link_files, unfinished
 
 README, PREVIEW = "README.md", "preview.png"
+UNTITLED = "IDX records"
 CARD_START, PNG_START, PARQUET_START = b"---\n", b"\x89PNG", b"PAR1"
 DATA = "data"  # folder of the files
 # The Parquet files of an export: those of published datasets, and those of other records.
 FILE_NAME = r"\w+(?:\.\w+)*-\d{5}-of-\d{5}\.parquet"
 PUBLISHED_PATH = re.compile(rf"(?:{'|'.join(DATASETS)})/{FILE_NAME}")
 DATA_PATH = re.compile(rf"{DATA}/{FILE_NAME}")
-CARD = """---
-tags:
-- idx
----
-
-# IDX records
-
-{picture}Written by `mnist-idx export`, in the order of the IDX files. {images}
-
-```python
-from datasets import load_dataset
-
-ds = load_dataset("user/name")               # put the name of this repository or folder here
-```
-
-```text
-{splits}
-```
-"""
-PICTURE = "![The first records]({file})\n\n"
-OF_PICTURES = "Images are stored as PNG, which is lossless."
-OF_ARRAYS = "They are stored as arrays."
 
 
 class ParquetOptions(NamedTuple):
@@ -133,12 +116,12 @@ def write_parquet_folder(
     path = resolve_target(target)
     shards = options.plan(splits, DATA, as_array)
     plan = _describe_plan(splits, shards, as_array)
-    with unfinished(path, plan) as kept, staged(path, overwrite, is_exported) as folder:
+    with unfinished(path, plan) as kept, staged(path, overwrite, is_replaceable) as folder:
         writer = ShardWriter(splits, kept.new, kept.notes, as_array)
         written = options.write(splits, writer, shards)
         folder.mkdir()
         link_files(kept.new, folder)
-        _write_card(folder, splits, written, as_array)
+        _write_card(folder, splits, written, as_array, target)
     num_files: dict[str, int] = {}
     for shard in shards:
         num_files[shard.split] = num_files.get(shard.split, 0) + 1
@@ -147,7 +130,7 @@ def write_parquet_folder(
 
 def load_code(target: str | os.PathLike[str]) -> str:
     """Python code, in one line, that loads what was written."""
-    path = os.path.expanduser(os.fspath(target)) or "."
+    path = Place.of_folder(target).path
     return f"from datasets import load_dataset; ds = load_dataset({quoted(path)})"
 
 
@@ -172,21 +155,33 @@ def _describe_plan(splits: ExportedSplits, shards: list[Shard], as_array: bool) 
     }
 
 
-def _write_card(folder: Path, splits: ExportedSplits, written: Written, as_array: bool) -> None:
+def _write_card(
+    folder: Path,
+    splits: ExportedSplits,
+    written: Written,
+    as_array: bool,
+    target: str | os.PathLike[str],
+) -> None:
     info = datasets.DatasetInfo(features=features_of(splits.layout, as_array))
     info.config_name = "default"
     set_sizes(info, written)
-    picture = ""
+    picture = None
     if splits.layout.is_picture and not as_array:
         draw_preview(splits, folder / PREVIEW)
-        picture = PICTURE.format(file=PREVIEW)
-    text = CARD.format(
-        picture=picture,
-        images=OF_ARRAYS if as_array else OF_PICTURES,
-        splits=describe_splits(splits, written),
-    )
-    card = add_metadata(text, [CardConfig(info, DATA)])
+        picture = PREVIEW
+    options = Options(as_array, splits.records_selected, splits.is_transposed)
+    config = gather_facts(splits, written, options)
+    facts = CardFacts(resolve_target(target).name or UNTITLED, [config], picture)
+    card = make_card(facts, [CardConfig(info, DATA)], Place.of_folder(target))
+    write_card(folder, card)
+
+
+def write_card(folder: Path, card: str) -> None:
     (folder / README).write_text(card, encoding="utf-8", newline="\n")
+
+
+def read_card(folder: Path) -> str:
+    return (folder / README).read_bytes().decode("utf-8")
 
 
 def draw_preview(splits: ExportedSplits, target: Path) -> None:
@@ -200,6 +195,16 @@ def draw_preview(splits: ExportedSplits, target: Path) -> None:
         arrange_channels(batch.images), labels, names, columns=12, cell=56, num=num
     )
     picture.save(target, optimize=True)
+
+
+def is_replaceable(folder: Path, name: str) -> bool:
+    """Whether a file in a folder is from an earlier export, and nobody has written in it since."""
+    if name != README:
+        return is_exported(folder, name)
+    try:
+        return is_stamped(read_card(folder))
+    except UnicodeDecodeError:
+        return False
 
 
 def is_exported(folder: Path, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Gray PNG files as `png` writes them → pixels, without an image library."""
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,22 +34,29 @@ class PlainPngReader:
     def __init__(self) -> None:
         self._known: _Start | None = None
 
-    def read(self, file: bytes) -> np.ndarray | None:
-        """The pixels of a file, uint8 (rows, columns); None if it is any other file."""
+    def read(self, files: Sequence[bytes]) -> np.ndarray | None:
+        """The pixels of files, uint8 (n, rows, columns).
+
+        None if one of them is any other file, or has another size than the first one.
+        """
         start = self._known
-        if start is None or not file.startswith(start.content):
-            start = _parse_start(file)
+        if start is None or not files[0].startswith(start.content):
+            start = _parse_start(files[0])
             if start is None:
                 return None
             self._known = start
-        data = file[DATA_AT:-BEHIND_DATA]
-        if file[CHUNK_AT:DATA_AT] != CHUNK.pack(len(data), b"IDAT") or not file.endswith(END):
-            return None
         line_bytes = 1 + start.columns  # Each row stands after the number of its filter.
-        lines = _inflate(data, start.rows * line_bytes)
-        if lines is None or lines[::line_bytes].count(NO_FILTER) != start.rows:
+        contents = []
+        for file in files:
+            content = _inflate(file, start.content, start.rows * line_bytes)
+            if content is None:
+                return None
+            contents.append(content)
+        lines = np.frombuffer(b"".join(contents), np.uint8)
+        lines = lines.reshape(len(files), start.rows, line_bytes)
+        if (lines[:, :, 0] != NO_FILTER).any():
             return None
-        return np.frombuffer(lines, np.uint8).reshape(start.rows, line_bytes)[:, 1:]
+        return lines[:, :, 1:]
 
 
 class _Start(NamedTuple):
@@ -71,8 +79,15 @@ def _parse_start(file: bytes) -> _Start | None:
     return _Start(content, rows, columns) if file.startswith(content) else None
 
 
-def _inflate(data: bytes, size: int) -> bytes | None:
-    """The content of zlib data, whose checksum is compared; None if it has not this size."""
+def _inflate(file: bytes, start: bytes, size: int) -> bytes | None:
+    """What the only chunk of data in a file holds, whose checksum is compared.
+
+    None if the file does not begin with `start`, is anything else, or holds another size.
+    """
+    data = file[DATA_AT:-BEHIND_DATA]
+    head = start + CHUNK.pack(len(data), b"IDAT")
+    if not file.startswith(head) or not file.endswith(END):
+        return None
     decompressor = zlib_ng.decompressobj()
     try:
         # One byte more: the end of the data is seen, and what is too long is not made.

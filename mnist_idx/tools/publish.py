@@ -19,10 +19,14 @@ from ..mnist_idx import MnistIdx
 from ..paths import quoted
 from ..remote import explain
 from ..suggestions import closest_names, did_you_mean
+from .card_facts import ConfigFacts, Options, gather_facts
+from .card_owner import Renewed, moved, renew
+from .card_place import Place
+from .card_sections import CardFacts
 from .dataset_types import is_dataset
 from .exported import ExportedSplits, whole_splits
 from .opening import open_builder
-from .parquet_card import CardConfig, add_metadata, describe_splits, set_sizes
+from .parquet_card import CardConfig, make_card, set_sizes
 from .parquet_folder import (
     DATA_PATH,
     PREVIEW,
@@ -31,8 +35,11 @@ from .parquet_folder import (
     ParquetOptions,
     draw_preview,
     is_exported,
+    is_replaceable,
+    read_card,
+    write_card,
 )
-from .parquet_shards import ShardWriter, Written
+from .parquet_shards import ShardWriter
 from .shard_workers import Workers
 from .staged import staged
 
@@ -68,6 +75,7 @@ class PushResult(NamedTuple):
     commit: str | None  # that holds the data; None after a dry run
     changed: bool  # whether the push made a commit; True of a dry run, which does not ask
     files: dict[str, int]  # path in the repository → bytes
+    keeps_card: bool = False  # the text of the card there is its owner's, and was kept
 
 
 def export(
@@ -92,7 +100,8 @@ def export(
     Args:
         configs: names of configs of one dataset, or a mapping of them to their options:
             `{"subset": {"num_samples": 750}}`. The default config is `mnist`, else the first.
-        overwrite: replace an earlier export. A folder that holds anything else is never replaced.
+        overwrite: replace an earlier export. A folder that holds anything else is never replaced,
+            nor is a `README.md` that somebody has changed.
         num_shards: files to divide the largest split into; by default files of about 500 MB.
         num_proc: processes that write them.
         ray: write them in the tasks of a Ray cluster, by its address: "auto", "host:port"; "" for
@@ -105,8 +114,9 @@ def export(
     _refuse_dataset(folder, 'dataset.to_parquet("train.parquet")')
     options = ParquetOptions(num_shards, Workers(num_proc, ray))
     options.check()
-    with staged(folder, overwrite, is_exported) as path:
-        _build(path, _create_builders(configs, path), options)
+    place = Place.of_folder(folder)
+    with staged(folder, overwrite, is_replaceable) as path:
+        _build(path, _create_builders(configs, path), options, place)
     return Path(folder).expanduser().absolute()
 
 
@@ -134,6 +144,9 @@ def push_to_hub(
     >>> result.url, "README.md" in result.files
     ('https://huggingface.co/datasets/user/digits', True)
 
+    A card that somebody has written, or changed, keeps its text: only what its metadata tells of
+    the data is updated. Delete `README.md` there to have the card written anew.
+
     Args:
         repo_id: "name", "user/name" or "organization/name". The repository is created if it does
             not exist.
@@ -147,7 +160,8 @@ def push_to_hub(
         revision: branch to publish on, created if it does not exist. By default `main`.
         commit_message: first line of the commit message. `commit_description` is the rest of it.
         create_pr: open a pull request instead of changing the branch.
-        dry_run: only find out what would be uploaded. Needs no token and asks nothing of the Hub.
+        dry_run: only find out what would be uploaded. Needs no token and asks nothing of the Hub,
+            so that a card which is there already is not known.
 
     Raises:
         IdxError: an argument is wrong, the data is invalid or unavailable, or the Hub refuses the
@@ -163,18 +177,22 @@ def push_to_hub(
             validate_repo_id(repo_id)
             if not dry_run:
                 repo_id = _full_name(api, repo_id)
-        files = content.make()
+        files = content.make(Place.of_repository(repo_id, revision))
         url = f"{api.endpoint}/datasets/{repo_id}"
         if dry_run:
-            return PushResult(url, None, changed=True, files=files)
+            return PushResult(url, None, changed=True, files=files.sizes)
         with translate_errors(repo_id, api):
             _prepare_repository(api, repo_id, private, revision)
             head = api.dataset_info(repo_id, revision=revision).sha
             destination = _Destination(repo_id, revision, create_pr, head)
             message = commit_message or f"Publish {content.name}"
-            changes = _upload(api, destination, content.folder, files)
+            present = api.list_repo_files(repo_id, repo_type=REPO_TYPE, revision=head)
+            card = _renew_card(api, destination, present, files.card)
+            files = files._replace(card=card.card)
+            changes = _upload(api, destination, files, present)
             commit = _commit(api, destination, changes, message, commit_description)
-    return PushResult(commit.pr_url or url, commit.oid, commit.oid != head, files)
+    changed = commit.oid != head
+    return PushResult(commit.pr_url or url, commit.oid, changed, files.sizes, card.keeps_text)
 
 
 def _refuse_dataset(value: object, call: str) -> None:
@@ -199,17 +217,26 @@ def _pull_request_of_a_branch(revision: str | None) -> IdxError:
 # What is published
 
 
+class _Files(NamedTuple):
+    """The files of a folder, and the card that is published in place of the one there."""
+
+    folder: Path
+    sizes_in_folder: dict[str, int]  # bytes by the path in the folder
+    card: str
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {**self.sizes_in_folder, README: len(self.card.encode("utf-8"))}
+
+
 class _Content(Protocol):
-    """What is published: the files of a folder."""
+    """What is published."""
 
     @property
     def name(self) -> str: ...
 
-    @property
-    def folder(self) -> Path: ...
-
-    def make(self) -> dict[str, int]:
-        """Make the files. Returns the size of each by its path in the folder."""
+    def make(self, place: Place) -> _Files:
+        """Make the files, with a card whose programs load from a place."""
 
 
 @contextmanager
@@ -236,8 +263,9 @@ class _Configs(NamedTuple):
     def name(self) -> str:
         return ", ".join(self.builders)
 
-    def make(self) -> dict[str, int]:
-        return _build(self.folder, self.builders, ParquetOptions())
+    def make(self, place: Place) -> _Files:
+        _build(self.folder, self.builders, ParquetOptions(), place)
+        return _Files(self.folder, _sizes_of_files(self.folder), read_card(self.folder))
 
 
 class _ExportedFolder(NamedTuple):
@@ -249,8 +277,8 @@ class _ExportedFolder(NamedTuple):
     def name(self) -> str:
         return self.folder.name
 
-    def make(self) -> dict[str, int]:
-        """Check that all files are there, and no others."""
+    def make(self, place: Place) -> _Files:
+        """Check that all files are there, and no others. The folder stays as it is."""
         way_out = f"Write it with: mnist-idx export SOURCE {self.folder}"
         if not (self.folder / README).is_file():
             raise IdxError(f"{self.folder}: found no {README} of an export. {way_out}")
@@ -263,7 +291,7 @@ class _ExportedFolder(NamedTuple):
             missing = [name for name in _all_shards(path) if name not in files]
             if missing:
                 raise IdxError(f"{self.folder}: {missing[0]} is missing. {way_out} --overwrite")
-        return files
+        return _Files(self.folder, files, moved(read_card(self.folder), place))
 
 
 def _all_shards(path: str) -> list[str]:
@@ -303,66 +331,33 @@ def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
 
 
 def _build(
-    folder: Path, builders: Mapping[str, MnistIdx], options: ParquetOptions
-) -> dict[str, int]:
-    """Write all that is published to a new folder. Returns the size of each file by its path."""
+    folder: Path, builders: Mapping[str, MnistIdx], options: ParquetOptions, place: Place
+) -> None:
+    """Write all that is published to a new folder, with a card whose programs load from `place`."""
     folder.mkdir()
-    opened: dict[str, ExportedSplits] = {}
-    written: dict[str, Written] = {}
+    opened: list[ExportedSplits] = []
+    facts: list[ConfigFacts] = []
     for name, builder in builders.items():
+        as_array = builder.config.as_array
         # Downloaded, and verified: what is published is the published data.
         splits = whole_splits(open_builder(builder, builder.make_fetcher(streaming=False)))
-        writer = ShardWriter(splits, folder, folder.with_name("notes"), as_array=False)
-        written[name] = options.write(splits, writer, options.plan(splits, name, as_array=False))
-        set_sizes(builder.info, written[name])
-        opened[name] = splits
-    draw_preview(next(iter(opened.values())), folder / PREVIEW)
-    text = _card_text(builders, opened, written)
-    card = add_metadata(text, [CardConfig(builders[name].info, name) for name in builders])
-    (folder / README).write_text(card, encoding="utf-8", newline="\n")
-    return _sizes_of_files(folder)
+        writer = ShardWriter(splits, folder, folder.with_name("notes"), as_array)
+        written = options.write(splits, writer, options.plan(splits, name, as_array))
+        set_sizes(builder.info, written)
+        config = builder.config
+        selected = Options(as_array, config.selection, config.transpose)
+        facts.append(gather_facts(splits, written, selected, name, DATASETS[name]))
+        opened.append(splits)
+    draw_preview(opened[0], folder / PREVIEW)
+    title = DATASETS[next(iter(builders))].title
+    configs = [CardConfig(builders[name].info, name) for name in builders]
+    write_card(folder, make_card(CardFacts(title, facts, PREVIEW), configs, place))
 
 
 def _sizes_of_files(folder: Path) -> dict[str, int]:
     """The bytes of each file below a folder, by its path in it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _card_text(
-    builders: Mapping[str, MnistIdx],
-    opened: Mapping[str, ExportedSplits],
-    written: Mapping[str, Written],
-) -> str:
-    """The card, without the metadata that depends on the files."""
-    default = next(iter(opened))
-    published = DATASETS[default]
-    if published.family == DATASETS["mnist"].family:
-        return _card_of_mnist()
-    summaries: list[str] = []
-    for name, splits in opened.items():
-        described = describe_splits(splits, written[name])
-        summary = f"{builders[name].info.description}\n{described}"
-        summaries.append(f"## {name}\n\n```text\n{summary}\n```\n\n")
-    template = Path(__file__).with_name("card_template.md").read_text(encoding="utf-8")
-    return template.format(
-        title=published.title,
-        license=published.license,
-        homepage=published.homepage,
-        citation=published.citation,
-        first=default,
-        summaries="".join(summaries),
-    )
-
-
-def _card_of_mnist() -> str:
-    package = Path(__file__).resolve().parents[1]
-    # The card is in the package once that is installed, beside it in a checkout.
-    path = package / "dataset_card.md"
-    if not path.is_file():
-        path = package.parent / "dataset_card.md"
-    card = path.read_text(encoding="utf-8")
-    return card.replace("mnist_idx/data/digits.png", PREVIEW)  # the picture of the checkout
 
 
 # The Hub
@@ -405,18 +400,47 @@ def _check_visibility(api: HfApi, repo_id: str, private: bool) -> None:
     raise IdxError(f"{advice} private={private}.", command_line=f"{advice} {typed}.")
 
 
+def _renew_card(
+    api: HfApi, destination: _Destination, present: Collection[str], card: str
+) -> Renewed:
+    """The card to publish: where people have written one, with their text."""
+    if README not in present:
+        return Renewed(card, keeps_text=False)
+    repo_id = destination.repo_id
+    with TemporaryDirectory(prefix="mnist_idx-", ignore_cleanup_errors=True) as temporary:
+        downloaded = api.hf_hub_download(
+            repo_id,
+            README,
+            repo_type=REPO_TYPE,
+            revision=destination.head,
+            local_dir=temporary,
+        )
+        content = Path(downloaded).read_bytes()
+    try:
+        return renew(content.decode("utf-8"), card)
+    except ValueError as error:
+        found = f"{repo_id}: {README} there cannot be read: {error}"
+        raise IdxError(f"{found}. Correct or delete it there, then push again.") from error
+
+
 def _upload(
-    api: HfApi, destination: _Destination, folder: Path, files: Collection[str]
+    api: HfApi, destination: _Destination, files: _Files, present: Iterable[str]
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """Upload the content of files. Returns what a commit has to add and to delete."""
+    """Upload the content of files. Returns what a commit has to add and to delete.
+
+    Args:
+        present: the paths of the files in the repository.
+    """
     changes: list[CommitOperationAdd | CommitOperationDelete] = []
-    repo_id, head = destination.repo_id, destination.head
-    present = api.list_repo_files(repo_id, repo_type=REPO_TYPE, revision=head)
-    for path in files:
-        addition = CommitOperationAdd(path, str(folder / path))
+    paths = files.sizes
+    for path in paths:
+        content: str | bytes = str(files.folder / path)
+        if path == README:
+            content = files.card.encode("utf-8")
+        addition = CommitOperationAdd(path, content)
         # One by one: several are uploaded in threads, which Ctrl-C waits for.
         api.preupload_lfs_files(
-            repo_id,
+            destination.repo_id,
             [addition],
             repo_type=REPO_TYPE,
             revision=destination.revision,
@@ -425,7 +449,7 @@ def _upload(
         )
         changes.append(addition)
     for path in present:
-        if path not in files and _is_of_earlier_push(path, files):
+        if path not in paths and _is_of_earlier_push(path, paths):
             changes.append(CommitOperationDelete(path, is_folder=False))
     return changes
 

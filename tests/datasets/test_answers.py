@@ -435,6 +435,7 @@ def test_a_command_with_wrong_words(line: str, meant: str, capsys: Capsys) -> No
     [
         pytest.param("previw tiny", "", "Did you mean mnist-idx preview?", id="mistyped command"),
         pytest.param("show tiny", "", "Did you mean mnist-idx preview?", id="word of others"),
+        pytest.param("train", "", "Did you mean mnist-idx example train?", id="a program"),
         pytest.param("tiny", "", "Did you mean mnist-idx preview tiny?", id="no command"),
         pytest.param("-s test preview", "", "Options follow it.", id="options first"),
         pytest.param("preview tiny --nmu 5", "preview", "Did you mean --num?", id="letters"),

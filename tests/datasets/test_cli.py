@@ -75,7 +75,9 @@ def printed_at_the_end(line: str, code: int, capsys: Capsys) -> str:
 # Help
 
 
-@pytest.mark.parametrize("command", ["preview", "verify", "convert", "push", "export", "run"])
+@pytest.mark.parametrize(
+    "command", ["preview", "verify", "convert", "push", "export", "example", "run"]
+)
 def test_help_teaches(command: str, capsys: Capsys) -> None:
     text = printed_at_the_end(f"{command} --help", 0, capsys)
     assert f"mnist-idx {command}" in text
@@ -107,7 +109,8 @@ def test_each_option_of_the_function_is_one_of_the_command(
 def test_the_help_lists_the_commands(capsys: Capsys) -> None:
     text = printed_at_the_end("--help", 0, capsys)
     listed = re.findall(r"^    ([a-z-]+)(?: +\S|$)", text, re.MULTILINE)
-    assert listed == ["preview", "verify", "convert", "push", "export", "catalog-row", "run"]
+    published = ["preview", "verify", "convert", "push", "export", "catalog-row"]
+    assert listed == [*published, "example", "run"]
     assert "MNIST_IDX_MIRROR" in text
 
 

@@ -85,6 +85,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(files)}
 
 
+def assert_same_export(folder: str, source: str, capsys: Capsys) -> None:
+    """A folder holds what the same export writes at once; the card has its name in it, too."""
+    run(f"{source} elsewhere/{folder} --num-shards 20", capsys)
+    found, expected = contents(Path(folder)), contents(Path("elsewhere", folder))
+    stamp = re.compile(rb"\n<!--.*-->\n$")
+    card = stamp.sub(b"", found.pop("README.md"))
+    renamed = card.replace(f'"{folder}"'.encode(), f'"elsewhere/{folder}"'.encode())
+    assert stamp.sub(b"", expected.pop("README.md")) == renamed
+    assert found == expected
+
+
 def pixels(split: datasets.Dataset) -> np.ndarray:
     return np.stack([np.asarray(image) for image in split["image"]])
 
@@ -141,7 +152,7 @@ def test_the_features_are_in_each_file_and_in_the_card(capsys: Capsys) -> None:
     )
     text = Path("out/README.md").read_text()
     for label, count in enumerate(np.bincount(TRAIN[1])):
-        assert f"{label}: {count}" in text
+        assert f"| {label} | {label} | {count} | " in text
 
 
 @pytest.mark.parametrize(
@@ -426,8 +437,7 @@ def test_a_killed_export_goes_on(
         "preview.png",
         "data",
     }
-    run(f"{large_set} whole --num-shards 20", capsys)
-    assert contents(Path("out")) == contents(Path("whole"))
+    assert_same_export("out", large_set, capsys)
 
 
 @pytest.mark.slow
@@ -441,8 +451,7 @@ def test_a_damaged_shard_is_written_again(large_set: str, hf_home: Path, capsys:
     damaged.write_bytes(content)
     (kept / "new" / "data" / second.stem).unlink()
     run(" ".join(line[1:]), capsys)
-    run(f"{large_set} whole --num-shards 20", capsys)
-    assert contents(Path("out")) == contents(Path("whole"))
+    assert_same_export("out", large_set, capsys)
 
 
 @pytest.mark.slow
@@ -622,8 +631,9 @@ class TestPush:
     def test_a_folder_is_published(self, hub: HubServer, capsys: Capsys) -> None:
         assert main(["push", "digits", "--folder", "digits"]) == 0
         files = hub.repos["alice/digits"].files()
+        assert b'load_dataset("alice/digits")' in files["README.md"]
         for path, content in contents(Path("digits")).items():
-            assert files[path] == content
+            assert files[path] == content or path == "README.md"
         assert not push_to_hub("digits", folder="digits").changed
 
     def test_what_it_replaces_is_deleted(self, hub: HubServer) -> None:

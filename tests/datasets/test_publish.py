@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import huggingface_hub
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from clients import ROOT, Client, digest_arrays, run_client, run_snippet, start_snippet, tree
+from clients import Client, digest_arrays, run_client, run_snippet, start_snippet, tree
 from conftest import ARCHIVE
 from http_server import Server
 from hub_client import log_in
 from hub_server import Commit, HubServer, Repo
 from idx_files import write_archive
 
-from mnist_idx import IdxError, catalog, load_arrays
+from mnist_idx import IdxError, load_arrays
 from mnist_idx.errors import TransferError
 from mnist_idx.tools.cli import main
 from mnist_idx.tools.publish import export, push_to_hub
@@ -182,8 +181,11 @@ def test_what_is_pushed_loads_without_the_package(
 
 
 @pytest.mark.slow
-def test_an_export_is_what_a_push_uploads(hub: HubServer, tmp_path: Path) -> None:
-    folder = export(tmp_path / "deep" / "mnist_idx", ["tiny", "subset"])
+def test_an_export_is_what_a_push_uploads(
+    hub: HubServer, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = export("alice/digits", ["tiny", "subset"])
     result = push_to_hub("digits", ["subset", "tiny"])
     repo = hub.repos["alice/digits"]
     files = files_of(folder)
@@ -207,18 +209,6 @@ def test_an_export_is_loaded_by_the_name_of_its_folder(exported: Path, hf_home: 
     code = "from datasets import load_dataset\nresult = load_dataset('mnist_idx').num_rows"
     outcome = run_snippet(code, home=hf_home, cwd=exported.parent, installed=True)
     assert outcome.result == {"train": 100, "test": 100}
-
-
-@pytest.mark.slow
-def test_the_card_of_an_export_is_ours_with_its_configs(exported: Path) -> None:
-    _, our_head, our_text = (ROOT / "dataset_card.md").read_text().split("---\n", 2)
-    _, head, text = (exported / "README.md").read_text().split("---\n", 2)
-    assert text == our_text.replace("mnist_idx/data/digits.png", "preview.png")
-    metadata = yaml.safe_load(head)
-    for part in ("configs", "dataset_info"):
-        described = metadata.pop(part)
-        assert [config["config_name"] for config in described] == ["subset", "tiny"]
-    assert metadata == yaml.safe_load(our_head)
 
 
 @pytest.mark.slow
@@ -266,8 +256,9 @@ def test_a_dry_run_lists_what_would_be_uploaded(
     hub: HubServer, monkeypatch: Patch, capsys: Capsys
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
-    dry = push_to_hub("digits", "tiny", dry_run=True)
-    assert dry.url == f"{hub.url}/datasets/digits"
+    assert push_to_hub("digits", "tiny", dry_run=True).url == f"{hub.url}/datasets/digits"
+    dry = push_to_hub("alice/digits", "tiny", dry_run=True)
+    assert dry.url == f"{hub.url}/datasets/alice/digits"
     assert dry.commit is None
     assert dry.changed
     assert main(["push", "alice/digits", "--config", "tiny", "--dry-run"]) == 0
@@ -387,39 +378,6 @@ def test_what_is_no_export_is_not_replaced(path: str, name: str, said: str, tmp_
     with pytest.raises(IdxError, match=said):
         export(tmp_path / name, "tiny", overwrite=True)
     assert files_of(tmp_path) == before
-
-
-@pytest.mark.parametrize("name", ["fashion_mnist", "emnist_letters"])
-def test_another_dataset_has_a_card_of_its_own(
-    name: str, tmp_path: Path, monkeypatch: Patch
-) -> None:
-    known = catalog.DATASETS[name]
-    small = known._replace(splits=catalog.TINY.splits, sources=catalog.TINY.sources)
-    monkeypatch.setitem(catalog.DATASETS, name, small)
-    metadata, text = check_card(files_of(export(tmp_path / "folder", name)))
-    text = text.replace("\n ", "")  # of lists
-    assert metadata["license"] == known.license
-    assert metadata["pretty_name"] == known.description.partition(":")[0]
-    assert known.homepage in text
-    assert known.citation.replace("\n ", "") in text
-    assert known.description in text
-    assert known.license in text
-    assert "train: 1,000 records" in text
-    assert f'load_dataset("user/mnist_idx", "{name}")' in text
-
-
-@pytest.mark.parametrize("name", ["fashion_mnist", "emnist_letters"])
-def test_the_card_of_another_dataset_counts_its_classes(
-    name: str, tmp_path: Path, monkeypatch: Patch
-) -> None:
-    known = catalog.DATASETS[name]
-    small = known._replace(splits=catalog.TINY.splits, sources=catalog.TINY.sources)
-    monkeypatch.setitem(catalog.DATASETS, name, small)
-    _, text = check_card(files_of(export(tmp_path / "folder", name)))
-    text = text.replace("\n ", "")  # of lists
-    _, labels = load_arrays("mnist_idx", "tiny", split="test")
-    for label, count in enumerate(np.bincount(labels)):
-        assert f"{known.class_names[label]}: {count}" in text
 
 
 # What is refused

@@ -1,8 +1,9 @@
-"""With what the package itself does not need: PyTorch, Ray, a notebook."""
+"""With what the package itself does not need: a cluster of Ray, a notebook."""
 
 import base64
 import contextlib
 import io
+import itertools
 import os
 import re
 import signal
@@ -12,17 +13,18 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 from clients import ROOT
-from conftest import ARCHIVE, Arrays
 from datasets import ClassLabel, Image, load_dataset
 from http_server import Server
 from idx_files import (
     TRAIN_IMAGES,
     TRAIN_LABELS,
+    number_of,
     numbered_images,
     numbers,
     to_idx,
@@ -61,45 +63,88 @@ def finish(process: subprocess.Popen[str]) -> str:
     return stdout
 
 
-def test_training_in_one_process(real_tar: Path, tmp_path: Path) -> None:
-    needs("torch")
+# Resuming
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"num_shards": 1}, id="in order"),
+        pytest.param({"num_shards": 7}, id="in shards"),
+        pytest.param({"num_shards": 7, "seed": 3}, id="shuffled in shards"),
+    ],
+)
+@pytest.mark.parametrize("form", ["torch", "arrow"])
+def test_a_loader_is_resumed_in_the_middle_of_an_epoch(
+    form: str, options: dict[str, int], num_workers: int, tmp_path: Path
+) -> None:
+    loaders = needs("torchdata.stateful_dataloader")
+    count = 600
+    write_set(tmp_path / "set", count)
+
+    def make_loader() -> Any:
+        stream = load_dataset(
+            "idxfolder",
+            split="train",
+            streaming=True,
+            as_array=True,
+            data_dir=str(tmp_path / "set"),
+            **options,
+        )
+        stream = stream.with_format(form)
+        if form == "torch":
+            return loaders.StatefulDataLoader(stream, batch_size=32, num_workers=num_workers)
+        return loaders.StatefulDataLoader(
+            stream.batch(32), batch_size=None, num_workers=num_workers, collate_fn=images_of
+        )
+
+    whole = [numbers_of(batch["image"]) for batch in make_loader()]
+    assert sorted(itertools.chain.from_iterable(whole)) == list(range(count))
+    for num_seen in (1, 10, len(whole) - 1):
+        loader = make_loader()
+        batches = itertools.islice(loader, num_seen)
+        seen = [numbers_of(batch["image"]) for batch in batches]
+        state = loader.state_dict()
+        del loader
+        resumed = make_loader()
+        resumed.load_state_dict(state)
+        assert seen + [numbers_of(batch["image"]) for batch in resumed] == whole
+
+
+def images_of(table: Any) -> dict[str, np.ndarray]:
+    """The images of a batch, which is a table of one row."""
+    return {"image": np.array(table["image"][0].as_py(), np.uint8)}
+
+
+def numbers_of(images: Any) -> list[int]:
+    """The numbers that numbered images carry."""
+    return [number_of({"image": image}) for image in np.asarray(images)]
+
+
+def test_training_goes_on_where_it_was_killed(real_tar: Path, tmp_path: Path) -> None:
+    """The model becomes the same as without the kill: each record has been seen once."""
+    torch = needs("torch")
+    needs("torchdata")
     mirror = {"MNIST_IDX_MIRROR": str(real_tar)}
-    printed = finish(start(tmp_path, "mnist_idx.examples.train", **mirror))
-    accuracies = re.findall(r"([\d.]+)% of the test split right", printed)
-    assert len(accuracies) == 3
-    assert float(accuracies[2]) > 98
+    arguments = ["mnist_idx.examples.resumable", "--epochs", "2", "--checkpoint"]
+    whole = finish(start(tmp_path, *arguments, "whole.pt", **mirror))
+    assert re.findall(r"epoch (\d): (\d+) records", whole) == [("0", "60000"), ("1", "60000")]
 
+    killed = start(tmp_path, *arguments, "killed.pt", **mirror)
+    wait_until(killed, (tmp_path / "killed.pt").exists)
+    killed.kill()
+    assert killed.communicate()[0] == ""  # in the first epoch
+    resumed = finish(start(tmp_path, *arguments, "killed.pt", **mirror))
+    first_line, _, others = resumed.partition("\n")
+    going_on = re.fullmatch(r"going on behind (\d+) records of epoch 0", first_line)
+    assert going_on is not None
+    assert 0 < int(going_on[1]) < 60_000
+    assert others == whole
 
-def test_training_on_two_processes(
-    serve: Callable[..., Server], real_tar: Path, tmp_path: Path
-) -> None:
-    needs("torch")
-    server = serve({ARCHIVE: real_tar})
-    launcher = ("--standalone", "--nproc-per-node", "2", "-m", "mnist_idx.examples.distributed")
-    options = ("--split", "test", "--epochs", "2")
-    mirror = {"MNIST_IDX_MIRROR": server.url(ARCHIVE)}
-    with server.counting():
-        started = start(tmp_path, "torch.distributed.run", *launcher, *options, **mirror)
-        printed = finish(started)
-    found = re.findall(r"epoch (\d): (\d+) records, ([\d.]+)% right", printed)
-    assert [(epoch, count) for epoch, count, _ in found] == [("0", "10000"), ("1", "10000")]
-    assert 70 < float(found[0][2]) < float(found[1][2])
-    # Two processes of two workers, two epochs: none of the eight fetches the compressed member once
-    # for each shard.
-    assert server.sent() < 8 * 2.5 * 1_650_000
-
-
-def test_a_cluster_reads_each_record_once(
-    real_tar: Path, real_arrays: Arrays, tmp_path: Path
-) -> None:
-    needs("ray.data")
-    mirror = {"MNIST_IDX_MIRROR": str(real_tar), **RAY}
-    printed = finish(start(tmp_path, "mnist_idx.examples.cluster", "--split", "test", **mirror))
-    pixels_of_test = real_arrays["test"][0] / 255
-    mean, deviation = pixels_of_test.mean(), pixels_of_test.std()
-    assert printed.splitlines()[-1] == (
-        f"10000 records, mean {mean:.4f}, deviation {deviation:.4f}"
-    )
+    models = [torch.load(tmp_path / name)["model"] for name in ("whole.pt", "killed.pt")]
+    for name, weights in models[0].items():
+        assert torch.equal(weights, models[1][name])
 
 
 # Exports on a cluster

@@ -26,7 +26,7 @@ from mnist_idx.members import Access
 from mnist_idx.tools.cli import main, picture_name
 
 MODULES = sorted((ROOT / "mnist_idx").rglob("*.py"))
-COMMANDS = ("preview", "verify", "convert", "push", "export", "catalog-row", "run")
+COMMANDS = ("preview", "verify", "convert", "push", "export", "catalog-row", "example", "run")
 # What says that one of the compressions is meant which not everybody has.
 RARE = re.compile(r"\.(?:bz2|xz)\b|\b(?:bzip2|bz2|xz|lzma)\b")
 Spell = Callable[[str], str]
