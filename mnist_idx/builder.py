@@ -1,12 +1,14 @@
 """What both builders share: their config, and how files become tables."""
 
+import dataclasses
 import functools
+import inspect
 import itertools
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import datasets
 import pyarrow as pa
@@ -27,11 +29,12 @@ from .hf import (
     resolve_data_files,
 )
 from .members import Access, SplitFiles
-from .options import IdxOptions, check_options
+from .options import IdxOptions, check_option_names, check_options
 from .paths import absolute_path, local_part
 from .prefetch import prefetch
 from .registry import code_hash
 from .remote import safe_storage_options
+from .suggestions import check_config_name
 
 _patched_for_streaming = True  # as in `hf`
 
@@ -41,6 +44,9 @@ FIRST_STREAMED_BATCH = 100  # records: small, so that the first arrives sooner
 # of so many bytes.
 LARGE_RECORD_BYTES = 64 << 10
 WRITER_BYTES = 16 << 20
+# What each builder of `datasets` takes, beside the fields of its config.
+ARGUMENTS_OF_BUILDERS = {*inspect.signature(datasets.DatasetBuilder.__init__).parameters}
+ARGUMENTS_OF_BUILDERS.add("config_id")
 # What an array of Arrow can hold, with room for PNG files that are larger than their pixels.
 MAX_WRITER_BYTES = 1 << 30
 
@@ -129,6 +135,10 @@ class IdxBuilder(TableBuilder):
         **kwargs: Any,
     ) -> None:
         """Take the arguments of a builder of `datasets`, checked, and `data_dir` as any path."""
+        self._check_names(args, kwargs)
+        if data_dir in ("train", "test") and not os.path.exists(data_dir):
+            found = f"data_dir={data_dir!r}: there is no such folder"
+            raise IdxError(f'{found}. Did you mean split="{data_dir}"?')
         arguments = _clean_arguments(kwargs)
         arguments["data_dir"] = None
         if data_dir is not None:
@@ -159,6 +169,25 @@ class IdxBuilder(TableBuilder):
             way_out = "`datasets` takes it for a chain of URLs. Use the name of the host"
             raise IdxError(f"{found}. {way_out}.") from error
         self.access = Access(remote_options(self.token, self.storage_options))
+
+    def _check_names(self, args: Sequence[object], arguments: Mapping[str, object]) -> None:
+        """Refuse configs and options that there are not: `datasets` would print the whole config.
+
+        Raises:
+            IdxError: the message says what may have been meant.
+        """
+        name = arguments.get("config_name")
+        if name is not None and self.builder_configs:
+            check_config_name(name)
+        if args and args[0] in self.builder_configs:
+            way_out = f"{type(self).__name__}(config_name={args[0]!r})"
+            raise IdxError(f"{args[0]!r}: the first argument is the cache. Use {way_out}.")
+        given = [option for option, value in arguments.items() if value is not None]
+        kind = cast("type[IdxConfig]", self.BUILDER_CONFIG_CLASS)
+        fields = [field.name for field in dataclasses.fields(kind)]
+        others = [*ARGUMENTS_OF_BUILDERS, *fields]
+        title = type(self).__module__.rpartition(".")[2]  # as users load it
+        check_option_names(given, title, kind, others)
 
     @functools.cached_property
     def locator(self) -> Locator:

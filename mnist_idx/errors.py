@@ -6,6 +6,7 @@ has to remember it.
 """
 
 import errno
+import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -37,12 +38,19 @@ def listed_names(names: Sequence[str]) -> str:
 
 
 class IdxError(ValueError):
-    """Invalid or unavailable data.
+    """Invalid or unavailable data, or an argument that is wrong.
 
     The message names the file, what was found, what was expected and what to do.
 
+    >>> from mnist_idx import IdxError, load_arrays
+    >>> try:
+    ...     load_arrays("mnist_idx", "tiny", split="tset")
+    ... except IdxError as error:
+    ...     print(error)
+    split='tset': expected "train" or "test", or a part of one. Did you mean "test"?
+
     It is a `ValueError`, not an `OSError`: `datasets` rewraps any `OSError` as "Cannot find data
-    file".
+    file". Secrets of URLs are hidden in it.
 
     >>> url = "https://me:secret@host/a.tar?signature=secret"
     >>> print(IdxError(f"{url}: not found.", "Clear: \\x1b[2J"))
@@ -76,8 +84,11 @@ def _rebuild(kind: type[IdxError], lines: tuple[str, ...], command_line: str | N
     return kind(*lines, command_line=command_line)
 
 
-def wrong_option(name: str, value: object, expected: str) -> IdxError:
+def wrong_option(name: str, value: object, expected: str, question: str = "") -> IdxError:
     """The error of an option that has another value than expected.
+
+    Args:
+        question: which value may have been meant, with a space before it.
 
     >>> error = wrong_option("num_samples", 0, "an integer, at least 1")
     >>> print(error, error.for_command_line(), sep="\\n")
@@ -85,8 +96,8 @@ def wrong_option(name: str, value: object, expected: str) -> IdxError:
     --num-samples 0: expected an integer, at least 1.
     """
     return IdxError(
-        f"{name}={value!r}: expected {expected}.",
-        command_line=f"--{name.replace('_', '-')} {value}: expected {expected}.",
+        f"{name}={value!r}: expected {expected}.{question}",
+        command_line=f"--{name.replace('_', '-')} {value}: expected {expected}.{question}",
     )
 
 
@@ -95,7 +106,61 @@ class DamagedError(IdxError):
 
 
 class TransferError(IdxError):
-    """A file cannot be reached, or its transfer broke off and cannot be resumed."""
+    """A file cannot be reached, or its transfer broke off and cannot be resumed.
+
+    The same call may work later, or with another source: a mirror, a copy in `data_dir`. What is
+    raised if all sources of a published dataset fail is an `IdxError` that lists them.
+
+    >>> from mnist_idx import TransferError, load_arrays
+    >>> try:
+    ...     load_arrays("idxfolder", data_dir="no/such/folder")
+    ... except TransferError as error:
+    ...     print("no such file or folder" in str(error))
+    True
+    """
+
+
+# Each of them keeps the libraries of Hugging Face off the network.
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def offline_variable() -> str:
+    """The environment variable that keeps Hugging Face off the network."""
+    given = [name for name in OFFLINE_VARIABLES if os.environ.get(name)]
+    return given[0] if given else OFFLINE_VARIABLES[0]
+
+
+# What to do about an error of the local disk, by its number. What ends in a full stop is followed
+# by another place to write to.
+DISK_ADVICE = {
+    errno.ENOSPC: "Make room there, or",
+    errno.EDQUOT: "Make room there, since your quota is used up, or",
+    errno.EFBIG: "The disk takes no files of that size.",
+    errno.EROFS: "The disk is read-only.",
+    errno.EACCES: "You may not write there.",
+    errno.EPERM: "You may not write there.",
+    errno.EMFILE: "This process has too many files open: close some, or raise `ulimit -n`. Else",
+    errno.ENFILE: "This machine has too many files open. Else",
+    errno.EIO: "The disk is damaged, or was removed.",
+    errno.ENOTDIR: "A part of that path is a file.",
+    errno.ENAMETOOLONG: "That path is too long.",
+}
+
+
+def disk_advice(error: OSError, other_place: str) -> str:
+    """What to do about an error of the local disk.
+
+    >>> disk_advice(OSError(errno.EROFS, "Read-only file system"), "choose another folder")
+    'The disk is read-only. Choose another folder.'
+
+    Args:
+        other_place: how to write to another place, as the end of a sentence.
+    """
+    advice = DISK_ADVICE.get(error.errno or 0, "")
+    if advice and not advice.endswith("."):
+        return f"{advice} {other_place}."
+    sentence = f"{other_place[0].upper()}{other_place[1:]}."
+    return f"{advice} {sentence}".lstrip()
 
 
 def is_local_failure(error: BaseException) -> bool:

@@ -4,10 +4,10 @@ When a new version of `datasets` breaks something, it is mended here. `registry`
 reach: how names become builders. It stands apart since it must not import `datasets`.
 """
 
-import errno
 import glob
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
@@ -17,7 +17,7 @@ import pyarrow as pa
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
-from .errors import IdxError
+from .errors import IdxError, disk_advice
 from .fetching import RemoteOptions, StorageOptions
 from .paths import (
     check_exists,
@@ -27,12 +27,16 @@ from .paths import (
     match_files,
     split_data_files,
 )
+from .suggestions import alternatives, unknown_split
 
 # Skip the streaming patches that `datasets` applies to the modules of builders: they import SciPy,
 # and none of the patched functions is called there. Each module with a builder needs this line.
 _patched_for_streaming = True
 
-FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# How `datasets` refuses a split that is not there: of what is prepared, and of a stream.
+UNKNOWN_SPLIT = re.compile(r'Unknown split "(?P<split>[^"]*)"')
+BAD_SPLIT = re.compile(r"Bad split: (?P<split>.*)\. Available splits: (?P<names>\[.*\])", re.DOTALL)
+QUOTED = re.compile(r"'([^']*)'")
 GenKwargs = dict[str, Any]  # whatever `_split_generators` puts into them
 # What `Split("train")` makes is a `NamedSplit`.
 SplitChoice = datasets.ReadInstruction | datasets.Split | datasets.NamedSplit
@@ -104,12 +108,21 @@ def _resolve_pattern(pattern: object, base: str, options: RemoteOptions) -> Data
 
 def disk_error(found: str, error: OSError) -> IdxError:
     """The error of a disk that `datasets` cannot write to."""
-    make_room = "Make room there, or set" if error.errno in FULL_DISK else "Set"
-    variable = "the environment variable HF_HOME to another disk"
+    variable = "the environment variable HF_HOME to a folder on another disk"
     return IdxError(
-        f"{found} {make_room} cache_dir= or {variable}.",
-        command_line=f"{found} {make_room} {variable}.",
+        f"{found} {disk_advice(error, f'set cache_dir= or {variable}')}",
+        command_line=f"{found} {disk_advice(error, f'set {variable}')}",
     )
+
+
+def _no_split_of_stream(split: str, names: Sequence[str]) -> IdxError:
+    """The error of what is no split of a stream: it has another name, or is a part of a split."""
+    for part in split.split("+"):
+        name = part.partition("[")[0].strip()
+        if name not in names:
+            return unknown_split(split, name, dict.fromkeys(names), takes_parts=False)
+    found = f"split={split!r}: a stream has whole splits: {alternatives(names)}"
+    return IdxError(f"{found}. Use take or skip of the stream, or leave out streaming=True.")
 
 
 def row_numbers(dataset: datasets.Dataset, start: int, stop: int) -> np.ndarray:
@@ -203,7 +216,27 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
             return datasets.Dataset.from_dict(
                 nothing, features, self.info, datasets.NamedSplit(info.name)
             )
-        return super()._as_dataset(split, in_memory)  # type: ignore[arg-type]
+        try:
+            return super()._as_dataset(split, in_memory)  # type: ignore[arg-type]
+        except ValueError as error:
+            unknown = UNKNOWN_SPLIT.match(str(error))
+            if unknown is None or splits is None:
+                raise
+            sizes = {name: part.num_examples for name, part in splits.items()}
+            name = unknown["split"]
+            raise unknown_split(str(split), name, sizes) from error
+
+    def as_streaming_dataset(
+        self, split: str | None = None, base_path: str | None = None
+    ) -> dict[str, datasets.IterableDataset] | datasets.IterableDataset:
+        """What `load_dataset` calls for a stream."""
+        try:
+            return super().as_streaming_dataset(split, base_path)
+        except ValueError as error:
+            bad = BAD_SPLIT.match(str(error))
+            if bad is None:
+                raise
+            raise _no_split_of_stream(bad["split"], QUOTED.findall(bad["names"])) from error
 
     def make_download_manager(self, download_mode: DownloadMode = None) -> datasets.DownloadManager:
         """The download manager that `load_dataset` gives to this builder."""

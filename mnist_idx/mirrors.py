@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .archive import Location, list_archive, list_folder
 from .catalog import DATASETS, File, PublishedDataset
 from .copies import Search, UnverifiableError, choose_copy
-from .errors import IdxError, TransferError, is_of_disk, printable
+from .errors import IdxError, TransferError, is_of_disk, offline_variable, printable
 from .failover import Located
 from .fetching import Fetcher, InPlace
 from .members import Access, Member, SplitFiles, pin, verify_member
@@ -142,6 +142,10 @@ class Mirrors:
             return IdxError(f"{failures[0]} {advice}", command_line=f"{failures[0]} {typed_advice}")
         title = f"None of the sources of {self._title} can be used:"
         listed = [f"- {failure}" for failure in failures]
+        variable = offline_variable()
+        if any(f"because {variable} is set" in failure for failure in failures):
+            advice = f"Unset {variable}, which keeps this offline. {advice}"
+            typed_advice = f"Unset {variable}, which keeps this offline. {typed_advice}"
         return IdxError(title, *listed, advice, command_line=typed_advice)
 
     def _add_failure(

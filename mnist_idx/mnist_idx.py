@@ -1,9 +1,10 @@
 """The loading script: `MnistIdx`, the published datasets.
 
-`import mnist_idx` makes `load_dataset("mnist_idx")` find this builder. On `datasets` 3.x this file
-is a plain loading script, too: `load_dataset("path/to/mnist_idx", trust_remote_code=True)`. That
-copies only the modules that the script itself imports, by reading its import lines as text. So
-every module that it needs indirectly is imported here as well, and no import line has a comment.
+`from mnist_idx import load_dataset` makes `load_dataset("mnist_idx")` find this builder. On
+`datasets` 3.x this file is a plain loading script, too: `load_dataset("path/to/mnist_idx",
+trust_remote_code=True)`. That copies only the modules that the script itself imports, by reading
+its import lines as text. So every module that it needs indirectly is imported here as well, and no
+import line has a comment.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from .remote import retry as retry
 from .selection import Selection as Selection
 from .signatures import find_foreign as find_foreign
 from .streams import Stream as Stream
+from .suggestions import check_config_name as check_config_name
 
 _patched_for_streaming = True  # as in `hf`
 
@@ -49,6 +51,15 @@ class MnistIdxConfig(IdxConfig):
     """Options of `mnist_idx`, see `IdxOptions`, in addition to those of `datasets`.
 
     `data_dir` is a copy of the published files: a folder, a tar or a zip, local or remote.
+    `load_dataset` takes them by their names.
+
+    >>> from mnist_idx import load_dataset
+    >>> ds = load_dataset("mnist_idx", "tiny", num_samples=50, seed=3, as_array=True)
+    >>> ds["train"].num_rows, ds["train"].features["image"]
+    (50, Array2D(shape=(28, 28), dtype='uint8'))
+
+    Raises:
+        IdxError: an option has a value that it cannot have; when the builder is made.
     """
 
     version: datasets.Version = VERSION
@@ -75,7 +86,23 @@ def _make_config(name: str) -> MnistIdxConfig:
 
 
 class MnistIdx(IdxBuilder):
-    """MNIST, a subset, a miniature, and its relatives."""
+    """The builder of "mnist_idx": MNIST, a subset, a miniature, and its relatives.
+
+    Records are an `image`, an `Image` of 28 x 28 gray pixels, 0 to 255, and a `label`, a
+    `ClassLabel`; of QMNIST `label_details`, too. `load_dataset` makes the builder, and prepares
+    the splits.
+
+    >>> from mnist_idx import MnistIdx
+    >>> builder = MnistIdx(config_name="tiny")
+    >>> {name: split.num_examples for name, split in builder.info.splits.items()}
+    {'train': 1000, 'test': 200}
+    >>> builder.download_and_prepare()
+    >>> builder.as_dataset(split="test")[0]["label"]
+    7
+
+    Raises:
+        IdxError: there is no such config or option, or no source of the data can be used.
+    """
 
     BUILDER_CONFIG_CLASS = MnistIdxConfig  # type: ignore[assignment]  # its type is inferred
     BUILDER_CONFIGS = [_make_config(name) for name in DATASETS]

@@ -2,15 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
 
-from .errors import wrong_option
+from .errors import IdxError, wrong_option
+from .paths import quoted
 from .selection import Selection
+from .suggestions import closest_names, did_you_mean
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ class About:
     meaning: str
     expected: str  # in the words of an error
     is_valid: Callable[[object], bool]
+    choices: tuple[str, ...] = ()  # the values that it may have, if these are texts
 
 
 def option(default: T, about: About) -> T:
@@ -47,8 +50,54 @@ def check_options(config: "IdxOptions") -> None:
     """
     for name, about in options_of(config).items():
         value = getattr(config, name)
-        if not about.is_valid(value):
-            raise wrong_option(name, value, about.expected)
+        if about.is_valid(value):
+            continue
+        meant = closest_names(value, about.choices) if isinstance(value, str) else []
+        question = did_you_mean([quoted(choice) for choice in meant])
+        raise wrong_option(name, value, about.expected, question)
+
+
+# How others call what is asked of `load_dataset` in another way.
+WORDS_OF_OTHERS = {
+    "shuffle": "Pass seed=, for example seed=1, to shuffle the records",
+    "train": 'Pass split="train" or split="test"',
+    "transform": "Use with_transform of the dataset that is loaded",
+    "target_transform": "Use with_transform of the dataset that is loaded",
+    "download": "Leave it out: what is missing is downloaded",
+    "root": "Pass data_dir=",
+    "path": "Pass data_dir=",
+    "limit": "Pass num_samples=",
+    "labels": "Pass label_names=",
+    "class_names": "Pass label_names=",
+}
+
+
+def check_option_names(
+    given: Iterable[str], title: str, kind: "type[IdxOptions]", others: Iterable[str] = ()
+) -> None:
+    """Refuse an option that there is not.
+
+    Args:
+        title: the name of the builder.
+        kind: has the options of the builder.
+        others: names of options that there are as well.
+
+    Raises:
+        IdxError: there is no such option. The message lists all.
+    """
+    own = [*options_of(kind), "data_dir", "data_files"]
+    if title == "mnist_idx":
+        own.remove("data_files")  # which it refuses, in words of its own
+    for name in given:
+        if name in own or name in others or name == "data_files":
+            continue
+        advice = did_you_mean([f"{option}=" for option in closest_names(name, own)])
+        if name in options_of(IdxFolderOptions):
+            advice = f" It is an option of idxfolder, {IDX_FOLDER}."
+        elif WORDS_OF_OTHERS.get(name) is not None:
+            advice = f" {WORDS_OF_OTHERS[name]}."
+        listed = f"Its own options are {', '.join(own)}; those of load_dataset work as well"
+        raise IdxError(f"{title} has no option {name}=.{advice} {listed}.")
 
 
 def is_integer(value: object, least: float = -math.inf) -> bool:
@@ -63,6 +112,8 @@ def is_list_of_names(value: object) -> bool:
     are_strings = all(isinstance(item, str) for item in value)
     return are_strings and len(set(value)) == len(value)
 
+
+IDX_FOLDER = 'which loads your own files: load_dataset("idxfolder", data_dir=…)'
 
 NUM_SAMPLES = About(
     type="integer",
@@ -82,11 +133,13 @@ SEED = About(
     expected="an integer",
     is_valid=lambda value: value is None or is_integer(value),
 )
+SAMPLINGS = ("first", "uniform")
 SAMPLING = About(
     type="string",
     meaning='`"first"`: the first records, shuffled; `"uniform"`: drawn from the whole split',
     expected='"first" or "uniform"',
-    is_valid=lambda value: isinstance(value, str) and value in ("first", "uniform"),
+    is_valid=lambda value: isinstance(value, str) and value in SAMPLINGS,
+    choices=SAMPLINGS,
 )
 AS_ARRAY = About(
     type="bool",

@@ -6,7 +6,7 @@ not import them. Nor does it import `datasets` before a function is called.
 """
 
 import functools
-import hashlib
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,13 @@ def register() -> None:
     def dataset_module_factory(path: str, *args: object, **kwargs: object) -> "DatasetModule":
         if path in BUILDER_MODULES:
             return _module(path)
-        return resolve(path, *args, **kwargs)
+        try:
+            return resolve(path, *args, **kwargs)
+        except (ConnectionError, FileNotFoundError) as error:  # There is no dataset of this name.
+            question = _question_about(path)
+            if not question or len(error.args) != 1:
+                raise
+            raise type(error)(f"{str(error).rstrip('.')}.{question}") from error
 
     dataset_module_factory.knows_mnist_idx = True  # type: ignore[attr-defined]
     # Each holds its own reference.
@@ -54,6 +60,15 @@ def _unknown_version(version: str, error: Exception) -> str:
     found = f"datasets {version} resolves names in a way that mnist_idx does not know ({error})"
     code = "builder = mnist_idx.MnistIdx(); builder.download_and_prepare(); builder.as_dataset()"
     return f"{found}. Use `{code}`, or install another version of datasets."
+
+
+def _question_about(path: object) -> str:
+    """Asks whether one of ours was meant, with a space before it; "" if it resembles none."""
+    from .suggestions import calls_of, did_you_mean
+
+    if not isinstance(path, str) or os.path.exists(path):
+        return ""
+    return did_you_mean(calls_of("load_dataset", path))
 
 
 def _module(name: str) -> "DatasetModule":
@@ -69,5 +84,7 @@ def code_hash() -> str:
 
     `tools` is excluded: it makes no records.
     """
+    import hashlib  # takes longer to import than all of this
+
     files = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

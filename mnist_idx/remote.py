@@ -11,7 +11,13 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 
 from .byte_ranges import LARGEST_REQUEST, ByteRanges, UnexpectedAnswer, Version, stall_seconds
-from .errors import IdxError, TransferError, is_local_failure, without_secrets
+from .errors import (
+    IdxError,
+    TransferError,
+    is_local_failure,
+    offline_variable,
+    without_secrets,
+)
 from .fetching import RemoteOptions, StorageOptions
 from .http_ranges import HttpRanges, http_options
 from .paths import is_http
@@ -239,7 +245,7 @@ def file_system(path: str, options: RemoteOptions) -> tuple[fsspec.AbstractFileS
     is_offline = huggingface_hub.constants.HF_HUB_OFFLINE
     if is_offline and path.startswith(("http://", "https://", "hf://")):
         raise TransferError(
-            f"{path}: not fetched, because HF_HUB_OFFLINE is set. Unset it to fetch the file."
+            f"{path}: not fetched, because {offline_variable()} is set. Unset it to fetch the file."
         )
     return retry(lambda: _connect(path, options), path)
 
@@ -391,7 +397,7 @@ def _status(error: BaseException) -> int | None:
 def _words_for(cause: BaseException) -> str | None:
     """What to call a failure that does not pass."""
     if isinstance(cause, huggingface_hub.errors.OfflineModeIsEnabled):
-        return "not fetched, because HF_HUB_OFFLINE is set"
+        return f"not fetched, because {offline_variable()} is set"
     if isinstance(cause, socket.gaierror):
         return "host not found"
     if isinstance(cause, ConnectionRefusedError):

@@ -1,12 +1,15 @@
 """The records of a split as NumPy arrays."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 
 from ..errors import IdxError
+from ..paths import quoted
 from ..records import Batch, too_large
+from ..suggestions import BUILDERS, alternatives, calls_of, check_config_name, did_you_mean
 from .free_memory import free_memory
 from .opening import Opened, open_dataset
 from .split_spec import Part, parse_parts
@@ -45,12 +48,20 @@ def load_arrays(
 ) -> Arrays | list[Arrays]:
     """Load a split as arrays, without the cache of Arrow files.
 
-    >>> images, labels = load_arrays("mnist_idx", split="train")
-    >>> images, labels = load_arrays("idxfolder", data_dir="my_idx", split="test[:100]")
-    >>> (x, y), (x_test, y_test) = load_arrays("mnist_idx", split=["train", "test"])
+    >>> from mnist_idx import load_arrays
+    >>> images, labels = load_arrays("mnist_idx", "tiny", split="train")
+    >>> images.shape, images.dtype, labels.shape, labels.dtype
+    ((1000, 28, 28), dtype('uint8'), (1000,), dtype('uint8'))
+    >>> (x, y), (x_test, y_test) = load_arrays("mnist_idx", "tiny", split=["train", "test[:10%]"])
+    >>> len(x), len(x_test)
+    (1000, 20)
+
+    Without "tiny" it is all of MNIST: `load_arrays("mnist_idx", split="train")`. Your own files:
+    `load_arrays("idxfolder", data_dir="my_idx")`.
 
     Args:
-        name: of the config, for example "tiny".
+        path: "mnist_idx", the published datasets, or "idxfolder", your own files.
+        name: of the config, for example "tiny"; by default "mnist".
         split: for example "train", "test[:10%]", "train+test" or "all". The files of other splits
             are not looked at. A list of them gives a list of pairs, as of `load_dataset`.
         streaming: fetch only the bytes that are needed, keep nothing on disk. Otherwise a download
@@ -59,14 +70,17 @@ def load_arrays(
             `data_files`, `cache_dir`, …
 
     Returns:
-        Images, uint8 `(N, 28, 28)`, and labels, uint8 `(N,)`; other types and shapes if the files
-        have them. Labels are None if there are none.
+        Images, uint8 `(N, 28, 28)` from 0 (background) to 255, and labels, uint8 `(N,)`, the
+        numbers of the classes; other types and shapes if the files have them. Labels are None if
+        there are none.
 
     Raises:
-        IdxError: the data is invalid or unavailable, or an argument is out of range.
+        IdxError: the data is invalid or unavailable, or an argument is wrong.
+        TransferError: a file cannot be reached.
     """
-    if path not in ("mnist_idx", "idxfolder"):
-        raise IdxError(f'{path!r}: expected "mnist_idx" or "idxfolder".')
+    _check_path(path)
+    if path == "mnist_idx" and name is not None:
+        check_config_name(name)
     arguments = {"as_array": True, **options}
     if isinstance(split, list) and split:
         opened = open_dataset(path, name, "+".join(map(str, split)), streaming, arguments)
@@ -74,6 +88,20 @@ def load_arrays(
         return [read_parts(opened, parts) for parts in wanted]
     opened = open_dataset(path, name, split, streaming, arguments)
     return read_parts(opened, parse_parts(split, opened.sizes))
+
+
+def _check_path(path: object) -> None:
+    """Refuse what is neither of the builders: mostly the name of a config, or a folder."""
+    if path in BUILDERS:
+        return
+    calls = []
+    if isinstance(path, str | os.PathLike):
+        text = os.fspath(path)
+        calls = calls_of("load_arrays", text)
+        if not calls and ("://" in text or os.path.exists(text)):
+            calls = [f'load_arrays("idxfolder", data_dir={quoted(text)})']
+    expected = alternatives([quoted(name) for name in BUILDERS])
+    raise IdxError(f"{path!r}: expected {expected}.{did_you_mean(calls)}")
 
 
 def read_parts(opened: Opened, parts: Sequence[Part]) -> Batch:

@@ -6,7 +6,6 @@ once.
 """
 
 import argparse
-import inspect
 import io
 import os
 import re
@@ -14,18 +13,20 @@ import runpy
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 from .. import __version__
 from ..catalog import DATASETS
 from ..compressions import SUFFIXES
 from ..errors import IdxError, printable
 from ..paths import expand_home
+from ..suggestions import alternatives, closest_names, did_you_mean, meant_datasets
 from .dataset_types import is_error_of_datasets
 
 if TYPE_CHECKING:
@@ -40,6 +41,44 @@ NamedFiles: TypeAlias = list[str] | dict[str, list[str]]  # paths, or paths by s
 FAILED, INTERRUPTED = 1, 130  # exit codes
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"
 NAMES = ", ".join(DATASETS)
+EXAMPLES = """\
+examples:
+  mnist-idx preview tiny              draw a miniature of MNIST that needs no network: tiny.png
+  mnist-idx preview fashion_mnist -n 100 -o clothes.png
+  mnist-idx verify my_folder          are these IDX files complete, undamaged, fit to load?
+  mnist-idx convert imagefolder digits --data-dir photos --mode L --size 28x28
+  mnist-idx export mnist mnist.npz --as npz
+  mnist-idx example train > train.py  a program that trains on MNIST, to be changed
+  mnist-idx preview --help            options and examples of a command
+
+MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of MNIST.
+"""
+# What others call commands and options.
+OTHER_COMMANDS = {
+    "show": "preview",
+    "draw": "preview",
+    "plot": "preview",
+    "view": "preview",
+    "info": "preview",
+    "check": "verify",
+    "test": "verify",
+    "validate": "verify",
+    "publish": "push",
+    "upload": "push",
+    "save": "export",
+    "write": "convert",
+    "train": "example train",
+    "list": "--help",
+}
+OTHER_OPTIONS = {
+    "--format": "--as",
+    "--limit": "--num-samples",
+    "--out": "--output",
+    "--force": "--overwrite",
+    "--text": "--ascii",
+    "--workers": "--num-proc",
+    "--jobs": "--num-proc",
+}
 # Where the endings of the names of archives and of compressed files begin.
 ENDING_OF_ARCHIVE = re.compile(
     rf"(?:{'|'.join(map(re.escape, ['.tar', '.tgz', '.zip', *SUFFIXES]))})\b"
@@ -57,13 +96,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # Names may have characters that the terminal has not.
             stream.reconfigure(errors="backslashreplace")
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
-    if not arguments:
+    if not arguments or arguments == ["help"]:
         parser.print_help()
         return 0
-    options = vars(parser.parse_args(arguments))
-    command = options.pop("command")
+    if arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
+    check_command(parser, arguments[0])
+    namespace, unknown = parser.parse_known_args(arguments)
+    options = vars(namespace)
+    command, command_parser = options.pop("command"), options.pop("parser")
+    if unknown:
+        command_parser.error(what_is_unknown(unknown[0], command_parser))
     if command is not run:
         return call(command, options)
     failed = call(check_program, options)
@@ -133,33 +178,103 @@ def ending_on_sigterm() -> Iterator[None]:
 # The parser
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors end with the way to its help, and that lists its options."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.option_names: list[str] = []  # with their hyphens
+        super().__init__(**kwargs)
+
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+        action = super().add_argument(*names, **kwargs)
+        self.option_names += action.option_strings
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        super().error(f"{message}\nAll options, and examples: {self.prog} --help")
+
+
+def check_command(parser: argparse.ArgumentParser, word: str) -> None:
+    """End the program if its first argument is no command."""
+    names = [name_of(command) for command in COMMANDS]
+    if word in names or word in ("-h", "--help", "--version"):
+        return
+    expected = f"expected a command: {alternatives(names)}"
+    if word.startswith("-"):
+        parser.error(f"{word}: {expected}. Options follow it.")
+    meant = [f"mnist-idx {name}" for name in closest_names(word, names)]
+    if word.lower() in OTHER_COMMANDS:
+        meant = [f"mnist-idx {OTHER_COMMANDS[word.lower()]}"]
+    elif word in DATASETS or os.path.exists(word):
+        meant = [f"mnist-idx preview {word}"]
+    parser.error(f"{word}: {expected}.{did_you_mean(meant)}")
+
+
+def what_is_unknown(word: str, parser: Parser) -> str:
+    """What to say of an argument that a command does not take."""
+    if not word.startswith("-"):
+        meant = [f"--split {word}"] if word in ("train", "test") else []
+        return f"unexpected argument: {word}.{did_you_mean(meant)}"
+    name = word.partition("=")[0]
+    known = [option for option in parser.option_names if option.startswith("--")]
+    if name in OTHER_OPTIONS and OTHER_OPTIONS[name] in known:
+        return f"unknown option {name}.{did_you_mean([OTHER_OPTIONS[name]])}"
+    by_name = {option.lstrip("-"): option for option in known}
+    meant = [by_name[option] for option in closest_names(name.lstrip("-"), by_name)]
+    question = did_you_mean(meant) or f" The options are {', '.join(known)}."
+    return f"unknown option {name}.{question}"
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """What reads an argument that must be one of a few."""
+
+    def read(text: str) -> str:
+        if text in choices:
+            return text
+        question = did_you_mean(closest_names(text, choices))
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {alternatives(choices)}.{question}")
+
+    return read
+
+
+def name_of(command: "Command") -> str:
+    """The name of a command on the command line."""
+    return command.function.__name__.replace("_", "-")
+
+
 class Command(NamedTuple):
     function: Callable[..., int | None]
     add_arguments: Callable[[argparse.ArgumentParser], None]
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mnist-idx",
-        description="MNIST, and anyone's IDX files, as Hugging Face datasets.",
-        epilog="MNIST_IDX_MIRROR is a URL or path that is tried before the built-in sources of "
-        "MNIST.",
+        description="MNIST, its relatives, and anyone's IDX files, as Hugging Face datasets.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"mnist-idx {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for function, add_arguments in COMMANDS:
-        summary, _, details = (inspect.getdoc(function) or "").partition("\n\n")
+    for row in COMMANDS:
+        summary, _, details = _clean(row.function.__doc__ or "").partition("\n\n")
         command = commands.add_parser(
-            function.__name__.replace("_", "-"),
+            name_of(row),
             help=summary,
             description=summary,
             epilog=f"{details}\n\n{EXIT_CODES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(command=function)
-        add_arguments(command)
+        command.set_defaults(command=row.function, parser=command)
+        row.add_arguments(command)
     return parser
+
+
+def _clean(docstring: str) -> str:
+    """A docstring without its indentation. `inspect.getdoc` takes long to import."""
+    first, _, others = docstring.partition("\n")
+    return f"{first}\n{textwrap.dedent(others)}".strip()
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +290,10 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add("--prefix", help="which of several datasets in one place, by the start of their file names")
 
 
+def add_split(parser: argparse.ArgumentParser, meaning: str, default: str | None = None) -> None:
+    parser.add_argument("-s", "--split", default=default, metavar="SPLIT", help=meaning)
+
+
 def add_data_files(parser: argparse.ArgumentParser, meaning: str) -> None:
     """Add the option that names files; see `files_by_split`."""
     parser.add_argument("--data-files", action="append", metavar="[SPLIT=]PATH", help=meaning)
@@ -184,13 +303,15 @@ def add_configs(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which datasets to publish; see `chosen_configs`."""
     add = parser.add_argument
     add(
+        "-c",
         "--config",
         action="append",
-        choices=DATASETS,
+        type=one_of(*DATASETS),
         metavar="CONFIG",
         help=f"{NAMES}; may be repeated (default: mnist and subset)",
     )
     add(
+        "-n",
         "--num-samples",
         type=int,
         metavar="N",
@@ -201,7 +322,8 @@ def add_configs(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--sampling",
-        choices=("first", "uniform"),
+        type=one_of("first", "uniform"),
+        metavar="{first,uniform}",
         help="of subset: the first records, or any (default: first)",
     )
 
@@ -227,9 +349,10 @@ def check_source(source: str | None, prefix: str | None, data_files: list[str] |
         check_no_prefix(source or "mnist", prefix)
         return
     if "://" not in source and not os.path.exists(source):
-        found = f"{source}: no such file, folder or config"
+        question = did_you_mean(closest_names(source, DATASETS))
+        found = f"{source}: no such file, folder or config.{question}"
         place = f"The working folder is {os.getcwd()}"
-        raise IdxError(f"{found}. {place}, the configs are {NAMES}.")
+        raise IdxError(f"{found} {place}, the configs are {NAMES}.")
 
 
 # preview
@@ -238,10 +361,20 @@ def check_source(source: str | None, prefix: str | None, data_files: list[str] |
 def add_preview_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     add = parser.add_argument
-    add("--split", default="train", help="split to draw (default: train)")
-    add("--num", type=int, default=25, metavar="N", help="records to draw (default: 25)")
-    add("--output", type=user_path, metavar="FILE", help="picture to write (default: SOURCE.png)")
-    add("--overwrite", action="store_true", help="replace an existing picture")
+    add_split(parser, "split to draw (default: train)", "train")
+    add("-n", "--num", type=int, default=25, metavar="N", help="records to draw (default: 25)")
+    add(
+        "-o",
+        "--output",
+        type=user_path,
+        metavar="FILE",
+        help="picture to write (default: SOURCE.png)",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace any file; a PNG file of a preview is replaced without it",
+    )
     add("--ascii", dest="as_text", action="store_true", help="print the images as text instead")
 
 
@@ -263,7 +396,7 @@ def preview(
 
     examples:
       mnist-idx preview tiny                               writes tiny.png
-      mnist-idx preview tiny --split test --num 3 --ascii
+      mnist-idx preview tiny -s test -n 3 --ascii          prints text, writes no picture
       mnist-idx preview copy --output digits.png           a folder, a tar, a zip, or a URL of one
       mnist-idx preview --data-files train=copy/train-images-idx3-ubyte.gz --output digits.png
     """
@@ -273,21 +406,19 @@ def preview(
         source = "mnist"
     if num < 1:
         raise IdxError(f"--num {num}: expected at least 1.")
-    if source in DATASETS and split not in DATASETS[source].splits:
-        raise IdxError(f"--split {split}: expected {' or '.join(DATASETS[source].splits)}.")
+    if source in DATASETS:
+        check_split(split, list(DATASETS[source].splits))
     if output is None:
         output = Path(picture_name(source or first_path(data_files)))
-    if output.exists() and not overwrite and not as_text:
-        advice = "Choose another file with --output, or add --overwrite."
-        raise IdxError(f"{output}: exists already. {advice}")
     builder = "mnist_idx" if source in DATASETS else "idxfolder"
-    from .preview import check_num, contact_sheet, describe, save_picture, text_sheet
+    from .preview import check_num, check_target, contact_sheet, describe, save_picture, text_sheet
 
     if not as_text:
+        overwrite = overwrite or may_replace(output)
+        check_target(output)
         check_num(num)
     overview = look_at(source, prefix, named_files)
-    if split not in overview.split_names:
-        raise IdxError(f"--split {split}: expected one of {', '.join(overview.split_names)}.")
+    check_split(split, overview.split_names)
     first = overview.first_records(split, num)
     width = shutil.get_terminal_size().columns
     shown = source or ", ".join(data_files or [])
@@ -299,6 +430,29 @@ def preview(
     picture = contact_sheet(first.source, names=first.class_names, num=num)
     save_picture(picture, output, overwrite)
     print(f"wrote {printable(str(output))}: the first records of {split}")
+
+
+def check_split(split: str, names: Sequence[str]) -> None:
+    """Refuse to draw a split that is not there."""
+    if split not in names:
+        question = did_you_mean(closest_names(split, names))
+        raise IdxError(f"--split {split}: expected {alternatives(names)}.{question}")
+
+
+def may_replace(output: Path) -> bool:
+    """Whether there is a picture of an earlier preview at a path.
+
+    Raises:
+        IdxError: there is something else.
+    """
+    if not os.path.lexists(output):
+        return False
+    from .preview import is_drawn
+
+    if is_drawn(output):
+        return True
+    advice = "Choose another file with --output, or add --overwrite"
+    raise IdxError(f"{output}: exists already, and is no PNG file of a preview. {advice}.")
 
 
 def look_at(source: str | None, prefix: str | None, data_files: NamedFiles | None) -> "Overview":
@@ -369,7 +523,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="CONFIG", help="config of the dataset")
     add("--data-dir", type=expand_home, metavar="FOLDER", help="folder with its files")
     add_data_files(parser, "its files, or those of a split; may be repeated")
-    add("--split", help='split to write, for example test or "train[:1000]" (default: all)')
+    add_split(parser, 'split to write, for example test or "train[:1000]" (default: all)')
     add("--revision", help="version of the dataset on the Hub")
     add("--streaming", action="store_true", help="do not keep a copy of the dataset in the cache")
     add("--image-column", metavar="NAME", help="column of images (default: the only one)")
@@ -380,7 +534,12 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
         help="column of labels (default: the only one of classes, or of integers); repeated for "
         'labels of several parts; "" for none',
     )
-    add("--mode", choices=("L", "RGB"), help="convert all images to gray (L) or color (RGB)")
+    add(
+        "--mode",
+        type=one_of("L", "RGB"),
+        metavar="{L,RGB}",
+        help="convert all images to gray (L) or color (RGB)",
+    )
     add(
         "--size",
         type=parse_size,
@@ -431,15 +590,21 @@ def convert(
 
     dataset: Any = source
     if not source.lower().endswith(".npz"):
-        dataset = load_any(
-            source,
-            name=name,
-            data_dir=data_dir,
-            data_files=files_by_split(data_files),
-            split=split,
-            revision=revision,
-            streaming=streaming,
-        )
+        options = {
+            "name": name,
+            "data_dir": data_dir,
+            "data_files": files_by_split(data_files),
+            "split": split,
+            "revision": revision,
+            "streaming": streaming,
+        }
+        try:
+            dataset = load_any(source, **options)
+        except (ConnectionError, FileNotFoundError) as error:
+            meant = what_to_convert(source, target)
+            if not meant:
+                raise
+            raise IdxError(f"{source}: no such dataset.{did_you_mean(meant)}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LeftOutWarning)  # which is printed below
         written = write_idx(
@@ -477,6 +642,22 @@ def load_any(source: str, **options: Any) -> "Loaded":
     except RuntimeError as error:
         raise IdxError(f"{source}: {error}") from error
     return loaded
+
+
+def what_to_convert(source: str, target: str) -> list[str]:
+    """The commands that may have been meant by a source that `load_dataset` does not find.
+
+    It is the path of IDX files, or the name of a config.
+    """
+    if os.path.exists(source):
+        return [f"mnist-idx convert idxfolder {target} --data-dir {source}"]
+    commands = []
+    for path, *config in meant_datasets(source):
+        options = [f"--name {name}" for name in config]
+        if path == "idxfolder":
+            options = ["--data-dir FOLDER"]
+        commands.append(" ".join(["mnist-idx convert", path, target, *options]))
+    return commands
 
 
 def files_by_split(data_files: list[str] | None) -> NamedFiles | None:
@@ -618,12 +799,13 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--as",
         dest="form",
-        choices=("png", "npz"),
+        type=one_of("png", "npz"),
+        metavar="{png,npz}",
         help="write PNG files in class folders, or one file of NumPy arrays (default: Parquet)",
     )
     add_data_files(parser, "the IDX files, or those of a split; may be repeated")
     add("--prefix", help="which of several datasets, by the start of their file names")
-    add("--split", help='split to write, for example test or "train[:100]" (default: all)')
+    add_split(parser, 'split to write, for example test or "train[:100]" (default: all)')
     add("--as-array", action="store_true", help="Parquet: arrays of any type, not pictures")
     add(
         "--num-shards",
@@ -631,7 +813,14 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Parquet: files of the largest split (default: files of about 500 MB)",
     )
-    add("--num-proc", type=int, default=1, metavar="N", help="Parquet: processes (default: 1)")
+    add(
+        "-j",
+        "--num-proc",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Parquet: processes (default: 1)",
+    )
     add(
         "--ray",
         nargs="?",

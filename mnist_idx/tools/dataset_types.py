@@ -1,6 +1,6 @@
-"""Tells objects of `datasets` from others, without importing `datasets`.
+"""Tells objects of `datasets` and of Pillow from others, without importing either.
 
-Importing it takes more than a second. Who has one of its objects has imported it already.
+Importing `datasets` takes more than a second. Who has one of its objects has imported it already.
 """
 
 import sys
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasets import ClassLabel, Dataset, Image, IterableDataset
     from datasets.exceptions import DatasetsError
+    from PIL.Image import Image as Picture
     from typing_extensions import TypeIs  # only for checkers of types
 
 
@@ -23,6 +24,11 @@ def is_stored(value: object) -> "TypeIs[Dataset]":
 
 def is_image(feature: object) -> "TypeIs[Image]":
     return _is_instance(feature, "datasets", "Image")
+
+
+def is_picture(value: object) -> "TypeIs[Picture]":
+    """Whether a value is an image of Pillow."""
+    return _is_instance(value, "PIL.Image", "Image")
 
 
 def is_class_label(feature: object) -> "TypeIs[ClassLabel]":

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import IdxError, listed_names
 from ..filenames import SPLITS
+from ..suggestions import calls_of, did_you_mean
 from .dataset_types import is_dataset
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def read_input(source: object, split: str | None) -> Input:
     found = _read_splits(source)
     if found is None:
         name = split or _own_name(source)
-        return Input({name: _read_split(source, f"split {name!r}")})
+        return Input({name: read_split(source, f"split {name!r}")})
     if split is None:
         return Input({name or "train": part for name, part in found.splits.items()}, found.left_out)
     if list(found.splits) != [None]:
@@ -91,11 +92,11 @@ def read_input(source: object, split: str | None) -> Input:
 def _read_splits(source: object) -> "_Found | None":
     """The splits of a source that is made of splits or of arrays with names; None of any other."""
     if isinstance(source, Mapping):
-        if _are_arrays_with_names(source):
+        if are_arrays_with_names(source):
             return _read_named_arrays(source)
         splits: dict[str | None, SplitInput] = {}
         for name, part in source.items():
-            splits[str(name)] = _read_split(part, f"split {str(name)!r}")
+            splits[str(name)] = read_split(part, f"split {str(name)!r}")
         return _Found(splits, ())
     if _is_pair(source, _is_pair_of_arrays):
         # As `load_data` of Keras returns them.
@@ -113,9 +114,9 @@ def count_records(split: SplitInput) -> int | None:
         return None
 
 
-def not_understood(title: str, found: object) -> IdxError:
+def not_understood(title: str, found: object, forms: str = FORMS) -> IdxError:
     """The error of what `write_idx` does not take, which shows what it takes."""
-    return IdxError(f"{title}: found {found}, expected {FORMS}.")
+    return IdxError(f"{title}: found {found}, expected {forms}.")
 
 
 def _own_name(source: object) -> str:
@@ -132,12 +133,20 @@ def _own_name(source: object) -> str:
 # One split
 
 
-def _read_split(source: object, title: str) -> SplitInput:
-    """A split as a dataset, or as a pair of arrays."""
+def read_split(source: object, title: str, forms: str = FORMS) -> SplitInput:
+    """A split as a dataset, or as a pair of arrays.
+
+    Args:
+        title: what errors call it.
+        forms: what errors say that is expected.
+
+    Raises:
+        IdxError: it is none.
+    """
     if is_dataset(source):
         return source
     if isinstance(source, Mapping):
-        return _read_named_pair(source, title)
+        return _read_named_pair(source, title, forms)
     if hasattr(source, "iloc"):
         way_out = "Make a dataset of it: datasets.Dataset.from_pandas(…)."
         raise IdxError(f"{title}: found a table of pandas. {way_out}")
@@ -150,7 +159,7 @@ def _read_split(source: object, title: str) -> SplitInput:
         return ArrayPair(images, labels)
     # NumPy would call anything else for each of its records, if it has some.
     if not isinstance(source, list | tuple) and not hasattr(source, "__array__"):
-        raise not_understood(title, type(source).__name__)
+        raise not_understood(title, type(source).__name__, forms)
     return ArrayPair(source, None)
 
 
@@ -201,14 +210,15 @@ def _load_npz(path: str | os.PathLike[str]) -> Mapping[str, object]:
     """The arrays of a file of NumPy, by their names."""
     title = os.fspath(path)
     if Path(title).suffix.lower() != ".npz":
-        raise not_understood(title, "a path")
+        question = did_you_mean(calls_of("load_dataset", title))
+        raise IdxError(f"{title}: found a path, expected {FORMS}.{question}")
     try:
         with np.load(Path(title).expanduser()) as archive:
             arrays = dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise IdxError(f"{title}: cannot be read as arrays of NumPy: {reason}.") from error
-    if not _are_arrays_with_names(arrays):
+    if not are_arrays_with_names(arrays):
         raise _unclear_names(arrays, title)
     return arrays
 
@@ -240,7 +250,7 @@ def _parse_array_name(name: str) -> _ArrayName | None:
     return _ArrayName(split, role)
 
 
-def _are_arrays_with_names(source: Mapping[str, object]) -> bool:
+def are_arrays_with_names(source: Mapping[str, object]) -> bool:
     """Whether a mapping holds arrays with names such as `x_train`, rather than splits."""
     has_images = False
     for key, value in source.items():
@@ -280,13 +290,13 @@ def _read_named_arrays(source: Mapping[str, object]) -> _Found:
     return _Found(splits, tuple(left_out))
 
 
-def _read_named_pair(source: Mapping[str, object], title: str) -> SplitInput:
+def _read_named_pair(source: Mapping[str, object], title: str, forms: str) -> SplitInput:
     """A split that is a mapping, as in {"train": {"images": …, "labels": …}}."""
-    if _are_arrays_with_names(source):
+    if are_arrays_with_names(source):
         splits = _read_named_arrays(source).splits
         if list(splits) == [None]:
             return splits[None]
-    raise not_understood(title, type(source).__name__)
+    raise not_understood(title, type(source).__name__, forms)
 
 
 def _unclear_names(source: Mapping[str, object], title: str) -> IdxError:

@@ -1,23 +1,37 @@
 """Images of a dataset or of arrays as pixels that can be shown, each with a caption."""
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from ..errors import IdxError
 from ..record_layout import arrange_channels
-from .dataset_types import is_class_label, is_dataset, is_image
+from .dataset_types import is_class_label, is_dataset, is_image, is_picture
+from .input_forms import are_arrays_with_names, read_split
 from .pictures import WHITE, WIDE_MODES, without_transparency
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
     from numpy.typing import ArrayLike
+    from PIL.Image import Image
 
     from .input_forms import SplitSource
 
-NUM_OF_A_DATASET = 25  # images to read, unless told
+    # Beside splits: mappings of one of them, or of images and labels by their names; pictures.
+    PictureSource: TypeAlias = SplitSource | Mapping[str, Any] | Image
+
+NUM_SHOWN = 25  # images, unless told
+FORMS = (
+    'a split such as dataset["train"], some of its records (dataset["train"][:5]), arrays or '
+    "tensors of images (N, rows, cols) or (N, rows, cols, 3), with labels as (images, labels), or "
+    "pictures"
+)
+LOAD_FIRST = 'load_dataset("mnist_idx", "tiny", split="train")'
+LEAST_SQUARE = 49  # pixels in a row from which on it may be a whole image: 7 x 7
 
 
 class Pictures(NamedTuple):
@@ -28,15 +42,15 @@ class Pictures(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What a dataset holds."""
+    """What a source holds."""
 
-    images: np.ndarray
-    labels: list[object] | None
-    names: list[str] | None  # of the classes
+    images: object  # a sequence of them
+    labels: object | None
+    names: Sequence[str] | None = None  # of the classes
 
 
 def read_pictures(
-    source: "SplitSource",
+    source: "PictureSource",
     labels: "ArrayLike | None" = None,
     names: Sequence[str] | None = None,
     num: int | None = None,
@@ -46,26 +60,81 @@ def read_pictures(
     Raises:
         IdxError: the images cannot be shown, or there is not one label for each.
     """
-    if isinstance(source, Mapping):
-        found = f"Expected one split, found {', '.join(source)}"
-        raise IdxError(f'{found}. Pick one: dataset["{next(iter(source), "")}"].')
-    given_images: object = source
-    given_labels: object = labels
-    if is_dataset(source):
-        content = _read_dataset(source, NUM_OF_A_DATASET if num is None else num)
-        given_images = content.images
-        given_labels = content.labels if labels is None else labels
-        names = content.names if names is None else names
-    elif isinstance(source, tuple) and len(source) == 2 and labels is None:
-        given_images, given_labels = source
-    pixels = displayable(np.atleast_1d(np.asarray(given_images))[:num])
-    if given_labels is None:
+    num = NUM_SHOWN if num is None else num
+    found = _find_images(source, num)
+    if labels is not None:
+        found = found._replace(labels=labels)
+    if names is None:
+        names = found.names
+    num_images = _count(found.images)
+    pixels = displayable(_first_images(found.images, num))
+    if found.labels is None:
         return Pictures(pixels, None)
-    captions = [_caption(label, names) for label in np.asarray(given_labels)[:num]]
-    if len(captions) != len(pixels):
-        found = f"found {len(pixels)} images and {len(captions)} labels"
-        raise IdxError(f"Expected a label for each image, {found}.")
+    num_labels = _count(found.labels)
+    is_first_part = is_dataset(source) and labels is not None  # of the images, not of the labels
+    captions = [_caption(label, names) for label in _first_values(found.labels, num)]
+    if (num_images != num_labels and not is_first_part) or len(captions) != len(pixels):
+        found_counts = f"found {num_images} images and {num_labels} labels"
+        raise IdxError(f"Expected a label for each image, {found_counts}.")
     return Pictures(pixels, captions)
+
+
+def _find_images(source: object, num: int) -> _Found:
+    """The images of a source of `contact_sheet`; of a dataset only as many as will be shown."""
+    if isinstance(source, str | os.PathLike):
+        found = f"Expected images, found the text {os.fspath(source)!r}"
+        raise IdxError(f"{found}. Load them first, for example with {LOAD_FIRST}.")
+    if isinstance(source, Mapping) and not are_arrays_with_names(source):
+        return _find_images(_only_split(source), num)
+    if is_picture(source):
+        return _Found([source], None)
+    if isinstance(source, Sequence) and not isinstance(source, list | tuple):
+        return _Found(source, None)  # A column of a dataset.
+    split = read_split(source, "The images", FORMS)
+    if is_dataset(split):
+        return _read_dataset(split, num)
+    images, labels = split
+    if is_picture(images):  # A single record.
+        return _Found([images], None if labels is None else [labels])
+    return _Found(images, labels)
+
+
+def _only_split(splits: Mapping[str, object]) -> object:
+    """The split of a mapping of one."""
+    if len(splits) == 1:
+        return next(iter(splits.values()))
+    found = f"Expected one split, found {', '.join(map(str, splits)) or 'nothing'}"
+    raise IdxError(f'{found}. Pick one: dataset["{next(iter(splits), "train")}"].')
+
+
+def _count(values: object) -> int:
+    """The number of images or labels; 0 of what is no sequence."""
+    try:
+        return len(cast("Sequence[object]", values))
+    except TypeError:
+        return 0
+
+
+def _first_values(values: object, num: int) -> np.ndarray:
+    """The first values of a sequence, an array, or a tensor of PyTorch, on any device."""
+    first: Any = values
+    if _count(first) > num:
+        first = first[:num]
+    if hasattr(first, "detach"):
+        first = first.detach().cpu()
+    try:
+        return np.atleast_1d(np.asarray(first))
+    except (ValueError, TypeError, RuntimeError) as error:
+        found = f"The images cannot be made an array: {str(error).rstrip('.')}"
+        raise IdxError(f"{found}. Expected {FORMS}.") from error
+
+
+def _first_images(images: object, num: int) -> np.ndarray:
+    first: Any = images
+    if _count(first) > 0 and is_picture(first[0]):
+        return _stack(list(first[:num]), None)
+    has_two_dimensions = getattr(images, "ndim", None) == 2  # The error shows all of its shape.
+    return _first_values(images, len(first) if has_two_dimensions else num)
 
 
 def _read_dataset(dataset: "Dataset | IterableDataset", num: int) -> _Found:
@@ -120,12 +189,22 @@ def displayable(images: np.ndarray) -> np.ndarray:
     is_color = images.ndim == 4 and images.shape[3] == 3
     if images.ndim != 3 and not is_color:
         expected = "Expected images of shape (N, rows, cols) or (N, rows, cols, 3)"
-        raise IdxError(f"{expected}, found {images.shape}.")
+        raise IdxError(f"{expected}, found {images.shape}.{_advice_for(images.shape)}")
     has_no_pixels = len(images) > 0 and images.size == 0
     if images.dtype.kind not in "biuf" or has_no_pixels:
         expected = "Expected images with pixels that are numbers"
         raise IdxError(f"{expected}, found {images.dtype} {images.shape}.")
     return images if images.dtype == np.uint8 else _scale(images)
+
+
+def _advice_for(shape: tuple[int, ...]) -> str:
+    """What to do about images of two dimensions, with a space before it; "" of others."""
+    if len(shape) != 2:
+        return ""
+    side = math.isqrt(shape[1])
+    if shape[1] >= LEAST_SQUARE and side * side == shape[1]:
+        return f" Give each its rows and columns: images.reshape(-1, {side}, {side})."
+    return " Of a single image, pass image[None]."
 
 
 def _scale(images: np.ndarray) -> np.ndarray:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PIL import Image, ImageFont
 
-    from .input_forms import SplitSource
+    from .pixels import PictureSource
 
 PAPER, FRAME, INK = (255, 255, 255), (208, 208, 208), (32, 32, 32)
+MARK_KEY, MARK = "Software", "mnist-idx preview"  # a text in a PNG file
 MARGIN, GAP, CAPTION_HEIGHT = 16, 12, 26  # pixels
 MAX_SHEET_PIXELS = 64 << 20
 MIN_TILE = 48  # a caption needs room even under an image of one pixel
@@ -30,7 +31,7 @@ TERMINAL_COLUMNS = 80
 
 
 def contact_sheet(
-    source: "SplitSource",
+    source: "PictureSource",
     labels: "ArrayLike | None" = None,
     names: Sequence[str] | None = None,
     *,
@@ -38,26 +39,41 @@ def contact_sheet(
     cell: int = 112,
     num: int | None = None,
 ) -> "Image.Image":
-    """Draw images side by side, each with its label under it. Returns an RGB image.
+    """Draw images side by side, the first 25, each with its label under it.
 
     Small images are enlarged by a whole factor, so that every pixel is a sharp square; images
     larger than `cell` are reduced to it.
 
+    >>> from mnist_idx import contact_sheet, load_arrays, load_dataset
+    >>> sheet = contact_sheet(load_dataset("mnist_idx", "tiny", split="train"), num=12)
+    >>> sheet.save("digits.png")
+    >>> images, labels = load_arrays("mnist_idx", "tiny")
+    >>> contact_sheet(images[:4], labels[:4], columns=2).size
+    (268, 320)
+
     Args:
-        source: a `Dataset` or `IterableDataset`, of which only the first records are read; a pair
-            of arrays `(images, labels)`; or images alone, (N, rows, cols) of gray or (N, rows,
-            cols, 3) of RGB. `uint8` is drawn as it is, other types from their smallest to their
-            largest value, or from 0 to 1 if they are within.
-        labels: N class numbers, or (N, parts) of which the first part is the class.
+        source: a `Dataset` or `IterableDataset`, of which only the first records are read; some of
+            its records, as `dataset[:5]`, or one of them; a pair of arrays `(images, labels)`; or
+            images alone, (N, rows, cols) of gray or (N, rows, cols, 3) of RGB, also with channels
+            first. Arrays may be those of NumPy or tensors of PyTorch. `uint8` is drawn as it is,
+            other types from their smallest to their largest value, or from 0 to 1 if they are
+            within.
+        labels: N class numbers, or (N, parts) of which the first part is the class. A single
+            integer is `num`.
         names: of the classes, by default those of the dataset. A class without a name in ASCII is
             drawn as its number.
         columns: images per row; by default the sheet is about square.
         cell: pixels of the longer side of an image on the sheet.
-        num: most images to draw; by default 25 of a dataset and all of an array.
+        num: most images to draw.
+
+    Returns:
+        A `PIL.Image.Image`, which notebooks show, and which `.save("sheet.png")` writes.
 
     Raises:
         IdxError: the images cannot be drawn, or there is not one label for each.
     """
+    if isinstance(labels, int | np.integer) and num is None:
+        num, labels = int(labels), None
     _check_options(columns, cell, num)
     pictures = read_pictures(source, labels, names, num)
     if len(pictures.pixels) == 0:
@@ -173,28 +189,57 @@ def _shorten(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", ro
     return text
 
 
-def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
-    """Write a picture to a file, in the format that the ending of its name says.
+def is_drawn(path: Path) -> bool:
+    """Whether a file is a picture that `save_picture` has written, as PNG."""
+    from PIL import Image, PngImagePlugin
 
-    A file that is there stays whole.
+    try:
+        with Image.open(path) as picture:
+            is_png = isinstance(picture, PngImagePlugin.PngImageFile)
+            return is_png and picture.info.get(MARK_KEY) == MARK
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def check_target(target: Path) -> str:
+    """The format of a picture that can be written to a file, as Pillow calls it.
+
+    Raises:
+        IdxError: its name has an unknown ending, or its folder is not there.
     """
     from PIL import Image
 
     kind = Image.registered_extensions().get(target.suffix.lower())
-    if kind not in Image.SAVE:
+    if kind is None or kind not in Image.SAVE:
         advice = "Choose a name that ends in .png with --output."
         raise IdxError(f"{target}: a picture of unknown format. {advice}")
     if not target.absolute().parent.is_dir():
         raise IdxError(f"{target.absolute()}: there is no such folder. Choose another --output.")
+    return kind
+
+
+def save_picture(picture: "Image.Image", target: Path, overwrite: bool) -> None:
+    """Write a picture to a file, in the format that the ending of its name says.
+
+    A PNG file gets a mark, see `is_drawn`. A file that is there stays whole.
+    """
+    from PIL import PngImagePlugin
+
+    kind = check_target(target)
+    options = {}
+    if kind == "PNG":
+        mark = PngImagePlugin.PngInfo()
+        mark.add_text(MARK_KEY, MARK)
+        options["pnginfo"] = mark
     with staged(target, overwrite, is_folder=False) as path:
         try:
-            picture.save(path, kind)
+            picture.save(path, kind, **options)
         except (OSError, ValueError) as error:
             found = f"{target}: cannot be written: {error}"
             raise IdxError(f"{found}. Choose another --output.") from error
 
 
-def text_sheet(source: "SplitSource", num: int, names: Sequence[str] | None = None) -> str:
+def text_sheet(source: "PictureSource", num: int, names: Sequence[str] | None = None) -> str:
     """The first `num` images of a source of `contact_sheet` as text, each below its label.
 
     Args:

@@ -16,11 +16,14 @@ from ..catalog import DATASETS
 from ..errors import IdxError, TransferError, without_secrets
 from ..fetching import clean_token
 from ..mnist_idx import MnistIdx
+from ..paths import quoted
 from ..remote import explain
+from ..suggestions import closest_names, did_you_mean
 from .card_facts import ConfigFacts, Options, gather_facts
 from .card_owner import Renewed, moved, renew
 from .card_place import Place
 from .card_sections import CardFacts
+from .dataset_types import is_dataset
 from .exported import ExportedSplits, whole_splits
 from .opening import open_builder
 from .parquet_card import CardConfig, make_card, set_sizes
@@ -88,6 +91,12 @@ def export(
 
     `load_dataset(folder)` loads it without this package. The folder appears whole or not at all.
 
+    >>> import datasets
+    >>> from mnist_idx import export
+    >>> folder = export("digits", ["tiny"])
+    >>> datasets.load_dataset("digits", split="test").num_rows
+    200
+
     Args:
         configs: names of configs of one dataset, or a mapping of them to their options:
             `{"subset": {"num_samples": 750}}`. The default config is `mnist`, else the first.
@@ -102,6 +111,7 @@ def export(
         IdxError: a config is unknown, the data is invalid or unavailable, or the folder cannot be
             written.
     """
+    _refuse_dataset(folder, 'dataset.to_parquet("train.parquet")')
     options = ParquetOptions(num_shards, Workers(num_proc, ray))
     options.check()
     place = Place.of_folder(folder)
@@ -127,7 +137,12 @@ def push_to_hub(
 
     Data, card and picture arrive in one commit: a push that fails leaves the repository as it was.
     Parquet files of earlier pushes that are not part of this one are deleted, nothing else. Without
-    changes there is no commit.
+    changes there is no commit. Returns where it is, and the bytes of each file by its path.
+
+    >>> from mnist_idx import push_to_hub
+    >>> result = push_to_hub("user/digits", ["tiny"], dry_run=True)
+    >>> result.url, "README.md" in result.files
+    ('https://huggingface.co/datasets/user/digits', True)
 
     A card that somebody has written, or changed, keeps its text: only what its metadata tells of
     the data is updated. Delete `README.md` there to have the card written anew.
@@ -153,6 +168,7 @@ def push_to_hub(
             push.
         TransferError: the Hub cannot be reached, or fails.
     """
+    _refuse_dataset(repo_id, 'dataset.push_to_hub("user/name")')
     if create_pr and revision not in (None, "main"):
         raise _pull_request_of_a_branch(revision)
     api = HfApi(token=None if token is None else clean_token(token), library_name="mnist_idx")
@@ -177,6 +193,17 @@ def push_to_hub(
             commit = _commit(api, destination, changes, message, commit_description)
     changed = commit.oid != head
     return PushResult(commit.pr_url or url, commit.oid, changed, files.sizes, card.keeps_text)
+
+
+def _refuse_dataset(value: object, call: str) -> None:
+    """Refuse a dataset in place of a name.
+
+    Args:
+        call: what does with a dataset what is wanted, in code.
+    """
+    if is_dataset(value) or isinstance(value, dict):
+        found = f"Expected a name, found a {type(value).__name__}"
+        raise IdxError(f"{found}. This publishes configs of mnist_idx. Of others call {call}.")
 
 
 def _pull_request_of_a_branch(revision: str | None) -> IdxError:
@@ -284,9 +311,11 @@ def _create_builders(configs: Configs, folder: Path) -> dict[str, MnistIdx]:
     """Check the configs. Returns their builders, the default one first."""
     names = [configs] if isinstance(configs, str) else list(configs)
     if not names or not set(names) <= set(DATASETS):
-        expected = f"expected one or more of {', '.join(DATASETS)}"
+        unknown = [name for name in names if name not in DATASETS]
+        meant = [quoted(name) for wrong in unknown for name in closest_names(str(wrong), DATASETS)]
+        expected = f"expected one or more of {', '.join(DATASETS)}.{did_you_mean(meant)}"
         way_out = 'For others: load_dataset("idxfolder", …).push_to_hub(…).'
-        raise IdxError(f"configs={names}: {expected}. {way_out}")
+        raise IdxError(f"configs={names}: {expected} {way_out}")
     families = {DATASETS[name].family for name in names}
     if len(families) > 1:
         found = f"{', '.join(names)}: different datasets, with licenses of their own"

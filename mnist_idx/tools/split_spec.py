@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import IdxError
+from ..paths import quoted
+from ..suggestions import alternatives, unknown_split
 
 # A split, a range of records or of percents in brackets, and a rounding in parentheses. A line
 # break may follow, as for `datasets`.
@@ -55,17 +57,19 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     Raises:
         IdxError: the text is no such list, or names a split that is not there.
     """
-    names = ", ".join(repr(name) for name in sizes)
-    expected = f"expected one of {names}, or a part of one"
-    refused = IdxError(f"split={spec!r}: {expected}.", command_line=f"--split {spec}: {expected}.")
+    refused = _not_understood(spec, sizes)
+    if spec is None:
+        raise refused
     if str(spec) == ALL and sizes:
         return [Part(name, 0, size) for name, size in sizes.items()]
     parts = []
     roundings = []
     for text in _texts_of_parts(str(spec)):
         match = PART.fullmatch(text)
-        if match is None or match["split"] not in sizes:
+        if match is None:
             raise refused
+        if match["split"] not in sizes:
+            raise unknown_split(spec, match["split"], sizes)
         try:
             rounding = _parse_rounding(match)
             parts.append(_parse_part(match, rounding, sizes[match["split"]]))
@@ -75,6 +79,20 @@ def parse_parts(spec: object, sizes: dict[str, int]) -> list[Part]:
     if not _go_together(roundings):
         raise refused
     return parts
+
+
+def _not_understood(spec: object, sizes: Mapping[str, int]) -> IdxError:
+    """The error of what is no list of parts."""
+    name = next(iter(sizes), "train")
+    example = f'"{name}[:100]"'
+    if isinstance(spec, list | tuple):
+        example = f'"{name}", or a list of texts'
+    expected = f"expected {alternatives([quoted(known) for known in sizes])}, or a part of one"
+    typed = f"expected {alternatives(list(sizes))}, or a part of one"
+    return IdxError(
+        f"split={spec!r}: {expected}, for example {example}.",
+        command_line=f"--split {spec}: {typed}, for example {example}.",
+    )
 
 
 def _texts_of_parts(spec: str) -> list[str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import IdxError, TransferError
+from ..errors import IdxError, TransferError, disk_advice
 
 try:
     import fcntl
@@ -138,7 +138,8 @@ def _not_written(target: Path, error: OSError) -> IdxError:
         way_out = "Make room there and in TMPDIR, or use others."
         return IdxError(f"{target}: writing failed: {error}. {way_out}")
     reason = error.strerror or error
-    return IdxError(f"{target}: cannot be written: {reason}. Choose another target.")
+    way_out = disk_advice(error, "choose another target")
+    return IdxError(f"{target}: cannot be written: {reason}. {way_out}")
 
 
 def already_there(target: Path) -> IdxError:

@@ -83,6 +83,18 @@ def write_idx(
     store the names of classes: pass them as `label_names` when loading. Returns the header of each
     file by its name; the attribute `loading_code` of that is the code that loads the files.
 
+    >>> import numpy as np
+    >>> from mnist_idx import write_idx
+    >>> images, labels = np.zeros((4, 28, 28), np.uint8), np.array([5, 0, 4, 1])
+    >>> written = write_idx({"train": (images, labels)}, "my_idx", overwrite=True)
+    >>> for name, header in written.items():
+    ...     print(name, header.dtype, header.shape)
+    train-images-idx3-ubyte.gz uint8 (4, 28, 28)
+    train-labels-idx1-ubyte.gz uint8 (4,)
+    >>> print(written.loading_code)
+    from mnist_idx import load_dataset
+    ds = load_dataset("idxfolder", data_dir="my_idx")
+
     Args:
         dataset: a `Dataset`, an `IterableDataset`, or a tuple of arrays `(images, labels)`; or a
             mapping of them by the name of their split. Train and test may be `((images, labels),

@@ -171,7 +171,7 @@ def test_the_archive_is_fetched_once(server: Server, mirror: Mirror) -> None:
     ("path", "split", "said"),
     [
         pytest.param("mnist", "train", '"mnist_idx" or "idxfolder"', id="unknown-name"),
-        pytest.param("mnist_idx", ["train"], r"\['train'\]", id="split-that-is-a-list"),
+        pytest.param("mnist_idx", ("train",), r"\('train',\)", id="split-that-is-a-tuple"),
     ],
 )
 def test_wrong_arguments_of_load_arrays(path: str, split: Any, said: str) -> None:

@@ -241,7 +241,7 @@ def test_options_of_own_files_alone_are_refused_before_anything_is_fetched(
 def test_an_unknown_split_is_refused_before_anything_is_fetched(
     dead_sources: DeadSources,
 ) -> None:
-    with pytest.raises(mnist_idx.IdxError, match=r"'validation'.*'train'.*'test'"):
+    with pytest.raises(mnist_idx.IdxError, match=r'validation.*"train".*"test"'):
         mnist_idx.load_arrays("mnist_idx", split="validation")
     assert dead_sources.server.count() == 0
 

@@ -443,7 +443,7 @@ def test_wrong_use_is_refused_with_advice(capsys: Capsys) -> None:
         ("out --as png", "mnist-idx export tiny out --as png"),
         ("out --as png --config tiny", "mnist-idx export tiny out --as png"),
         ("tiny out --as npz", "ends in .npz"),
-        ("tiny out --as png --split extra", "--split extra: expected one of 'train', 'test'"),
+        ("tiny out --as png --split extra", "--split extra: expected train or test, or a part"),
         ("tiny out --as png --prefix x", "Leave out --prefix"),
         ("tiny out --as png --data-files x", "expected SOURCE or --data-files, found both"),
         ("nowhere out --as png", "nowhere: no such file"),

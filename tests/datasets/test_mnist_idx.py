@@ -72,8 +72,8 @@ def test_images_have_the_shape_of_the_catalog(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "typed", "quoted"),
     [
-        pytest.param("qmnist_nist", "train", "'train'", id="dataset-of-one-split"),
-        pytest.param("tiny", "train or test", "'train', 'test'", id="dataset-of-two-splits"),
+        pytest.param("qmnist_nist", "train", '"train"', id="dataset-of-one-split"),
+        pytest.param("tiny", "train or test", '"train" or "test"', id="dataset-of-two-splits"),
     ],
 )
 def test_a_split_that_a_dataset_lacks_is_refused(
@@ -81,7 +81,7 @@ def test_a_split_that_a_dataset_lacks_is_refused(
 ) -> None:
     assert main(["preview", name, "--split", "extra"]) == 1
     assert f"--split extra: expected {typed}." in capsys.readouterr().err
-    with pytest.raises(IdxError, match=f"split='extra': expected one of {quoted}, "):
+    with pytest.raises(IdxError, match=f"split='extra': expected {quoted}, "):
         load_arrays("mnist_idx", name, split="extra")
 
 

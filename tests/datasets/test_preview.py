@@ -252,8 +252,8 @@ def test_pictures_of_any_mode_are_drawn(mode: str) -> None:
         pytest.param(BLACK, {"columns": 0}, "columns=0", id="no-columns"),
         pytest.param(BLACK, {"cell": 0.5}, r"cell=0\.5", id="half-a-pixel"),
         pytest.param(BLACK, {"num": -1}, "num=-1", id="negative-number"),
-        pytest.param(None, {}, r"found \(1,\)", id="nothing"),
-        pytest.param("digits.png", {}, r"found \(1,\)", id="a-path"),
+        pytest.param(None, {}, r"found NoneType, expected a split", id="nothing"),
+        pytest.param("digits.png", {}, r"found the text 'digits.png'", id="a-path"),
         pytest.param(
             {"train": BLACK, "test": BLACK},
             {},

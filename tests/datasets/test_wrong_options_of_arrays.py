@@ -32,8 +32,8 @@ def test_a_wrong_option_is_named(option: str, value: Any, folder: Path) -> None:
         load_arrays("idxfolder", data_dir=str(folder), **{option: value})
 
 
-def test_an_unknown_config_is_refused_in_the_words_of_datasets() -> None:
-    with pytest.raises(ValueError, match=r"'nosuch' not found\. Available: \['mnist', "):
+def test_an_unknown_config_is_refused_with_a_list_of_those_that_there_are() -> None:
+    with pytest.raises(IdxError, match=r'no config "nosuch"\. The configs are mnist, '):
         load_arrays("mnist_idx", "nosuch")
 
 

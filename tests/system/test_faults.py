@@ -161,7 +161,12 @@ WAYS_OUT = f"place: .*{NO_SPACE}.*TMPDIR"
     [
         pytest.param(DISK_FULL, None, WAYS_OUT, id="the-disk-is-full"),
         pytest.param(QUOTA, None, "place: .*Quota.*Make room", id="the-quota-is-used-up"),
-        pytest.param(READ_ONLY, None, "written: Read-only. Choose another", id="it-is-read-only"),
+        pytest.param(
+            READ_ONLY,
+            None,
+            "written: Read-only. The disk is read-only. Choose",
+            id="it-is-read-only",
+        ),
         pytest.param(IdxError("wrong"), DISK_FULL, WAYS_OUT, id="the-disk-fills-while-preparing"),
         pytest.param(IdxError("wrong"), None, "^wrong$", id="the-data-is-wrong"),
         pytest.param(TransferError("wrong"), DISK_FULL, "^wrong$", id="the-network-fails"),
@@ -269,7 +274,8 @@ def test_offline(
     )
     assert (found, tiny, len(messages)) == (prepared, TINY, 3)
     for message in messages:
-        assert message.count("HF_HUB_OFFLINE") == 4, message  # each source is named
+        assert message.count("because HF_HUB_OFFLINE is set") == 4, message  # of each source
+        assert "\nUnset HF_HUB_OFFLINE" in message
         assert "tiny" in message
     assert server.count() == 0
 

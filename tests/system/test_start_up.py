@@ -1,5 +1,9 @@
 """What a program imports: whoever has arrays and local files does not wait for `datasets`."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +243,24 @@ def test_the_miniature_is_verified_without_datasets(hf_home: Path) -> None:
 def test_help_comes_without_datasets(command: str, hf_home: Path) -> None:
     words = [command.replace("_", "-"), "--help"] if command else ["--help"]
     assert run(hf_home, MAIN, [words]) == (0, [])
+
+
+def best_seconds(arguments: list[str]) -> float:
+    """The shortest of ten runs of Python, each in a process of its own."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    taken = []
+    for _ in range(10):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], env=env, check=True, stdout=subprocess.DEVNULL)
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+@pytest.mark.slow
+@pytest.mark.measures
+def test_help_comes_at_once() -> None:
+    """It takes 0.07 seconds where Python itself takes 0.03, and `datasets` more than one."""
+    assert best_seconds(["-m", "mnist_idx", "--help"]) < 6 * best_seconds(["-c", "pass"])
 
 
 def damaged(path: Path, target: Path) -> Path:

@@ -133,7 +133,9 @@ def test_the_command_line_has_the_same_defaults(
 ) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main([command, "--help"])
-    text = " ".join(capsys.readouterr().out.split())
+    usage, _, described = capsys.readouterr().out.partition("options:")
+    assert "-n N" in usage
+    text = " ".join(described.split())
     shown = dict(re.findall(r"--(num-samples|seed|sampling) .*?\(default: (\w+)\)", text))
     assert shown == {
         "num-samples": str(DATASETS["subset"].num_samples),

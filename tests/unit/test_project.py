@@ -5,18 +5,9 @@ import doctest
 import importlib
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clients import ROOT
-from idx_files import (
-    TEST_IMAGES,
-    TEST_LABELS,
-    random_images,
-    random_labels,
-    to_idx,
-    write_archive,
-)
 
 TESTS = ROOT / "tests"
 MODULES = sorted((ROOT / "mnist_idx").rglob("*.py"))
@@ -64,23 +55,11 @@ def test_each_constant_that_mutation_leaves_alone_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_in_docstrings(name: str, request: pytest.FixtureRequest) -> None:
-    if name == "mnist_idx.tools.arrays":
-        request.getfixturevalue("files_of_examples")
+def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # Some write files.
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
     assert result.failed == 0
-
-
-@pytest.fixture
-def files_of_examples(
-    mnist_tar: Path, mirror: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the examples of `load_arrays` speak of: MNIST, and a folder `my_idx`."""
-    mirror(mnist_tar)
-    monkeypatch.chdir(tmp_path)
-    images, labels = random_images(5, 4, 4), random_labels(5)
-    write_archive(tmp_path / "my_idx", {TEST_IMAGES: to_idx(images), TEST_LABELS: to_idx(labels)})
 
 
 def test_each_test_file_is_in_the_folder_of_its_kind() -> None:

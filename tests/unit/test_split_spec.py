@@ -111,7 +111,7 @@ def test_objects_stand_for_their_text(spec: object) -> None:
 
 
 def test_the_error_lists_the_splits() -> None:
-    expected = "split='extra': expected one of 'a', 'b', or a part of one."
+    expected = 'split=\'extra\': expected "a" or "b", or a part of one.'
     with pytest.raises(IdxError) as caught:
         parse_parts("extra", {"a": 1, "b": 2})
     assert str(caught.value) == expected
