@@ -1,7 +1,6 @@
 """The programs of `mnist_idx.examples`, as texts to copy."""
 
 import ast
-import difflib
 import importlib.resources
 import json
 import os
@@ -9,6 +8,7 @@ from typing import NamedTuple
 
 from .. import examples
 from ..errors import IdxError
+from ..suggestions import closest_names, did_you_mean
 
 PROGRAM, NOTEBOOK = ".py", ".ipynb"
 
@@ -63,8 +63,8 @@ def find_example(name: str) -> Example:
     by_name = {example.name: example for example in list_examples()}
     if name in by_name:
         return by_name[name]
-    similar = difflib.get_close_matches(name, by_name, n=1)
-    question = f" Did you mean {similar[0]}?" if similar else ""
+    stem, _ = os.path.splitext(name)
+    question = did_you_mean(closest_names(stem, by_name))
     raise IdxError(f"{name}: no such example.{question} There are {', '.join(by_name)}.")
 
 
