@@ -591,7 +591,8 @@ def push(
     for path, num_bytes in sizes.items():
         print(f"{printable(path):40} {num_bytes:>12,} bytes")
     if result.keeps_card:
-        print("README.md there has text of its own, which was kept. Delete it there for a new one.")
+        kept = "README.md there was changed by somebody: its text was kept"
+        print(f"{kept}. Delete it there, and push again, for a new one.")
     if dry_run:
         print(f"Nothing was uploaded. It would go to {result.url}")
     elif result.changed:

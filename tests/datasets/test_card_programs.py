@@ -352,6 +352,7 @@ def test_it_says_which_parts_of_own_files_there_are(tmp_path: Path) -> None:
     text = read_card(tmp_path / "out").text
     assert "`test` has of these 20 records those numbered 0 to 4, then 18 to 19." in text
     assert "`train` has of these" not in text
+    assert "; of `test` only [a part](#how-this-copy-was-made)." in text
 
 
 @pytest.mark.parametrize(
