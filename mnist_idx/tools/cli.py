@@ -565,6 +565,8 @@ def push(
     Records of your own, of any size: write them with `mnist-idx export SOURCE FOLDER`, then push
     them with --folder FOLDER. What was uploaded before a push broke off is not uploaded again.
 
+    The card describes what is published. One that somebody has written or changed keeps its text.
+
     examples:
       hf auth login                                     once: store an access token that may write
       mnist-idx push user/mnist_idx --config tiny --dry-run
