@@ -107,10 +107,14 @@ def summary(facts: CardFacts) -> str:
     """What the dataset is, and how much of it is here."""
     sizes = [_counted(size, split) for split, size in facts.default.sizes.items()]
     here = f"{enumerate_words(sizes)}: {describe_records(facts.default)}"
+    in_parts = [f"`{name}`" for name, split in facts.default.splits.items() if not split.is_whole]
+    if in_parts:
+        here += f"; of {enumerate_words(in_parts)} only [a part](#how-this-copy-was-made)"
     published = facts.published
     if published is None:
         records = "pictures" if not facts.default.as_array else "arrays"
-        return f"Records of IDX files, the format of MNIST, as {records}. Here are {here}."
+        source = "IDX files, the format that MNIST was published in"
+        return f"Records of {source}, as {records}. Here are {here}."
     described = published.description.rstrip(".")
     if all(config.is_part for config in facts.configs):
         return f"{described}.\n\n**Here is a part of it:** {here}."
@@ -334,7 +338,7 @@ def how_this_copy_was_made(facts: CardFacts) -> str:
     """Where the records come from, and what was done to them."""
     published = facts.default.published
     if published is None:
-        lines = ["`mnist-idx export` read IDX files, which hold what is here in another form."]
+        lines = ["`mnist-idx export` read IDX files, and wrote their records as Parquet files."]
     else:
         is_remote = "://" in published.sources[0]
         files = "the published IDX files" if is_remote else "IDX files that come with it"
@@ -346,6 +350,8 @@ def how_this_copy_was_made(facts: CardFacts) -> str:
 def _what_was_done(facts: CardFacts) -> str:
     config = facts.default
     stored = "Pixels and labels are unchanged."
+    if config.published is None:
+        stored = "Pixels are unchanged."  # One-hot labels become classes.
     if config.published is not None and config.published.transposed:
         if config.transpose:
             stored = (
@@ -355,10 +361,10 @@ def _what_was_done(facts: CardFacts) -> str:
         else:
             stored = "As in the files, rows and columns of each image are exchanged: not upright."
     elif config.transpose:
-        stored = "Rows and columns of each image were exchanged. Labels are unchanged."
+        stored = "Rows and columns of each image were exchanged."
     form = "The images are stored as PNG, which is lossless."
     if config.as_array:
-        form = "The images are stored as arrays."
+        form = "They are stored as arrays."
     return f"{stored}\n{form}"
 
 
@@ -456,8 +462,8 @@ def license_section(facts: CardFacts, prose: dict[str, str]) -> str:
         return f"## License\n\n{prose['License']}"
     if facts.published is None:
         return (
-            "## License\n\nIDX files do not say who made their records, or what may be done with\n"
-            "them."
+            "## License\n\n"
+            "IDX files do not say who made their records, or what may be done with them."
         )
     name = LICENSES.get(facts.published.license, facts.published.license)
     return f"## License\n\nThe license of the data is {name}."

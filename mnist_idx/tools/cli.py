@@ -746,6 +746,8 @@ def push(
     Records of your own, of any size: write them with `mnist-idx export SOURCE FOLDER`, then push
     them with --folder FOLDER. What was uploaded before a push broke off is not uploaded again.
 
+    The card describes what is published. One that somebody has written or changed keeps its text.
+
     examples:
       hf auth login                                     once: store an access token that may write
       mnist-idx push user/mnist_idx --config tiny --dry-run
@@ -772,7 +774,8 @@ def push(
     for path, num_bytes in sizes.items():
         print(f"{printable(path):40} {num_bytes:>12,} bytes")
     if result.keeps_card:
-        print("README.md there has text of its own, which was kept. Delete it there for a new one.")
+        kept = "README.md there was changed by somebody: its text was kept"
+        print(f"{kept}. Delete it there, and push again, for a new one.")
     if dry_run:
         print(f"Nothing was uploaded. It would go to {result.url}")
     elif result.changed:

@@ -99,7 +99,7 @@ def test_a_card_of_somebody_else_is_kept(
     repo = hub.create("alice/digits")
     change_card(repo, text)
     assert main(["push", "digits", "--config", "tiny"]) == 0
-    assert "README.md there has text of its own, which was kept." in capsys.readouterr().out
+    assert "README.md there was changed by somebody: its text was kept." in capsys.readouterr().out
     metadata = parse_card(card_there(repo).replace("\r\n", "\n")).metadata
     assert (metadata["license"], metadata["language"]) == ("mit", "en")
     assert "# My digits\n\nWritten by me.\r\n" in card_there(repo)

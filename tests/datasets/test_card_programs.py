@@ -175,7 +175,12 @@ OWN_FILES = [
         (random_images(30, 5, 4, 3), TRAIN[1]), None, "", "`ClassLabel`", id="color", marks=slow
     ),
     pytest.param(
-        (TRAIN[0], np.linspace(0, 1, 30, dtype=np.float32)), None, "", "`float32`", id="floats"
+        (TRAIN[0], np.linspace(0, 1, 30, dtype=np.float32)),
+        None,
+        "",
+        "`float32`",
+        id="floats",
+        marks=slow,
     ),
     pytest.param(
         (TRAIN[0], np.linspace(0, 1, 60).reshape(30, 2)),
@@ -207,7 +212,12 @@ OWN_FILES = [
         TRAIN, TEST, "--num-samples 25 --seed 3", "`ClassLabel`", id="a selection", marks=slow
     ),
     pytest.param(
-        TRAIN, TEST, "--split test[:5]+train[-4:]+test[-2:]", "`ClassLabel`", id="parts of splits"
+        TRAIN,
+        TEST,
+        "--split test[:5]+train[-4:]+test[-2:]",
+        "`ClassLabel`",
+        id="parts of splits",
+        marks=slow,
     ),
 ]
 
@@ -352,6 +362,7 @@ def test_it_says_which_parts_of_own_files_there_are(tmp_path: Path) -> None:
     text = read_card(tmp_path / "out").text
     assert "`test` has of these 20 records those numbered 0 to 4, then 18 to 19." in text
     assert "`train` has of these" not in text
+    assert "; of `test` only [a part](#how-this-copy-was-made)." in text
 
 
 @pytest.mark.parametrize(
