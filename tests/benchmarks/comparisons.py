@@ -13,7 +13,7 @@ LARGE_SIDE = 2048  # of gray images
 PHOTO_SIDE, THUMBNAIL_SIDE = 1024, 32  # of RGB images
 BATCH = 256
 TORCHVISION = ("torch", "torchvision")
-floor, peer, made = (partial(task, module=name) for name in ("floors", "peers", "inputs"))
+floor, peer = partial(task, module="floors"), partial(task, module="peers")
 
 
 @dataclass(frozen=True)
@@ -34,50 +34,77 @@ class Inputs:
         self.archive = archive
         self.sizes = sizes
         self.cache = f"{folder}/prepared"  # of datasets that programs find prepared
-        path = f"{folder}/mnist"
-        self.unpacked = Input(path, made("unpack", archive=archive, folder=path))
-        self.gzip, unpacked_raw = f"{path}/gzip", f"{path}/MNIST/raw"
-        path = f"{folder}/parquet"
-        self.parquet = Input(path, made("make_parquet", archive=archive, folder=path))
-        self.train_parquet, self.test_parquet = f"{path}/train.parquet", f"{path}/test.parquet"
-        path = f"{folder}/digits"
-        making = made(
-            "make_digits",
-            source=unpacked_raw,
-            root=path,
-            parquet=self.train_parquet,
-            records=sizes.digits,
-        )
-        self.digits = Input(path, making, of=(self.unpacked, self.parquet))
-        self.digits_raw, self.digits_parquet = f"{path}/MNIST/raw", f"{path}/digits.parquet"
-        path = f"{folder}/saved"
-        making = made("save_datasets", source=self.digits_raw, folder=path)
-        self.saved = Input(path, making, of=(self.digits,))
-        path = f"{folder}/raw"
-        making = made("make_raw", source=unpacked_raw, folder=path, records=sizes.records)
-        self.raw = Input(path, making, sizes.records * DIGIT_BYTES, of=(self.unpacked,))
-        path = f"{folder}/compressed"
-        making = made("compress", source=self.raw.path, folder=path)
-        self.compressed = Input(path, making, of=(self.raw,))
-        path = f"{folder}/large"
-        making = made("make_large", folder=path, count=sizes.large_images, side=LARGE_SIDE)
-        self.large = Input(path, making, sizes.large_images * LARGE_SIDE**2)
-        self.photos = self._pictures(f"{folder}/photos-idx4-ubyte", sizes.photos, PHOTO_SIDE)
-        self.thumbnails = self._pictures(
-            f"{folder}/thumbnails-idx4-ubyte", sizes.thumbnails, THUMBNAIL_SIDE
-        )
-        path = f"{folder}/webdataset"
-        making = made(
-            "make_webdataset", modules=("webdataset",), parquet=self.digits_parquet, folder=path
-        )
-        self.webdataset = Input(path, making, of=(self.digits,))
-        path = f"{folder}/litdata"
-        making = made("make_litdata", modules=("litdata",), raw=self.digits_raw, folder=path)
-        self.litdata = Input(path, making, of=(self.digits,))
+        self._folder = folder
+        self.unpacked = self._input("mnist", "unpack", archive=archive)
+        self.gzip = f"{self.unpacked.path}/gzip"
+        self._unpacked_raw = f"{self.unpacked.path}/MNIST/raw"
+        self.parquet = self._input("parquet", "make_parquet", archive=archive)
+        self.train_parquet = f"{self.parquet.path}/train.parquet"
+        self.test_parquet = f"{self.parquet.path}/test.parquet"
+        self._add_digits()
+        self._add_large_files()
 
-    def _pictures(self, path: str, count: int, side: int) -> Input:
-        making = made("make_pictures", path=path, count=count, side=side)
-        return Input(path, making, 3 * count * side**2)
+    def _add_digits(self) -> None:
+        """What is made of the first records of MNIST."""
+        self.digits = self._input(
+            "digits",
+            "make_digits",
+            of=(self.unpacked, self.parquet),
+            source=self._unpacked_raw,
+            parquet=self.train_parquet,
+            records=self.sizes.digits,
+        )
+        raw, parquet = f"{self.digits.path}/MNIST/raw", f"{self.digits.path}/digits.parquet"
+        self.digits_raw, self.digits_parquet = raw, parquet
+        of = (self.digits,)
+        self.saved = self._input("saved", "save_datasets", of=of, source=raw)
+        self.webdataset = self._input(
+            "webdataset", "make_webdataset", of=of, modules=("webdataset",), parquet=parquet
+        )
+        self.litdata = self._input("litdata", "make_litdata", of=of, modules=("litdata",), raw=raw)
+
+    def _add_large_files(self) -> None:
+        sizes = self.sizes
+        self.raw = self._input(
+            "raw",
+            "make_raw",
+            num_bytes=sizes.records * DIGIT_BYTES,
+            of=(self.unpacked,),
+            source=self._unpacked_raw,
+            records=sizes.records,
+        )
+        self.compressed = self._input(
+            "compressed", "compress", of=(self.raw,), source=self.raw.path
+        )
+        self.large = self._input(
+            "large",
+            "make_large",
+            num_bytes=sizes.large_images * LARGE_SIDE**2,
+            count=sizes.large_images,
+            side=LARGE_SIDE,
+        )
+        self.photos = self._pictures("photos", sizes.photos, PHOTO_SIDE)
+        self.thumbnails = self._pictures("thumbnails", sizes.thumbnails, THUMBNAIL_SIDE)
+
+    def _pictures(self, name: str, count: int, side: int) -> Input:
+        num_bytes = 3 * count * side**2
+        file = f"{name}-idx4-ubyte"
+        return self._input(file, "make_pictures", num_bytes=num_bytes, count=count, side=side)
+
+    def _input(
+        self,
+        name: str,
+        function: str,
+        *,
+        num_bytes: int = 0,
+        of: tuple[Input, ...] = (),
+        modules: tuple[str, ...] = (),
+        **arguments: object,
+    ) -> Input:
+        """A file or folder of this name, which a function of `inputs.py` makes at `target`."""
+        path = f"{self._folder}/{name}"
+        making = task(function, module="inputs", modules=modules, target=path, **arguments)
+        return Input(path, making, num_bytes, of)
 
 
 def make_comparisons(inputs: Inputs, server: Server) -> list[Comparison]:

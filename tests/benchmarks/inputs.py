@@ -1,4 +1,7 @@
-"""Makes the files that comparisons read: functions that `timed.py` calls."""
+"""Makes the files that comparisons read: functions that `timed.py` calls.
+
+Each makes a folder or a file at `target`.
+"""
 
 import gzip
 import io
@@ -24,12 +27,12 @@ def write_header(file: io.BufferedWriter, shape: tuple[int, ...]) -> None:
     file.write(struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape))
 
 
-def unpack(archive: str, folder: str) -> None:
-    """Unpack MNIST: FOLDER/gzip has its files, FOLDER/MNIST/raw the same without compression.
+def unpack(archive: str, target: str) -> None:
+    """Unpack MNIST: TARGET/gzip has its files, TARGET/MNIST/raw the same without compression.
 
     The second is where torchvision looks for them.
     """
-    compressed, raw = Path(folder, "gzip"), Path(folder, "MNIST", "raw")
+    compressed, raw = Path(target, "gzip"), Path(target, "MNIST", "raw")
     compressed.mkdir(parents=True)
     raw.mkdir(parents=True)
     with tarfile.open(archive) as tar:
@@ -40,9 +43,9 @@ def unpack(archive: str, folder: str) -> None:
             (raw / file.stem).write_bytes(gzip.decompress(content))
 
 
-def make_parquet(archive: str, folder: str) -> None:
+def make_parquet(archive: str, target: str) -> None:
     """The dataset as the Hub has it: PNG made by Pillow, in Parquet files made by `datasets`."""
-    Path(folder).mkdir()
+    Path(target).mkdir()
     with tarfile.open(archive) as tar:
         for split, members in MEMBERS.items():
             pixels, classes = (gzip.decompress(tar.extractfile(name).read()) for name in members)
@@ -50,7 +53,7 @@ def make_parquet(archive: str, folder: str) -> None:
             labels = np.frombuffer(classes, np.uint8, offset=8)
             columns = {"image": [encode(image) for image in images], "label": labels}
             data = datasets.Dataset.from_dict(columns, features=FEATURES)
-            data.to_parquet(f"{folder}/{split}.parquet")
+            data.to_parquet(f"{target}/{split}.parquet")
 
 
 def encode(image: np.ndarray) -> dict[str, object]:
@@ -60,12 +63,12 @@ def encode(image: np.ndarray) -> dict[str, object]:
     return {"bytes": file.getvalue(), "path": None}
 
 
-def make_digits(source: str, root: str, parquet: str, records: int) -> None:
-    """The first records of the train split: raw files in ROOT/MNIST/raw, and ROOT/digits.parquet.
+def make_digits(source: str, target: str, parquet: str, records: int) -> None:
+    """The first records of the train split: TARGET/MNIST/raw and TARGET/digits.parquet.
 
     The test split is whole: torchvision wants it beside the other.
     """
-    raw = Path(root, "MNIST", "raw")
+    raw = Path(target, "MNIST", "raw")
     raw.mkdir(parents=True)
     for path in Path(source).iterdir():
         values = read_idx(str(path))
@@ -75,16 +78,16 @@ def make_digits(source: str, root: str, parquet: str, records: int) -> None:
             file.write(values[:count].tobytes())
     part = f"train[:{records}]"
     data = datasets.load_dataset("parquet", data_files=parquet, split=part)
-    data.to_parquet(f"{root}/digits.parquet")
+    data.to_parquet(f"{target}/digits.parquet")
 
 
-def make_raw(source: str, folder: str, records: int) -> None:
+def make_raw(source: str, target: str, records: int) -> None:
     """Raw files of so many records: those of MNIST over and over, each with its number in it."""
     images, labels = read_idx(f"{source}/{IMAGES}"), read_idx(f"{source}/{LABELS}")
-    Path(folder).mkdir()
+    Path(target).mkdir()
     with (
-        open(f"{folder}/{IMAGES}", "wb") as image_file,
-        open(f"{folder}/{LABELS}", "wb") as label_file,
+        open(f"{target}/{IMAGES}", "wb") as image_file,
+        open(f"{target}/{LABELS}", "wb") as label_file,
     ):
         write_header(image_file, (records, *images.shape[1:]))
         write_header(label_file, (records,))
@@ -97,29 +100,30 @@ def make_raw(source: str, folder: str, records: int) -> None:
             label_file.write(labels[numbers % len(labels)].tobytes())
 
 
-def compress(source: str, folder: str) -> None:
+def compress(source: str, target: str) -> None:
     """Compress the files of a folder with gzip."""
-    Path(folder).mkdir()
+    Path(target).mkdir()
     for path in Path(source).iterdir():
-        with open(path, "rb") as file, gzip_ng.open(f"{folder}/{path.name}.gz", "wb", 1) as target:
-            shutil.copyfileobj(file, target, 1 << 20)
+        compressed = f"{target}/{path.name}.gz"
+        with open(path, "rb") as file, gzip_ng.open(compressed, "wb", 1) as content:
+            shutil.copyfileobj(file, content, 1 << 20)
 
 
-def make_large(folder: str, count: int, side: int) -> None:
+def make_large(target: str, count: int, side: int) -> None:
     """Gray images of noise, with their numbers."""
     image = np.random.default_rng(0).integers(0, 256, (side, side), np.uint8)
-    Path(folder).mkdir()
-    with open(f"{folder}/{IMAGES}", "wb") as file:
+    Path(target).mkdir()
+    with open(f"{target}/{IMAGES}", "wb") as file:
         write_header(file, (count, side, side))
         for number in range(count):
             image[0, :4] = np.array([number], ">u4").view(np.uint8)
             file.write(image.tobytes())
 
 
-def make_pictures(path: str, count: int, side: int) -> None:
+def make_pictures(target: str, count: int, side: int) -> None:
     """RGB images like photographs: smooth, with some noise."""
     random = np.random.default_rng(0)
-    with open(path, "wb") as file:
+    with open(target, "wb") as file:
         write_header(file, (count, side, side, 3))
         for _ in range(count):
             small = random.integers(0, 256, (SMOOTH_SIDE, SMOOTH_SIDE, 3), np.uint8)
@@ -128,38 +132,38 @@ def make_pictures(path: str, count: int, side: int) -> None:
             file.write(noisy.clip(0, 255).astype(np.uint8).tobytes())
 
 
-def save_datasets(source: str, folder: str) -> None:
-    """Raw files as the package prepares them, saved: FOLDER/images and FOLDER/arrays."""
+def save_datasets(source: str, target: str) -> None:
+    """Raw files as the package prepares them, saved: TARGET/images and TARGET/arrays."""
     from mnist_idx import IdxFolder
 
     files = {"train": [f"{source}/{IMAGES}", f"{source}/{LABELS}"]}
     for name, as_array in (("images", False), ("arrays", True)):
         builder = IdxFolder(data_files=files, as_array=as_array)
         builder.download_and_prepare()
-        builder.as_dataset("train").save_to_disk(f"{folder}/{name}")
+        builder.as_dataset("train").save_to_disk(f"{target}/{name}")
 
 
-def make_webdataset(parquet: str, folder: str) -> None:
+def make_webdataset(parquet: str, target: str) -> None:
     """Tars of PNG files and classes, 10,000 records in each."""
     import webdataset
 
-    Path(folder).mkdir()
+    Path(target).mkdir()
     data = datasets.load_dataset("parquet", data_files=parquet, split="train")
     data = data.cast_column("image", datasets.Image(decode=False))
-    with webdataset.ShardWriter(f"{folder}/%05d.tar", maxcount=10_000) as writer:
+    with webdataset.ShardWriter(f"{target}/%05d.tar", maxcount=10_000) as writer:
         for number, row in enumerate(data):
             png = row["image"]["bytes"]
             writer.write({"__key__": f"{number:08}", "png": png, "cls": str(row["label"]).encode()})
 
 
-def make_litdata(raw: str, folder: str) -> None:
+def make_litdata(raw: str, target: str) -> None:
     """Chunks of 64 MB, as `litdata.optimize` makes them."""
     import litdata
 
     images, labels = read_idx(f"{raw}/{IMAGES}"), read_idx(f"{raw}/{LABELS}")
     make_record = RecordMaker(images, labels)
     numbers = list(range(len(images)))
-    litdata.optimize(make_record, numbers, folder, chunk_bytes="64MB", num_workers=1)
+    litdata.optimize(make_record, numbers, target, chunk_bytes="64MB", num_workers=1)
 
 
 class RecordMaker:

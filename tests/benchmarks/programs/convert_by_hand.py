@@ -9,7 +9,7 @@ import numpy as np
 
 (file,) = sys.argv[1:]
 data = datasets.load_dataset("parquet", data_files=file, split="train")
-images = np.stack([np.asarray(row["image"]) for row in data])
+images = np.stack([np.array(row["image"]) for row in data])
 labels = np.array(data["label"], np.uint8)
 for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
     with gzip.open(f"{name}.gz", "wb") as target:
