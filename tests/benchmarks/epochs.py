@@ -20,8 +20,8 @@ import idx2numpy
 import numpy as np
 import pyarrow as pa
 import torch
+from peers import opened
 from PIL import Image
-from tasks import opened
 from torch.utils.data import DataLoader
 
 import mnist_idx

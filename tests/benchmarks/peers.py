@@ -1,28 +1,27 @@
-"""What the package is measured against: a stock loading script, and the least that must be done."""
+"""What people use instead: functions that `timed.py` calls, each in a process of its own.
+
+Each imports the library that it is about, which `timed.py` has imported before the clock starts.
+"""
 
 import gzip
-import struct
+import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
-from zlib_ng import gzip_ng, zlib_ng
-
-MEMBERS = {
-    "train": ("data/train-images-idx3-ubyte.gz", "data/train-labels-idx1-ubyte.gz"),
-    "test": ("data/t10k-images-idx3-ubyte.gz", "data/t10k-labels-idx1-ubyte.gz"),
-}
-FEATURES = datasets.Features(
-    {"image": datasets.Image(), "label": datasets.ClassLabel(names=[*"0123456789"])}
-)
+from figures import FILES, RECORDS
+from floors import FEATURES, read_idx
+from mnist_files import IMAGES, LABELS, MEMBERS
+from PIL import Image
 
 
 class Stock(datasets.GeneratorBasedBuilder):
-    """A loading script as they are usually written: `iter_archive`, and an example at a time with a
-    NumPy image.
+    """A loading script as they are usually written.
+
+    It has `iter_archive`, and an example at a time with a NumPy image.
     """
 
     def _info(self) -> datasets.DatasetInfo:
@@ -30,10 +29,11 @@ class Stock(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         archive = dl_manager.iter_archive(dl_manager.download(self.config.data_dir))
-        options = {
-            split: {"members": members, "archive": archive} for split, members in MEMBERS.items()
-        }
-        return [datasets.SplitGenerator(split, gen_kwargs) for split, gen_kwargs in options.items()]
+        generators = []
+        for split, members in MEMBERS.items():
+            arguments = {"members": members, "archive": archive}
+            generators.append(datasets.SplitGenerator(split, arguments))
+        return generators
 
     def _generate_examples(
         self, members: tuple[str, str], archive: Any
@@ -45,49 +45,113 @@ class Stock(datasets.GeneratorBasedBuilder):
             yield number, {"image": image, "label": label}
 
 
-def prepare_floor(archive: str) -> int:
-    """Decompress, encode and write the Arrow files with the libraries that the package uses, and
-    nothing else.
-    """
-    schema = FEATURES.arrow_schema
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0))
-    end = chunk(b"IEND", b"")
-    written = 0
+def prepare_stock(archive: str) -> int:
+    builder = Stock(data_dir=archive)
+    builder.download_and_prepare()
+    return sum(split.num_rows for split in builder.as_dataset().values())
+
+
+# Arrays
+
+
+def opened(archive: str) -> list[gzip.GzipFile]:
+    """The images and labels of the train split."""
+    files = []
     with tarfile.open(archive) as tar:
-        for split, members in MEMBERS.items():
-            images, labels = (gzip_ng.open(tar.extractfile(member)) for member in members)
-            with (
-                pa.OSFile(f"{split}.arrow", "wb") as file,
-                pa.ipc.new_stream(file, schema) as writer,
-            ):
-                images.read(16)
-                labels.read(8)
-                while classes := labels.read(1000):
-                    count = len(classes)
-                    lines = np.zeros(
-                        (count, 28, 29), np.uint8
-                    )  # each line of a PNG starts with its filter
-                    lines[:, :, 1:] = np.frombuffer(images.read(count * 784), np.uint8).reshape(
-                        count, 28, 28
-                    )
-                    files = [
-                        start + chunk(b"IDAT", zlib_ng.compress(pixels, 1, 10)) + end
-                        for pixels in lines
-                    ]
-                    columns = [pa.array(files, pa.binary()), pa.nulls(count, pa.string())]
-                    image = pa.StructArray.from_arrays(
-                        columns, fields=list(schema.field("image").type)
-                    )
-                    label = pa.array(np.frombuffer(classes, np.uint8).astype(np.int64))
-                    writer.write_batch(pa.record_batch([image, label], schema=schema))
-                    written += count
-    return written
+        for name in MEMBERS["train"]:
+            content = tar.extractfile(name).read()
+            files.append(gzip.open(io.BytesIO(content)))
+    return files
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib_ng.crc32(kind + content))
-    )
+def arrays_idx2numpy(archive: str) -> int:
+    import idx2numpy
+
+    images, labels = map(idx2numpy.convert_from_file, opened(archive))
+    return min(len(images), len(labels))
+
+
+def arrays_plain(archive: str) -> int:
+    pixels, classes = (file.read() for file in opened(archive))
+    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 28, 28).copy()
+    labels = np.frombuffer(classes, np.uint8, offset=8).copy()
+    return min(len(images), len(labels))
+
+
+def arrays_torchvision(root: str) -> int:
+    from torchvision.datasets import MNIST
+
+    data = MNIST(root, train=True)
+    return min(len(data.data), len(data.targets))
+
+
+def save_pictures(path: str) -> dict[str, float]:
+    """Encode the images of an IDX file with Pillow, as `datasets` does."""
+    images = read_idx(path)
+    num_bytes = 0
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(np.asarray(image)).save(file, format="PNG")
+        num_bytes += len(file.getvalue())
+    return {RECORDS: len(images), FILES: num_bytes / 1e6}
+
+
+# An epoch: load the train split from what is on the disk, and hand out its records once, in batches
+# of images and labels
+
+
+def count_pairs(batches: Iterable[tuple[Any, Any]]) -> int:
+    """How many records batches of images and labels have."""
+    return sum(min(len(images), len(labels)) for images, labels in batches)
+
+
+def count_rows(batches: Iterable[dict[str, Any]]) -> int:
+    """The same for batches by column."""
+    return count_pairs((batch["image"], batch["label"]) for batch in batches)
+
+
+def epoch_idx2numpy(folder: str, batch: int, shuffled: bool) -> int:
+    import idx2numpy
+
+    images = idx2numpy.convert_from_file(f"{folder}/{IMAGES}")
+    labels = idx2numpy.convert_from_file(f"{folder}/{LABELS}")
+    order = np.arange(len(images))
+    if shuffled:
+        order = np.random.default_rng(0).permutation(len(images))
+    batches = np.split(order, range(batch, len(order), batch))
+    return count_pairs((images[chosen], labels[chosen]) for chosen in batches)
+
+
+def epoch_torchvision(root: str, batch: int, shuffled: bool) -> int:
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import MNIST
+    from torchvision.transforms import ToTensor
+
+    data = MNIST(root, train=True, transform=ToTensor())
+    return count_pairs(DataLoader(data, batch_size=batch, shuffle=shuffled))
+
+
+def epoch_parquet(file: str, batch: int, shuffled: bool, streaming: bool) -> int:
+    data = datasets.load_dataset("parquet", data_files=file, split="train", streaming=streaming)
+    if shuffled and streaming:
+        data = data.shuffle(seed=0, buffer_size=1000)
+    elif shuffled:
+        data = data.shuffle(seed=0)
+    return count_rows(data.with_format("numpy").iter(batch))
+
+
+def epoch_webdataset(folder: str, batch: int, shuffled: bool) -> int:
+    import webdataset
+
+    shards = sorted(map(str, Path(folder).glob("*.tar")))
+    data = webdataset.WebDataset(shards, shardshuffle=len(shards) if shuffled else False)
+    if shuffled:
+        data = data.shuffle(1000)
+    return count_pairs(data.decode("l8").to_tuple("png", "cls").batched(batch))
+
+
+def epoch_litdata(folder: str, batch: int, shuffled: bool) -> int:
+    import litdata
+
+    data = litdata.StreamingDataset(folder, shuffle=shuffled)
+    return count_rows(litdata.StreamingDataLoader(data, batch_size=batch))
