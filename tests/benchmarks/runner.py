@@ -172,6 +172,8 @@ class Runner:
         for name, value in os.environ.items():
             if not name.startswith(("HF_", "MNIST_IDX_")):
                 kept[name] = value
+        # What is installed is compiled; a checkout would be compiled for each process.
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         kept["HF_HOME"] = str(cache)
         kept["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
         # Where PyTorch is installed, `datasets` imports it: a second, and 200 MB, on all sides.
