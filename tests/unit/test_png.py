@@ -148,3 +148,19 @@ def test_photographs_become_much_smaller() -> None:
     without_filter = [zlib.compress(image.tobytes(), 9) for image in images]
     for file, other in zip(encode_png(images), without_filter, strict=True):
         assert len(file) < len(other)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param([drawings, random_images], id="noise behind drawings"),
+        pytest.param([random_images, drawings], id="drawings behind noise"),
+        pytest.param([random_images], id="noise alone"),
+    ],
+)
+def test_a_batch_of_several_kinds(kinds: list[Callable[..., np.ndarray]]) -> None:
+    images = np.concatenate([kind(20, 32, 32, 3) for kind in kinds])
+    files = encode_png(images)
+    assert max(map(len, files)) <= len(stored(images)[0])
+    for file, image in zip(files, images, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file))), image)
