@@ -11,7 +11,7 @@ the program goes on from there, and sees each of the other records of the epoch 
 
 Records are shuffled by `seed=`: what `stream.shuffle()` holds in its buffer is lost where a stream
 is resumed. To find its place, each worker reads at most one of `num_shards` parts of the split
-again. For records of your own, write
+again. `--config tiny` needs no network; for records of your own, write
 `load_dataset("idxfolder", data_dir="my_idx")`.
 """
 
@@ -32,6 +32,7 @@ START = {"epoch": 0, "batches": 0, "records": 0, "right": 0, "loader": None}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a linear model on streamed records.")
+    parser.add_argument("--config", default="mnist", help="mnist, fashion_mnist, kmnist or tiny")
     parser.add_argument("--split", default="train")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--checkpoint", default="checkpoint.pt", help="a file")
@@ -48,7 +49,7 @@ def main() -> None:
         at = saved["at"]
         print(f"going on behind {at['records']} records of epoch {at['epoch']}", flush=True)
     while at["epoch"] < options.epochs:
-        loader = make_loader(options.split, at["epoch"])
+        loader = make_loader(options.config, options.split, at["epoch"])
         if at["loader"] is not None:
             loader.load_state_dict(at["loader"])
         for images, labels in loader:
@@ -68,10 +69,16 @@ def main() -> None:
         save(options.checkpoint, model, optimizer, at)
 
 
-def make_loader(split: str, epoch: int) -> StatefulDataLoader:
+def make_loader(config: str, split: str, epoch: int) -> StatefulDataLoader:
     """Batches of a stream, which has another order in each epoch."""
     stream = load_dataset(
-        "mnist_idx", split=split, streaming=True, as_array=True, num_shards=NUM_SHARDS, seed=epoch
+        "mnist_idx",
+        config,
+        split=split,
+        streaming=True,
+        as_array=True,
+        num_shards=NUM_SHARDS,
+        seed=epoch,
     )
     return StatefulDataLoader(
         stream.with_format("arrow").batch(128),

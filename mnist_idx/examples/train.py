@@ -5,7 +5,8 @@
 
 That is this file, wherever it is saved; `python -m mnist_idx.examples.train` runs the installed
 one. The first run downloads 12 MB, later ones load in a second or two. Three epochs take half a
-minute on two cores, without a GPU.
+minute on two cores, without a GPU; where other programs keep these busy, several minutes, unless
+`OMP_NUM_THREADS=1` is set.
 
 MNIST fits in memory (47 MB): it is loaded once as arrays, and each epoch draws shuffled batches by
 index. That is the fastest way. `--config fashion_mnist` trains on clothing, and `--config tiny` on

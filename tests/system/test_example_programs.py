@@ -106,6 +106,19 @@ def test_a_copy_trains_on_two_processes_without_network(place: Place) -> None:
     assert float(found[1][2]) > float(found[0][2])
 
 
+def test_a_copy_goes_on_without_network(place: Place) -> None:
+    needs("torch")
+    needs("torchdata")
+    place.run("-m", "mnist_idx", "example", "resumable", "--output", "mine.py")
+    command = ("mine.py", "--config", "tiny", "--checkpoint", "saved.pt")
+    first = place.run(*command, "--epochs", "1")
+    assert re.fullmatch(r"epoch 0: 1000 records, [\d.]+% right\n", first)
+    second = place.run(*command, "--epochs", "2")
+    assert re.fullmatch(
+        r"going on behind 0 records of epoch 1\nepoch 1: 1000 records, [\d.]+% right\n", second
+    )
+
+
 def test_a_copy_measures_on_a_cluster_without_network(place: Place) -> None:
     needs("ray.data")
     place.run("-m", "mnist_idx", "example", "cluster", "--output", "mine.py")
