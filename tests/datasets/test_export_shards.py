@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from clients import Client, run_client, start_client
 from dying_writer import DyingWriter
+from exports import contents, contents_without_name
 from http_server import Server
 from hub_client import log_in
 from hub_server import HubServer
@@ -79,21 +80,17 @@ def refused(line: str, capsys: Capsys) -> str:
     return capsys.readouterr().err
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of each file below a folder, hidden ones, too."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(files)}
-
-
 def assert_same_export(folder: str, source: str, capsys: Capsys) -> None:
-    """A folder holds what the same export writes at once; the card has its name in it, too."""
+    """A folder holds what the same export writes at once."""
     run(f"{source} elsewhere/{folder} --num-shards 20", capsys)
-    found, expected = contents(Path(folder)), contents(Path("elsewhere", folder))
-    stamp = re.compile(rb"\n<!--.*-->\n$")
-    card = stamp.sub(b"", found.pop("README.md"))
-    renamed = card.replace(f'"{folder}"'.encode(), f'"elsewhere/{folder}"'.encode())
-    assert stamp.sub(b"", expected.pop("README.md")) == renamed
-    assert found == expected
+    assert_same_content(folder, f"elsewhere/{folder}")
+
+
+def assert_same_content(*folders: str) -> None:
+    """Exports hold the same, but for their names."""
+    first, *others = [contents_without_name(Path(folder), folder) for folder in folders]
+    for other in others:
+        assert other == first
 
 
 def pixels(split: datasets.Dataset) -> np.ndarray:
@@ -281,7 +278,7 @@ def test_a_config_is_exported_as_it_is_published(capsys: Capsys) -> None:
     assert main(["export", "tiny", "a", "--num-shards", "3"]) == 0
     assert main(["export", "b", "--config", "tiny", "--num-shards", "3", "--num-proc", "2"]) == 0
     export("c", "tiny", num_shards=3)
-    assert contents(Path("a")) == contents(Path("b")) == contents(Path("c"))
+    assert_same_content("a", "b", "c")
     assert "a/tiny/train-00002-of-00003.parquet" in contents(Path())
     expected = load_dataset("mnist_idx", "tiny")
     loaded = datasets.load_dataset("a")
@@ -298,7 +295,7 @@ def test_processes_write_the_same_bytes(capsys: Capsys) -> None:
     write_archive(Path("set"), four_files(TRAIN, TEST))
     run("set one --num-shards 5", capsys)
     run("set two --num-shards 5 --num-proc 2", capsys)
-    assert contents(Path("one")) == contents(Path("two"))
+    assert_same_content("one", "two")
 
 
 def test_a_compressed_source_gives_the_same_bytes(capsys: Capsys) -> None:
@@ -306,7 +303,7 @@ def test_a_compressed_source_gives_the_same_bytes(capsys: Capsys) -> None:
     write_archive(Path("set.tar.gz"), four_files(TRAIN, TEST))
     run("set one --num-shards 5", capsys)
     run("set.tar.gz two --num-shards 5 --num-proc 2", capsys)
-    assert contents(Path("one")) == contents(Path("two"))
+    assert_same_content("one", "two")
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import PIL.Image
 import pytest
 from clients import ROOT
 from datasets import ClassLabel, Image, load_dataset
+from exports import contents_without_name
 from http_server import Server
 from idx_files import (
     TRAIN_IMAGES,
@@ -158,12 +159,6 @@ def write_set(folder: Path, count: int) -> dict[str, bytes]:
     return files
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of each file below a folder."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def start_export(folder: Path, *options: str) -> subprocess.Popen[str]:
     return start(folder, "mnist_idx", "export", *options, **RAY)
 
@@ -206,7 +201,8 @@ def test_a_worker_that_is_killed_costs_its_shard_only(tmp_path: Path) -> None:
     os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
     assert "train: 60,000 records in 24 Parquet files" in finish(running)
     finish(start_export(tmp_path, "set", "here", "--num-shards", "24", "--num-proc", "2"))
-    assert contents(tmp_path / "out") == contents(tmp_path / "here")
+    on_cluster = contents_without_name(tmp_path / "out", "out")
+    assert on_cluster == contents_without_name(tmp_path / "here", "here")
     assert not notes.exists()
 
 

@@ -36,10 +36,10 @@ def main(seconds: float) -> dict[str, Any]:
         "cell": partial(sheet, ONE, cell=10**6),
         "cell, some": partial(sheet, np.zeros((50, 9, 9)), cell=20_000),
         "cell of int64": partial(sheet, ONE, cell=2**40),
-        "columns": partial(sheet, MANY, columns=10**6),
+        "columns": partial(sheet, MANY, columns=10**6, num=200_000),
         "columns and num": partial(sheet, MANY, columns=10**6, num=10**6),
-        "one column": partial(sheet, MANY, columns=1),
-        "no limit": partial(sheet, np.zeros((200_000, 28, 28), np.uint8)),
+        "one column": partial(sheet, MANY, columns=1, num=200_000),
+        "all": partial(sheet, np.zeros((200_000, 28, 28), np.uint8), num=200_000),
         "write": partial(write, size=(10**6, 10**6)),
         "write, some": partial(write, size=(10**5, 10**5)),
         "write, long": partial(write, size=(1, 10**9)),
@@ -48,7 +48,7 @@ def main(seconds: float) -> dict[str, Any]:
         "convert, int64": partial(convert, "1x99999999999999"),
     }
     outcomes: dict[str, Any] = {title: outcome(call, seconds) for title, call in calls.items()}
-    widths = [sheet(ONE, cell=2000).size[0], sheet(MANY[:2000], columns=100).size[0]]
+    widths = [sheet(ONE, cell=2000).size[0], sheet(MANY, columns=100, num=2000).size[0]]
     write(size=(2000, 2000))
     images, _ = mnist_idx.load_arrays("idxfolder", data_dir="new")
     outcomes["sane"] = [*[width // 1000 for width in widths], images.shape]
