@@ -99,11 +99,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(found)
     from .suggestions import closest_names, did_you_mean
 
+    # Without `obj`, Python adds no question of its own.
     if name in ONLY_COMMANDS:
-        raise AttributeError(f"{found}. It is a command: mnist-idx {name}")
+        raise AttributeError(f"{found}. It is a command: mnist-idx {name}", name=name, obj=None)
     meant = [WORDS_OF_OTHERS[name]] if name in WORDS_OF_OTHERS else closest_names(name, __dir__())
     question = did_you_mean(meant) or f" It has {', '.join(FIRST_NAMES)}."
-    raise AttributeError(f"{found}.{question}")
+    raise AttributeError(f"{found}.{question}", name=name, obj=None)
 
 
 def __dir__() -> list[str]:

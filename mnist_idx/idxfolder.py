@@ -1,5 +1,6 @@
 """`IdxFolder`: anyone's IDX files, as `imagefolder` is for pictures."""
 
+import os
 from dataclasses import dataclass
 
 import datasets
@@ -11,7 +12,7 @@ from .failover import Locator
 from .folder import DESCRIPTION, Folder
 from .members import Access
 from .options import IdxFolderOptions
-from .paths import local_part, local_path
+from .paths import local_part, local_path, quoted
 from .suggestions import did_you_mean
 
 _patched_for_streaming = True  # as in `hf`
@@ -43,6 +44,8 @@ class IdxFolderConfig(IdxFolderOptions, IdxConfig):
             question = ""
             if self.name in DATASETS:
                 question = did_you_mean([f'load_dataset("mnist_idx", "{self.name}")'])
+            elif os.path.exists(self.name):
+                question = did_you_mean([f"data_dir={quoted(self.name)}"])
             raise IdxError(f"Expected the IDX files to load: {ways}.{question}")
 
     def files_in(self, data_dir: str) -> list[str]:

@@ -63,6 +63,7 @@ WORDS_OF_OTHERS = {
     "train": 'Pass split="train" or split="test"',
     "transform": "Use with_transform of the dataset that is loaded",
     "target_transform": "Use with_transform of the dataset that is loaded",
+    "as_supervised": "Take the columns image and label, or load_arrays, which returns pairs",
     "download": "Leave it out: what is missing is downloaded",
     "root": "Pass data_dir=",
     "path": "Pass data_dir=",
@@ -118,8 +119,8 @@ IDX_FOLDER = 'which loads your own files: load_dataset("idxfolder", data_dir=…
 NUM_SAMPLES = About(
     type="integer",
     meaning=(
-        "at most this many records of each split, shuffled; for the first N in order, use "
-        '`split="train[:100]"`'
+        "this many records of each split, shuffled; of a smaller split all. For the first N in "
+        'order, use `split="train[:100]"`'
     ),
     expected="an integer, at least 1",
     is_valid=lambda value: value is None or is_integer(value, 1),
@@ -143,7 +144,10 @@ SAMPLING = About(
 )
 AS_ARRAY = About(
     type="bool",
-    meaning="images as arrays (`Array2D`; color: `Array3D`) instead of `Image`",
+    meaning=(
+        "images as arrays (`Array2D`; color: `Array3D`) instead of `Image`; add "
+        '`.with_format("numpy")`'
+    ),
     expected="True or False",
     is_valid=lambda value: isinstance(value, bool),
 )
@@ -181,7 +185,7 @@ class IdxOptions:
     """The options of both builders.
 
     Attributes:
-        num_samples: at most this many records of each split, shuffled; None keeps all.
+        num_samples: this many records of each split, shuffled; None keeps all.
         seed: for shuffling. By default 1 with `num_samples` or another `sampling`; without any of
             them, records keep the order of the file.
         sampling: "first" takes the first records of a split and shuffles them, "uniform" draws

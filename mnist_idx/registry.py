@@ -63,11 +63,14 @@ def _unknown_version(version: str, error: Exception) -> str:
 
 
 def _question_about(path: object) -> str:
-    """Asks whether one of ours was meant, with a space before it; "" if it resembles none."""
+    """Says what of ours may have been meant, with a space before it; "" if nothing was."""
+    from .paths import quoted
     from .suggestions import calls_of, did_you_mean
 
-    if not isinstance(path, str) or os.path.exists(path):
+    if not isinstance(path, str):
         return ""
+    if os.path.exists(path):
+        return f' If it holds IDX files: load_dataset("idxfolder", data_dir={quoted(path)}).'
     return did_you_mean(calls_of("load_dataset", path))
 
 

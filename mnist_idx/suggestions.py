@@ -98,6 +98,8 @@ def meant_datasets(path: str) -> list[tuple[str, ...]]:
     [('mnist_idx', 'kmnist')]
     """
     builder, separator, config = path.partition("/")
+    if _plain(path) == "idx":
+        return [("idxfolder",)]
     if not separator:
         exact = [name for name in BUILDERS if _plain(path).replace("_", "") == _joined(name)]
         if exact:

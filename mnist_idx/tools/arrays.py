@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
+from ..catalog import DATASETS
 from ..errors import IdxError
 from ..paths import quoted
 from ..records import Batch, too_large
@@ -97,9 +98,12 @@ def _check_path(path: object) -> None:
     calls = []
     if isinstance(path, str | os.PathLike):
         text = os.fspath(path)
-        calls = calls_of("load_arrays", text)
-        if not calls and ("://" in text or os.path.exists(text)):
-            calls = [f'load_arrays("idxfolder", data_dir={quoted(text)})']
+        # What is there was meant: a similar name would load the records of somebody else.
+        is_place = "://" in text or os.path.exists(text)
+        if is_place:
+            calls.append(f'load_arrays("idxfolder", data_dir={quoted(text)})')
+        if not is_place or text in DATASETS:
+            calls += calls_of("load_arrays", text)
     expected = alternatives([quoted(name) for name in BUILDERS])
     raise IdxError(f"{path!r}: expected {expected}.{did_you_mean(calls)}")
 

@@ -315,7 +315,7 @@ def add_configs(parser: argparse.ArgumentParser) -> None:
         "--num-samples",
         type=int,
         metavar="N",
-        help="of subset: at most this many records of each split, shuffled (default: 100)",
+        help="of subset: this many records of each split, shuffled (default: 100)",
     )
     add(
         "--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)"

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -543,3 +544,45 @@ def test_the_variable_that_keeps_offline_is_named(variable: str, monkeypatch: Pa
     monkeypatch.setenv(variable, "1")
     with pytest.raises(IdxError, match=f"\nUnset {variable}, which keeps this offline. Ways out:"):
         load_arrays("mnist_idx", "kmnist", streaming=True)
+
+
+# Folders by their plain names
+
+
+@pytest.fixture
+def own_folders() -> None:
+    """Folders of IDX files whose names resemble those of published datasets."""
+    for name in ("letters", "my_idx", "tiny"):
+        write_idx((random_images(3, 5, 4), random_labels(3)), name)
+
+
+@pytest.mark.usefixtures("own_folders")
+@pytest.mark.parametrize("name", ["letters", "my_idx", "tiny"])
+def test_a_folder_of_ones_own_is_meant_before_what_resembles_it(name: str) -> None:
+    advice = f'load_arrays("idxfolder", data_dir="{name}")'
+    with pytest.raises(IdxError, match=re.escape(f"Did you mean {advice}")):
+        load_arrays(name)
+    images, _ = eval(advice, {"load_arrays": load_arrays})
+    assert images.shape == (3, 5, 4)
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_load_dataset_tells_of_idxfolder_for_a_folder() -> None:
+    advice = 'load_dataset("idxfolder", data_dir="letters")'
+    with pytest.raises(FileNotFoundError, match=re.escape(f"If it holds IDX files: {advice}.")):
+        load_dataset("letters")
+    assert eval(advice, {"load_dataset": load_dataset}).num_rows == {"train": 3}
+
+
+@pytest.mark.usefixtures("own_folders")
+@pytest.mark.parametrize("load", [load_dataset, load_arrays])
+def test_a_folder_in_place_of_a_config(load: Callable[..., Any]) -> None:
+    with pytest.raises(IdxError, match=re.escape('Did you mean data_dir="letters"?')):
+        load("idxfolder", "letters")
+
+
+def test_python_adds_no_second_question() -> None:
+    with pytest.raises(AttributeError) as caught:
+        _ = mnist_idx.load_array
+    printed = "".join(traceback.format_exception(caught.value))
+    assert printed.count("Did you mean") == 1

@@ -170,7 +170,7 @@ def test_a_cell_compiles(cell: dict[str, Any]) -> None:
 def test_each_magic_installs() -> None:
     code = "\n".join(source(cell) for cell in cells("code"))
     magics = re.findall(r"^[%!].*$", code, re.MULTILINE)
-    assert magics == ["%pip install --quiet mnist-idx torch"]
+    assert magics == ["%pip install --quiet torch"]
 
 
 def test_the_notebook_has_the_form_of_notebooks() -> None:
