@@ -808,6 +808,13 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_files(parser, "the IDX files, or those of a split; may be repeated")
     add("--prefix", help="which of several datasets, by the start of their file names")
+    add(
+        "--label-names",
+        action="append",
+        metavar="NAMES",
+        help="names of the classes of IDX files, which have none: cat,dog; may be repeated, then "
+        "each is one name (default: 0, 1, …)",
+    )
     add_split(parser, 'split to write, for example test or "train[:100]" (default: all)')
     add("--as-array", action="store_true", help="Parquet: arrays of any type, not pictures")
     add(
@@ -845,6 +852,7 @@ def export(
     sampling: str | None,
     data_files: list[str] | None,
     prefix: str | None,
+    label_names: list[str] | None,
     split: str | None,
     as_array: bool,
     num_shards: int | None,
@@ -857,6 +865,9 @@ def export(
     Published datasets, by --config or as SOURCE, become Parquet files with card and picture, as
     `push` publishes them. So do any IDX files; --num-samples, --seed and --sampling are options of
     these then. The last line says how to load what was written.
+
+    IDX files have numbers of classes, no names: --label-names gives them, in the order of the
+    numbers.
 
     Files of 100 GB: --num-proc writes several Parquet files at a time, --ray has them written by
     the tasks of a cluster, whose machines must all see SOURCE and FOLDER by the same paths, or
@@ -876,14 +887,20 @@ def export(
       mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
       mnist-idx export copy digits --num-shards 4          a folder, a tar, a zip, or a URL of one
       mnist-idx export copy digits --num-proc 2 --overwrite
+      mnist-idx export letters letters_pq --label-names circle,square
       mnist-idx export tiny pictures --as png
       mnist-idx export copy copy.npz --as npz
       mnist-idx export tiny few.npz --as npz --num-samples 50 --split train
     """
     selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+    names_of_classes = read_label_names(label_names)
+    is_published = source in DATASETS or (source is None and data_files is None)
+    if is_published:
+        check_no_label_names(source, label_names)
     if form is not None:
         check_options_of_form(form, folder, config, as_array, num_shards, num_proc, ray)
-        found = find_source(source, data_files, prefix, typed=f"{folder} --as {form}")
+        typed = f"{folder} --as {form}"
+        found = find_source(source, data_files, prefix, names_of_classes, typed)
         export_as(form, found, folder, selection, split, overwrite)
         return
     from .parquet_folder import ParquetOptions
@@ -891,7 +908,7 @@ def export(
 
     options = ParquetOptions(num_shards, Workers(num_proc, ray))
     options.check()
-    if source in DATASETS or (source is None and data_files is None):
+    if is_published:
         check_options_of_published(source, data_files, prefix, split, as_array)
         from . import publish
 
@@ -905,7 +922,7 @@ def export(
     if config is not None:
         typed = f"mnist-idx export {folder} --config {config[0]}"
         raise IdxError(f"--config is another source than {source}. Leave it out, or: {typed}")
-    found = find_source(source, data_files, prefix, typed=folder)
+    found = find_source(source, data_files, prefix, names_of_classes, folder)
     export_parquet(found, folder, selection, split, as_array, overwrite, options)
 
 
@@ -954,6 +971,34 @@ def check_options_of_published(
             raise IdxError(f"{found}. Leave out {option}, or add --as png or --as npz.")
 
 
+def read_label_names(texts: list[str] | None) -> list[str] | None:
+    """The names of classes: one text has all, separated by commas; of several, each is one.
+
+    >>> read_label_names(["cat,dog"]), read_label_names(["cat, black", "dog"])
+    (['cat', 'dog'], ['cat, black', 'dog'])
+    """
+    if texts is None:
+        return None
+    names = texts
+    if len(texts) == 1:
+        names = [name.strip() for name in texts[0].split(",")]
+    from ..options import LABEL_NAMES
+
+    if not LABEL_NAMES.is_valid(names):
+        found = f"--label-names {','.join(names)}"
+        example = "for example --label-names cat,dog"
+        raise IdxError(f"{found}: expected a name of its own for each class, {example}.")
+    return names
+
+
+def check_no_label_names(source: str | None, label_names: list[str] | None) -> None:
+    """Refuse names for the classes of a published dataset."""
+    if label_names is not None:
+        found = f"{source or 'a published dataset'} has the names of its classes"
+        reason = "It is for IDX files of your own"
+        raise IdxError(f"--label-names: {found}. {reason}. Leave out --label-names.")
+
+
 class FoundSource(NamedTuple):
     """A dataset in the words of `load_dataset`."""
 
@@ -963,7 +1008,11 @@ class FoundSource(NamedTuple):
 
 
 def find_source(
-    source: str | None, data_files: list[str] | None, prefix: str | None, typed: str
+    source: str | None,
+    data_files: list[str] | None,
+    prefix: str | None,
+    label_names: list[str] | None,
+    typed: str,
 ) -> FoundSource:
     """What SOURCE and the options that go with it mean.
 
@@ -977,7 +1026,12 @@ def find_source(
     if source in DATASETS:
         return FoundSource("mnist_idx", source, {})
     by_split = files_by_split(data_files)
-    given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
+    given = {
+        "data_dir": source,
+        "data_files": by_split,
+        "prefix": prefix,
+        "label_names": label_names,
+    }
     return FoundSource("idxfolder", None, given)
 
 

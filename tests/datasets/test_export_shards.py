@@ -206,6 +206,29 @@ def test_arrays(dtype: str, shape: tuple[int, ...], capsys: Capsys) -> None:
     assert not Path("out/preview.png").exists()
 
 
+CLASS_NAMES = [f"shape {number}" for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pytest.param(["--label-names", ",".join(CLASS_NAMES)], id="separated by commas"),
+        pytest.param(
+            [word for name in CLASS_NAMES for word in ("--label-names", name)], id="one by one"
+        ),
+    ],
+)
+def test_names_of_classes_that_idx_files_do_not_have(typed: list[str], capsys: Capsys) -> None:
+    write_archive(Path("set"), four_files(TRAIN, TEST))
+    assert main(["export", "set", "out", *typed]) == 0
+    assert datasets.load_dataset("./out", split="test").features["label"].names == CLASS_NAMES
+    assert "shape 3" in Path("out/README.md").read_text(encoding="utf-8")
+    assert main(["export", "set", "png", "--as", "png", *typed]) == 0
+    assert set(os.listdir("png/train")) <= set(CLASS_NAMES)
+    assert main(["export", "set", "set.npz", "--as", "npz", *typed]) == 0
+    assert np.load("set.npz")["class_names"].tolist() == CLASS_NAMES
+
+
 def test_selected_records(capsys: Capsys) -> None:
     write_archive(Path("set"), four_files(TRAIN, TEST))
     loaded = run("set parts --split test[:5]+train[-4:]+test[-2:] --num-shards 3", capsys)
@@ -560,6 +583,11 @@ def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
         ("set out --as png --num-shards 2", "Leave out --num-shards"),
         ("set out.npz --as npz --num-proc 2", "Leave out --num-proc"),
         ("nowhere out", "nowhere: no such file"),
+        ("set out --label-names a,b,a", "--label-names a,b,a: expected a name of its own"),
+        ("set out --label-names a,b", "Name each class with --label-names, from 0 on."),
+        ("tiny out --label-names a,b", "tiny has the names of its classes"),
+        ("tiny out --as png --label-names a,b", "tiny has the names of its classes"),
+        ("out --config tiny --label-names a,b", "Leave out --label-names"),
     ],
 )
 def test_wrong_use_is_refused_with_advice(line: str, said: str, capsys: Capsys) -> None:
