@@ -315,16 +315,20 @@ def add_configs(parser: argparse.ArgumentParser) -> None:
         "--num-samples",
         type=int,
         metavar="N",
-        help="of subset: at most this many records of each split, shuffled (default: 100)",
+        help="of subset: at most this many records of each split, shuffled (default: 100); without "
+        "subset: of each config",
     )
     add(
-        "--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)"
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of the same: seed of the random generator (default: 1)",
     )
     add(
         "--sampling",
         type=one_of("first", "uniform"),
         metavar="{first,uniform}",
-        help="of subset: the first records, or any (default: first)",
+        help="of the same: the first records, or any (default: first)",
     )
 
 
@@ -758,9 +762,11 @@ def push(
         raise IdxError(f"--folder {folder}: it has its configs. Leave out --config, or --folder.")
     from .publish import push_to_hub
 
+    configs = chosen_configs(config, num_samples, seed, sampling)
+    print(what_is_pushed(config, folder), flush=True)
     result = push_to_hub(
         repo_id,
-        chosen_configs(config, num_samples, seed, sampling),
+        configs,
         folder=folder,
         private=private,
         token=token,
@@ -782,6 +788,18 @@ def push(
         print(f"Published at {result.url}")
     else:
         print(f"Nothing to change at {result.url}")
+
+
+def what_is_pushed(config: list[str] | None, folder: str | None) -> str:
+    """What a push says first: whose records it publishes."""
+    if folder is not None:
+        return f"Publishing the folder {printable(folder)}"
+    if config is None:
+        default = "Publishing mnist and subset, which are MNIST's own images"
+        return f"{default}. To publish yours, add --folder FOLDER."
+    about = DATASETS[config[0]].about
+    of = "" if about is None else f" of {about.name}"
+    return f"Publishing {' and '.join(config)}{of}"
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -863,8 +881,9 @@ def export(
     """Write a dataset to a folder: as Parquet files with a card, PNG files, or NumPy arrays.
 
     Published datasets, by --config or as SOURCE, become Parquet files with card and picture, as
-    `push` publishes them. So do any IDX files; --num-samples, --seed and --sampling are options of
-    these then. The last line says how to load what was written.
+    `push` publishes them. So do any IDX files. --num-samples, --seed and --sampling select records
+    of these; of published configs those of subset or, if it is not among them, of each. The last
+    line says how to load what was written.
 
     IDX files have numbers of classes, no names: --label-names gives them, in the order of the
     numbers.
@@ -887,7 +906,7 @@ def export(
       mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
       mnist-idx export copy digits --num-shards 4          a folder, a tar, a zip, or a URL of one
       mnist-idx export copy digits --num-proc 2 --overwrite
-      mnist-idx export letters letters_pq --label-names circle,square
+      mnist-idx export copy words --label-names zero,one,two,three,four,five,six,seven,eight,nine
       mnist-idx export tiny pictures --as png
       mnist-idx export copy copy.npz --as npz
       mnist-idx export tiny few.npz --as npz --num-samples 50 --split train
@@ -1103,17 +1122,13 @@ def export_parquet(
 def chosen_configs(
     names: list[str] | None, num_samples: int | None, seed: int | None, sampling: str | None
 ) -> dict[str, dict[str, object]]:
-    """The configs to publish, each with its options: those of `subset` are the only ones."""
+    """The configs to publish, each with its options: of `subset` only, if it is among them."""
     names = names or ["mnist", "subset"]
     options: dict[str, object] = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
     given = {option: value for option, value in options.items() if value is not None}
-    if given and "subset" not in names:
-        option = next(iter(given)).replace("_", "-")
-        raise IdxError(f"--{option} is an option of subset: add --config subset.")
-    configs: dict[str, dict[str, object]] = {name: {} for name in names}
-    if "subset" in configs:
-        configs["subset"] = given
-    return configs
+    if "subset" not in names:
+        return dict.fromkeys(names, given)
+    return {name: given if name == "subset" else {} for name in names}
 
 
 # catalog-row

@@ -579,7 +579,7 @@ def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
         ("set out --config tiny", "mnist-idx export out --config tiny"),
         ("tiny out --split test", "--split: tiny is exported whole"),
         ("tiny out --prefix x", "--prefix: tiny is exported whole"),
-        ("tiny out --num-samples 5", "add --config subset"),
+        ("tiny out --num-samples 0", "--num-samples 0: expected an integer, at least 1"),
         ("set out --as png --num-shards 2", "Leave out --num-shards"),
         ("set out.npz --as npz --num-proc 2", "Leave out --num-proc"),
         ("nowhere out", "nowhere: no such file"),
@@ -670,6 +670,23 @@ class TestPush:
         push_to_hub("digits", folder="digits")
         assert set(repo.files()) == {*contents(Path("digits")), *other, ".gitattributes"}
 
+    def test_a_forgotten_folder_does_not_replace_it(self, hub: HubServer, capsys: Capsys) -> None:
+        push_to_hub("digits", folder="digits")
+        before = hub.repos["alice/digits"].files()
+        assert main(["push", "digits", "--config", "tiny"]) == 1
+        said = capsys.readouterr().err
+        assert "holds data/test-00000-of-00002.parquet, which is not of tiny" in said
+        assert "--folder FOLDER" in said
+        assert hub.repos["alice/digits"].files() == before
+
+    def test_a_folder_is_looked_for_before_a_token_is(
+        self, hub: HubServer, monkeypatch: Patch, capsys: Capsys
+    ) -> None:
+        monkeypatch.delenv("HF_TOKEN")
+        assert main(["push", "digits", "--folder", "nothere"]) == 1
+        assert "nothere: no such folder" in capsys.readouterr().err
+        assert hub.log == []
+
     def test_a_dry_run_lists_the_files(self, hub: HubServer) -> None:
         dry = push_to_hub("digits", folder="digits", dry_run=True)
         assert dry.files == {path: len(data) for path, data in contents(Path("digits")).items()}
@@ -690,7 +707,7 @@ class TestPush:
                 id="a missing file",
             ),
             pytest.param(
-                lambda: shutil.rmtree("digits"), "mnist-idx export SOURCE", id="no folder"
+                lambda: shutil.rmtree("digits"), "no such folder.*export SOURCE", id="no folder"
             ),
         ],
     )
