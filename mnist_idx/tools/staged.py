@@ -201,17 +201,22 @@ class _Target(NamedTuple):
         is_dir = self.path.is_dir()
         if self.is_folder and is_dir and not _entries(self.path):
             return
-        if not self.overwrite:
-            raise already_there(self.path)
         if self.is_folder != is_dir:
-            raise self.not_replaced(f"it is a {'folder' if is_dir else 'file'}")
+            raise self._not_replaced(f"it is a {'folder' if is_dir else 'file'}", "")
         if self.is_folder:
             foreign = self.own_files.find_foreign(self.path)
             if foreign is not None:
-                raise self.not_replaced(f"it holds {foreign}")
+                holds = f"it holds {foreign}, which somebody has written or changed"
+                raise self._not_replaced(holds, f", or move {foreign} away")
+        if not self.overwrite:
+            raise already_there(self.path)
 
-    def not_replaced(self, reason: str) -> IdxError:
-        return IdxError(f"{self.path}: not replaced, since {reason}. Choose another target.")
+    def _not_replaced(self, reason: str, other_way_out: str) -> IdxError:
+        """The error of a target that is never replaced, be it asked for or not."""
+        found = f"not replaced, since {reason}"
+        if not self.overwrite:
+            found = f"exists already, and {reason.replace('it ', '', 1)}"
+        return IdxError(f"{self.path}: {found}. Choose another target{other_way_out}.")
 
 
 def _entries(folder: Path) -> list[Path]:
