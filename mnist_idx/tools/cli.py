@@ -913,6 +913,8 @@ def export(
     """
     selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
     names_of_classes = read_label_names(label_names)
+    if source is None and data_files is None and config is None:
+        check_target(folder, form)
     is_published = source in DATASETS or (source is None and data_files is None)
     if is_published:
         check_no_label_names(source, label_names)
@@ -933,10 +935,14 @@ def export(
 
         names = config if source is None else [source, *(config or [])]
         configs = chosen_configs(names, num_samples, seed, sampling)
+        from .parquet_folder import load_code
+
         path = publish.export(
             folder, configs, overwrite=overwrite, num_shards=num_shards, num_proc=num_proc, ray=ray
         )
-        print(f"Exported to {path}")
+        print(f"Exported to {printable(str(path))}")
+        for name in sorted(configs, key=list(DATASETS).index):  # the default one first
+            print(f"Load with: {load_code(folder, name if len(configs) > 1 else None)}")
         return
     if config is not None:
         typed = f"mnist-idx export {folder} --config {config[0]}"
@@ -988,6 +994,36 @@ def check_options_of_published(
         if is_given:
             found = f"{option}: {title} is exported whole, as it is published"
             raise IdxError(f"{found}. Leave out {option}, or add --as png or --as npz.")
+
+
+def check_target(folder: str, form: str | None) -> None:
+    """Refuse a single argument that must be meant as the SOURCE.
+
+    Args:
+        form: "png" or "npz"; None for Parquet.
+    """
+    options = "" if form is None else f" --as {form}"
+    way_out = f"mnist-idx export {folder} TARGET{options}"
+    if folder in DATASETS:
+        found = f"{folder} is a config, and a TARGET is missing: {way_out}"
+        raise IdxError(f"{found}. A folder of this name is ./{folder}")
+    if "://" in folder:
+        raise IdxError(f"{folder}: it can be a SOURCE, and a TARGET is missing: {way_out}")
+    if holds_idx_files(folder):
+        raise IdxError(f"{folder}: holds IDX files, and a TARGET is missing: {way_out}")
+
+
+def holds_idx_files(path: str) -> bool:
+    """Whether a local path is that of IDX files which can be exported."""
+    if not os.path.exists(path):
+        return False
+    from .exported import open_exported
+
+    try:
+        open_exported("idxfolder", None, None, as_array=True, data_dir=path)
+    except IdxError:
+        return False
+    return True
 
 
 def read_label_names(texts: list[str] | None) -> list[str] | None:

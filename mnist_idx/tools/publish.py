@@ -25,6 +25,7 @@ from .card_place import Place
 from .card_sections import CardFacts
 from .dataset_types import is_dataset
 from .exported import ExportedSplits, whole_splits
+from .image_folder import check_no_pattern
 from .opening import open_builder
 from .parquet_card import CardConfig, make_card, set_sizes
 from .parquet_folder import (
@@ -118,6 +119,7 @@ def export(
     _refuse_dataset(folder, 'dataset.to_parquet("train.parquet")')
     options = ParquetOptions(num_shards, Workers(num_proc, ray))
     options.check()
+    check_no_pattern(folder)
     place = Place.of_folder(folder)
     with staged(folder, overwrite, is_replaceable) as path:
         _build(path, _create_builders(configs, path), options, place)

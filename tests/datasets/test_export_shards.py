@@ -297,6 +297,18 @@ def test_a_file_has_groups_of_the_planned_size(capsys: Capsys) -> None:
     assert groups == [1000, 1000, 500]
 
 
+def test_the_command_says_how_to_load_published_configs(
+    mirror: Callable[[Any], None], mnist_tar: Path, capsys: Capsys
+) -> None:
+    mirror(mnist_tar)
+    assert len(run("tiny one", capsys)["test"]) == 200
+    assert len(run("out --config tiny --config subset", capsys)["test"]) == 200
+    assert main(["export", "both", "--config", "tiny", "--config", "subset"]) == 0
+    loads = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Load")]
+    assert len(loads) == 2
+    assert 'load_dataset("both", "subset")' in loads[0]
+
+
 def test_a_config_is_exported_as_it_is_published(capsys: Capsys) -> None:
     assert main(["export", "tiny", "a", "--num-shards", "3"]) == 0
     assert main(["export", "b", "--config", "tiny", "--num-shards", "3", "--num-proc", "2"]) == 0
@@ -554,6 +566,9 @@ def test_files_of_the_user_are_kept(name: str, capsys: Capsys) -> None:
         Path("out", name).write_text("mine")
     said = refused("set out --overwrite", capsys)
     assert f"it holds {name}" in said
+    said = refused("set out", capsys)
+    assert f"exists already, and holds {name}" in said
+    assert "--overwrite" not in said
 
 
 def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
@@ -583,6 +598,13 @@ def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
         ("set out --as png --num-shards 2", "Leave out --num-shards"),
         ("set out.npz --as npz --num-proc 2", "Leave out --num-proc"),
         ("nowhere out", "nowhere: no such file"),
+        ("set", "set: holds IDX files, and a TARGET is missing: mnist-idx export set TARGET"),
+        ("set --as png", "mnist-idx export set TARGET --as png"),
+        ("set --overwrite", "mnist-idx export set TARGET"),
+        ("tiny", "a TARGET is missing: mnist-idx export tiny TARGET"),
+        ("https://example.org/a.tar", "mnist-idx export https://example.org/a.tar TARGET"),
+        ("set set", "set: exists already, and holds "),
+        ("out[1] --config tiny", "for a pattern"),
         ("set out --label-names a,b,a", "--label-names a,b,a: expected a name of its own"),
         ("set out --label-names a,b", "Name each class with --label-names, from 0 on."),
         ("tiny out --label-names a,b", "tiny has the names of its classes"),
