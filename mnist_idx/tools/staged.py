@@ -55,6 +55,7 @@ def staged(
     overwrite: bool,
     is_own: IsOwn = nothing_is_own,
     is_folder: bool = True,
+    can_move: bool = True,
 ) -> Iterator[Path]:
     """Yield a path to create a folder or a file at, which becomes `target` if all goes well.
 
@@ -64,10 +65,12 @@ def staged(
 
     `is_own` is asked once of each file, and again only of those that are changed afterwards.
 
+    `can_move` tells whether the others are still own files when one that is not is moved away.
+
     Raises:
         IdxError: there is something at `target`, or it cannot be written.
     """
-    wanted = _Target(resolve_target(target), overwrite, _OwnFiles(is_own), is_folder)
+    wanted = _Target(resolve_target(target), overwrite, _OwnFiles(is_own), is_folder, can_move)
     with named_errors(wanted.path):
         wanted.check()
         place = wanted.path if wanted.path.is_dir() else wanted.path.parent
@@ -193,6 +196,7 @@ class _Target(NamedTuple):
     overwrite: bool
     own_files: _OwnFiles
     is_folder: bool
+    can_move: bool
 
     def check(self) -> None:
         """Refuse a path at which there is something, unless it may be replaced or filled."""
@@ -207,7 +211,8 @@ class _Target(NamedTuple):
             foreign = self.own_files.find_foreign(self.path)
             if foreign is not None:
                 holds = f"it holds {foreign}, which somebody has written or changed"
-                raise self._not_replaced(holds, f", or move {foreign} away")
+                move = f", or move {foreign} away" if self.can_move else ""
+                raise self._not_replaced(holds, move)
         if not self.overwrite:
             raise already_there(self.path)
 

@@ -571,6 +571,16 @@ def test_files_of_the_user_are_kept(name: str, capsys: Capsys) -> None:
     assert "--overwrite" not in said
 
 
+def test_words_of_the_user_among_pictures_are_kept(capsys: Capsys) -> None:
+    write_archive(Path("set"), four_files(TRAIN, TEST))
+    assert main(["export", "set", "png", "--as", "png"]) == 0
+    assert main(["export", "set", "png", "--as", "png", "--overwrite"]) == 0
+    with open("png/README.md", "a", encoding="utf-8") as readme:
+        readme.write("Mine.\n")
+    said = refused("set png --as png --overwrite", capsys)
+    assert "holds README.md, which somebody has written or changed. Choose another target." in said
+
+
 def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
     write_archive(Path("set"), four_files(TRAIN, TEST))
     mine = Path(".mnist_idx-out.unfinished/mine.txt")
