@@ -760,6 +760,13 @@ def push(
     """
     if folder is not None and config is not None:
         raise IdxError(f"--folder {folder}: it has its configs. Leave out --config, or --folder.")
+    selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+    for name, value in selection.items():
+        if folder is not None and value is not None:
+            option = f"--{name.replace('_', '-')}"
+            found = f"{option}: the records of --folder {folder} are pushed as they are"
+            way_out = f"Leave out {option}, or select them with mnist-idx export SOURCE {folder}"
+            raise IdxError(f"{found}. {way_out} {option} {value}.")
     from .publish import push_to_hub
 
     configs = chosen_configs(config, num_samples, seed, sampling)
