@@ -159,8 +159,11 @@ class Folder:
         if self._label_names is None or files.labels is None or facts.labels is None:
             return
         if facts.labels.dtype.startswith("float"):
-            found = f"{files.labels.title}: found {facts.labels.dtype} labels"
-            raise IdxError(f"{found}, expected integers. Leave out label_names=.")
+            found = f"{files.labels.title}: found {facts.labels.dtype} labels, expected integers"
+            raise IdxError(
+                f"{found}. Leave out label_names=.",
+                command_line=f"{found}. Leave out --label-names.",
+            )
 
     def local_files(self) -> list[str]:
         """The local files that take part, if it is clear which they are; else all that may.

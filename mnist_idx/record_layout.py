@@ -170,7 +170,8 @@ def wrong_class(title: str, record: int, label: np.ndarray, class_names: Sequenc
         way_out = 'If labels start at 1, put an unused name first: label_names=["", …]'
     else:
         way_out = "Pass a name for each class in label_names="
-    return IdxError(f"{found}. {way_out}.", command_line=f"{found}.")
+    typed = "Name each class with --label-names, from 0 on"
+    return IdxError(f"{found}. {way_out}.", command_line=f"{found}. {typed}.")
 
 
 def _shown(names: Sequence[str]) -> str:

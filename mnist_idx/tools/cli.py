@@ -315,16 +315,20 @@ def add_configs(parser: argparse.ArgumentParser) -> None:
         "--num-samples",
         type=int,
         metavar="N",
-        help="of subset: this many records of each split, shuffled (default: 100)",
+        help="of subset: this many records of each split, shuffled (default: 100); without "
+        "subset: of each config",
     )
     add(
-        "--seed", type=int, metavar="N", help="of subset: seed of the random generator (default: 1)"
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of the same: seed of the random generator (default: 1)",
     )
     add(
         "--sampling",
         type=one_of("first", "uniform"),
         metavar="{first,uniform}",
-        help="of subset: the first records, or any (default: first)",
+        help="of the same: the first records, or any (default: first)",
     )
 
 
@@ -756,11 +760,20 @@ def push(
     """
     if folder is not None and config is not None:
         raise IdxError(f"--folder {folder}: it has its configs. Leave out --config, or --folder.")
+    selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+    for name, value in selection.items():
+        if folder is not None and value is not None:
+            option = f"--{name.replace('_', '-')}"
+            found = f"{option}: the records of --folder {folder} are pushed as they are"
+            way_out = f"Leave out {option}, or select them with mnist-idx export SOURCE {folder}"
+            raise IdxError(f"{found}. {way_out} {option} {value}.")
     from .publish import push_to_hub
 
+    configs = chosen_configs(config, num_samples, seed, sampling)
+    print(what_is_pushed(config, folder), flush=True)
     result = push_to_hub(
         repo_id,
-        chosen_configs(config, num_samples, seed, sampling),
+        configs,
         folder=folder,
         private=private,
         token=token,
@@ -782,6 +795,18 @@ def push(
         print(f"Published at {result.url}")
     else:
         print(f"Nothing to change at {result.url}")
+
+
+def what_is_pushed(config: list[str] | None, folder: str | None) -> str:
+    """What a push says first: whose records it publishes."""
+    if folder is not None:
+        return f"Publishing the folder {printable(folder)}"
+    if config is None:
+        default = "Publishing mnist and subset, which are MNIST's own images"
+        return f"{default}. To publish yours, add --folder FOLDER."
+    about = DATASETS[config[0]].about
+    of = "" if about is None else f" of {about.name}"
+    return f"Publishing {' and '.join(config)}{of}"
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -808,6 +833,13 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_files(parser, "the IDX files, or those of a split; may be repeated")
     add("--prefix", help="which of several datasets, by the start of their file names")
+    add(
+        "--label-names",
+        action="append",
+        metavar="NAMES",
+        help="names of the classes of IDX files, which have none: cat,dog; may be repeated, then "
+        "each is one name (default: 0, 1, …)",
+    )
     add_split(parser, 'split to write, for example test or "train[:100]" (default: all)')
     add("--as-array", action="store_true", help="Parquet: arrays of any type, not pictures")
     add(
@@ -845,6 +877,7 @@ def export(
     sampling: str | None,
     data_files: list[str] | None,
     prefix: str | None,
+    label_names: list[str] | None,
     split: str | None,
     as_array: bool,
     num_shards: int | None,
@@ -855,8 +888,12 @@ def export(
     """Write a dataset to a folder: as Parquet files with a card, PNG files, or NumPy arrays.
 
     Published datasets, by --config or as SOURCE, become Parquet files with card and picture, as
-    `push` publishes them. So do any IDX files; --num-samples, --seed and --sampling are options of
-    these then. The last line says how to load what was written.
+    `push` publishes them. So do any IDX files. --num-samples, --seed and --sampling select records
+    of these; of published configs those of subset or, if it is not among them, of each. The last
+    line says how to load what was written.
+
+    IDX files have numbers of classes, no names: --label-names gives them, in the order of the
+    numbers.
 
     Files of 100 GB: --num-proc writes several Parquet files at a time, --ray has them written by
     the tasks of a cluster, whose machines must all see SOURCE and FOLDER by the same paths, or
@@ -876,14 +913,22 @@ def export(
       mnist-idx export digits --config tiny                afterwards load_dataset("digits") works
       mnist-idx export copy digits --num-shards 4          a folder, a tar, a zip, or a URL of one
       mnist-idx export copy digits --num-proc 2 --overwrite
+      mnist-idx export copy words --label-names zero,one,two,three,four,five,six,seven,eight,nine
       mnist-idx export tiny pictures --as png
       mnist-idx export copy copy.npz --as npz
       mnist-idx export tiny few.npz --as npz --num-samples 50 --split train
     """
     selection = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
+    names_of_classes = read_label_names(label_names)
+    if source is None and data_files is None and config is None:
+        check_target(folder, form)
+    is_published = source in DATASETS or (source is None and data_files is None)
+    if is_published:
+        check_no_label_names(source, label_names)
     if form is not None:
         check_options_of_form(form, folder, config, as_array, num_shards, num_proc, ray)
-        found = find_source(source, data_files, prefix, typed=f"{folder} --as {form}")
+        typed = f"{folder} --as {form}"
+        found = find_source(source, data_files, prefix, names_of_classes, typed)
         export_as(form, found, folder, selection, split, overwrite)
         return
     from .parquet_folder import ParquetOptions
@@ -891,21 +936,25 @@ def export(
 
     options = ParquetOptions(num_shards, Workers(num_proc, ray))
     options.check()
-    if source in DATASETS or (source is None and data_files is None):
+    if is_published:
         check_options_of_published(source, data_files, prefix, split, as_array)
         from . import publish
 
         names = config if source is None else [source, *(config or [])]
         configs = chosen_configs(names, num_samples, seed, sampling)
+        from .parquet_folder import load_code
+
         path = publish.export(
             folder, configs, overwrite=overwrite, num_shards=num_shards, num_proc=num_proc, ray=ray
         )
-        print(f"Exported to {path}")
+        print(f"Exported to {printable(str(path))}")
+        for name in sorted(configs, key=list(DATASETS).index):  # the default one first
+            print(f"Load with: {load_code(folder, name if len(configs) > 1 else None)}")
         return
     if config is not None:
         typed = f"mnist-idx export {folder} --config {config[0]}"
         raise IdxError(f"--config is another source than {source}. Leave it out, or: {typed}")
-    found = find_source(source, data_files, prefix, typed=folder)
+    found = find_source(source, data_files, prefix, names_of_classes, folder)
     export_parquet(found, folder, selection, split, as_array, overwrite, options)
 
 
@@ -954,6 +1003,64 @@ def check_options_of_published(
             raise IdxError(f"{found}. Leave out {option}, or add --as png or --as npz.")
 
 
+def check_target(folder: str, form: str | None) -> None:
+    """Refuse a single argument that must be meant as the SOURCE.
+
+    Args:
+        form: "png" or "npz"; None for Parquet.
+    """
+    options = "" if form is None else f" --as {form}"
+    way_out = f"mnist-idx export {folder} TARGET{options}"
+    if folder in DATASETS:
+        found = f"{folder} is a config, and a TARGET is missing: {way_out}"
+        raise IdxError(f"{found}. A folder of this name is ./{folder}")
+    if "://" in folder:
+        raise IdxError(f"{folder}: it can be a SOURCE, and a TARGET is missing: {way_out}")
+    if holds_idx_files(folder):
+        raise IdxError(f"{folder}: holds IDX files, and a TARGET is missing: {way_out}")
+
+
+def holds_idx_files(path: str) -> bool:
+    """Whether a local path is that of IDX files which can be exported."""
+    if not os.path.exists(path):
+        return False
+    from .exported import open_exported
+
+    try:
+        open_exported("idxfolder", None, None, as_array=True, data_dir=path)
+    except IdxError:
+        return False
+    return True
+
+
+def read_label_names(texts: list[str] | None) -> list[str] | None:
+    """The names of classes: one text has all, separated by commas; of several, each is one.
+
+    >>> read_label_names(["cat,dog"]), read_label_names(["cat, black", "dog"])
+    (['cat', 'dog'], ['cat, black', 'dog'])
+    """
+    if texts is None:
+        return None
+    names = texts
+    if len(texts) == 1:
+        names = [name.strip() for name in texts[0].split(",")]
+    from ..options import LABEL_NAMES
+
+    if not LABEL_NAMES.is_valid(names):
+        found = f"--label-names {','.join(names)}"
+        example = "for example --label-names cat,dog"
+        raise IdxError(f"{found}: expected a name of its own for each class, {example}.")
+    return names
+
+
+def check_no_label_names(source: str | None, label_names: list[str] | None) -> None:
+    """Refuse names for the classes of a published dataset."""
+    if label_names is not None:
+        found = f"{source or 'a published dataset'} has the names of its classes"
+        reason = "It is for IDX files of your own"
+        raise IdxError(f"--label-names: {found}. {reason}. Leave out --label-names.")
+
+
 class FoundSource(NamedTuple):
     """A dataset in the words of `load_dataset`."""
 
@@ -963,7 +1070,11 @@ class FoundSource(NamedTuple):
 
 
 def find_source(
-    source: str | None, data_files: list[str] | None, prefix: str | None, typed: str
+    source: str | None,
+    data_files: list[str] | None,
+    prefix: str | None,
+    label_names: list[str] | None,
+    typed: str,
 ) -> FoundSource:
     """What SOURCE and the options that go with it mean.
 
@@ -977,7 +1088,12 @@ def find_source(
     if source in DATASETS:
         return FoundSource("mnist_idx", source, {})
     by_split = files_by_split(data_files)
-    given = {"data_dir": source, "data_files": by_split, "prefix": prefix}
+    given = {
+        "data_dir": source,
+        "data_files": by_split,
+        "prefix": prefix,
+        "label_names": label_names,
+    }
     return FoundSource("idxfolder", None, given)
 
 
@@ -1049,17 +1165,13 @@ def export_parquet(
 def chosen_configs(
     names: list[str] | None, num_samples: int | None, seed: int | None, sampling: str | None
 ) -> dict[str, dict[str, object]]:
-    """The configs to publish, each with its options: those of `subset` are the only ones."""
+    """The configs to publish, each with its options: of `subset` only, if it is among them."""
     names = names or ["mnist", "subset"]
     options: dict[str, object] = {"num_samples": num_samples, "seed": seed, "sampling": sampling}
     given = {option: value for option, value in options.items() if value is not None}
-    if given and "subset" not in names:
-        option = next(iter(given)).replace("_", "-")
-        raise IdxError(f"--{option} is an option of subset: add --config subset.")
-    configs: dict[str, dict[str, object]] = {name: {} for name in names}
-    if "subset" in configs:
-        configs["subset"] = given
-    return configs
+    if "subset" not in names:
+        return dict.fromkeys(names, given)
+    return {name: given if name == "subset" else {} for name in names}
 
 
 # catalog-row

@@ -38,6 +38,10 @@ Written by `mnist-idx export`. A file has the number of its record, from 0 on. T
 {code}
 ```
 """
+# A README that nobody has changed.
+README_FORM = re.compile(
+    re.escape(README_START + README_TEXT).replace(re.escape("{code}"), r"[^\n]*")
+)
 METADATA = "metadata.jsonl"
 METADATA_START = b'{"file_name": '
 # What an earlier export has beside its README.
@@ -71,7 +75,8 @@ def write_image_folder(
 
     Args:
         splits: opened with `as_array=False`, so that their records are pictures.
-        overwrite: replace an earlier export. A folder that holds anything else is never replaced.
+        overwrite: replace an earlier export. A folder that holds anything else is never replaced,
+            nor is a `README.md` that somebody has changed.
 
     Raises:
         IdxError: `imagefolder` could not load the result, or the folder cannot be written.
@@ -80,7 +85,11 @@ def write_image_folder(
     _check_splits(splits)
     arrangement = arrange(splits.layout)
     found_classes: dict[str, set[int]] = {}  # by split
-    with staged(target, overwrite, EarlierExport()) as folder, progress_bar(splits) as advance:
+    is_own = EarlierExport()
+    with (
+        staged(target, overwrite, is_own, can_move=False) as folder,
+        progress_bar(splits) as advance,
+    ):
         folder.mkdir()
         for split, size in splits.sizes.items():
             digits = len(str(size - 1))
@@ -114,11 +123,19 @@ class EarlierExport:
         if not self._has_readme[folder]:
             return False
         if name == README:
-            return True
+            return _is_as_written(folder / README)
         if OWN_FILE.fullmatch(name) is None:
             return False
         start = METADATA_START if name.endswith(METADATA) else SIGNATURE
         return _starts_with(folder / name, start)
+
+
+def _is_as_written(readme: Path) -> bool:
+    """Whether nobody has changed a README."""
+    try:
+        return README_FORM.fullmatch(readme.read_text(encoding="utf-8")) is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _starts_with(path: Path, start: bytes) -> bool:

@@ -69,9 +69,9 @@ def _check_target(target: str | os.PathLike[str], overwrite: bool) -> None:
     path = resolve_target(target)
     if path.suffix != ".npz":
         raise IdxError(f"{path}: expected the name of a file that ends in .npz.")
-    if overwrite and path.is_file() and not is_exported(path):
-        found = "it is not an earlier export"
-        raise IdxError(f"{path}: not replaced, since {found}. Choose another target.")
+    if path.is_file() and not is_exported(path):
+        found = "not replaced, since it" if overwrite else "exists already, and"
+        raise IdxError(f"{path}: {found} is not an earlier export. Choose another target.")
 
 
 def is_exported(path: Path) -> bool:

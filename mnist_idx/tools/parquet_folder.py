@@ -128,10 +128,16 @@ def write_parquet_folder(
     return WrittenFolder(path, num_files, load_code(target))
 
 
-def load_code(target: str | os.PathLike[str]) -> str:
-    """Python code, in one line, that loads what was written."""
-    path = Place.of_folder(target).path
-    return f"from datasets import load_dataset; ds = load_dataset({quoted(path)})"
+def load_code(target: str | os.PathLike[str], config: str | None = None) -> str:
+    """Python code, in one line, that loads what was written.
+
+    Args:
+        config: one of several; None for the only one.
+    """
+    arguments = quoted(Place.of_folder(target).path)
+    if config is not None:
+        arguments += f", {quoted(config)}"
+    return f"from datasets import load_dataset; ds = load_dataset({arguments})"
 
 
 def _check_splits(splits: ExportedSplits) -> None:

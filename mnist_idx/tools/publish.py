@@ -25,9 +25,11 @@ from .card_place import Place
 from .card_sections import CardFacts
 from .dataset_types import is_dataset
 from .exported import ExportedSplits, whole_splits
+from .image_folder import check_no_pattern
 from .opening import open_builder
 from .parquet_card import CardConfig, make_card, set_sizes
 from .parquet_folder import (
+    DATA,
     DATA_PATH,
     PREVIEW,
     PUBLISHED_PATH,
@@ -44,6 +46,8 @@ from .shard_workers import Workers
 from .staged import staged
 
 REPO_TYPE = "dataset"
+# How the client ends what it says of the name of a repository, which stands in front here.
+REPEATED_NAME = re.compile(r": '[^']*'\.?(?: Use `repo_type` argument if needed\.)?$")
 SHARD_NUMBER = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
 
 # The bases of the client's own error include that of its HTTP library, which differs between
@@ -61,6 +65,7 @@ NO_RIGHT = (
 TYPED_NO_RIGHT = NO_RIGHT.replace("create_pr=True", "--create-pr")
 OVERTAKEN = "The repository has changed meanwhile. Push again."
 NO_TOKEN = "Make a token in the settings there, then run `hf auth login` or set HF_TOKEN."
+NO_LOGIN = "no access token was found. Run `hf auth login`, set HF_TOKEN, or pass"
 TRY_AGAIN = "The repository is as it was, or complete. Try again."
 WAYS_OUT = {401: NO_TOKEN, 403: NO_RIGHT, 404: NO_RIGHT, 409: OVERTAKEN, 412: OVERTAKEN}
 
@@ -114,6 +119,7 @@ def export(
     _refuse_dataset(folder, 'dataset.to_parquet("train.parquet")')
     options = ParquetOptions(num_shards, Workers(num_proc, ray))
     options.check()
+    check_no_pattern(folder)
     place = Place.of_folder(folder)
     with staged(folder, overwrite, is_replaceable) as path:
         _build(path, _create_builders(configs, path), options, place)
@@ -136,8 +142,9 @@ def push_to_hub(
     """Publish a dataset on the Hugging Face Hub: `load_dataset(repo_id)` needs no package then.
 
     Data, card and picture arrive in one commit: a push that fails leaves the repository as it was.
-    Parquet files of earlier pushes that are not part of this one are deleted, nothing else. Without
-    changes there is no commit. Returns where it is, and the bytes of each file by its path.
+    Parquet files of earlier pushes that are not part of this one are deleted, nothing else. Configs
+    are not published where the records of a `folder` are. Without changes there is no commit.
+    Returns where it is, and the bytes of each file by its path.
 
     >>> from mnist_idx import push_to_hub
     >>> result = push_to_hub("user/digits", ["tiny"], dry_run=True)
@@ -187,6 +194,7 @@ def push_to_hub(
             destination = _Destination(repo_id, revision, create_pr, head)
             message = commit_message or f"Publish {content.name}"
             present = api.list_repo_files(repo_id, repo_type=REPO_TYPE, revision=head)
+            content.check_present(repo_id, present)
             card = _renew_card(api, destination, present, files.card)
             files = files._replace(card=card.card)
             changes = _upload(api, destination, files, present)
@@ -238,12 +246,17 @@ class _Content(Protocol):
     def make(self, place: Place) -> _Files:
         """Make the files, with a card whose programs load from a place."""
 
+    def check_present(self, repo_id: str, present: Iterable[str]) -> None:
+        """Refuse a repository with records in whose place these would be loaded."""
+
 
 @contextmanager
 def _open_content(configs: Configs, folder: str | os.PathLike[str] | None) -> Iterator[_Content]:
     """What is published, checked as far as that takes no time."""
     if folder is not None:
-        yield _ExportedFolder(Path(folder).expanduser().absolute())
+        exported = _ExportedFolder(Path(folder).expanduser().absolute())
+        exported.check()
+        yield exported
         return
     with (
         # Windows removes no files that are mapped, as those of `datasets` may still be.
@@ -267,6 +280,19 @@ class _Configs(NamedTuple):
         _build(self.folder, self.builders, ParquetOptions(), place)
         return _Files(self.folder, _sizes_of_files(self.folder), read_card(self.folder))
 
+    def check_present(self, repo_id: str, present: Iterable[str]) -> None:
+        """Refuse a repository with records of an exported folder: these are not in this push."""
+        others = [path for path in present if DATA_PATH.fullmatch(path)]
+        if not others:
+            return
+        found = f"{repo_id}: holds {others[0]}, which is not of {self.name}"
+        advice = f"To publish {self.name} in its place, delete the folder {DATA} there"
+        folder = "To publish a folder of yours, pass"
+        raise IdxError(
+            f"{found}. {folder} folder=…. {advice}.",
+            command_line=f"{found}. {folder} --folder FOLDER. {advice}.",
+        )
+
 
 class _ExportedFolder(NamedTuple):
     """A folder that an export has written."""
@@ -277,9 +303,20 @@ class _ExportedFolder(NamedTuple):
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def way_out(self) -> str:
+        return f"Write it with: mnist-idx export SOURCE {self.folder}"
+
+    def check(self) -> None:
+        """Refuse what is no folder, before the Hub is asked for anything."""
+        if not self.folder.is_dir():
+            is_file = self.folder.exists()
+            found = "expected a folder, found a file" if is_file else "no such folder"
+            raise IdxError(f"{self.folder}: {found}. {self.way_out}")
+
     def make(self, place: Place) -> _Files:
         """Check that all files are there, and no others. The folder stays as it is."""
-        way_out = f"Write it with: mnist-idx export SOURCE {self.folder}"
+        way_out = self.way_out
         if not (self.folder / README).is_file():
             raise IdxError(f"{self.folder}: found no {README} of an export. {way_out}")
         files = _sizes_of_files(self.folder)
@@ -292,6 +329,9 @@ class _ExportedFolder(NamedTuple):
             if missing:
                 raise IdxError(f"{self.folder}: {missing[0]} is missing. {way_out} --overwrite")
         return _Files(self.folder, files, moved(read_card(self.folder), place))
+
+    def check_present(self, repo_id: str, present: Iterable[str]) -> None:
+        """Take any repository: the user has named the folder."""
 
 
 def _all_shards(path: str) -> list[str]:
@@ -500,8 +540,12 @@ def translate_errors(repo_id: str, api: HfApi) -> Iterator[None]:
 
 def _in_our_words(error: BaseException, title: str) -> IdxError:
     """The error of the client as one that says what to do."""
-    if isinstance(error, LocalTokenNotFoundError | HFValidationError):
-        return IdxError(f"{title}: {str(error).rstrip('.')}.")
+    if isinstance(error, LocalTokenNotFoundError):
+        found = f"{title}: {NO_LOGIN}"
+        return IdxError(f"{found} token=….", command_line=f"{found} --token.")
+    if isinstance(error, HFValidationError):
+        reason = REPEATED_NAME.sub("", str(error)).rstrip(".")
+        return IdxError(f"{title}: {reason}.")
     reason, may_pass = explain(error)
     refusal = _refusal(error)
     said = getattr(refusal, "server_message", None)

@@ -55,6 +55,7 @@ def staged(
     overwrite: bool,
     is_own: IsOwn = nothing_is_own,
     is_folder: bool = True,
+    can_move: bool = True,
 ) -> Iterator[Path]:
     """Yield a path to create a folder or a file at, which becomes `target` if all goes well.
 
@@ -64,10 +65,12 @@ def staged(
 
     `is_own` is asked once of each file, and again only of those that are changed afterwards.
 
+    `can_move` tells whether the others are still own files when one that is not is moved away.
+
     Raises:
         IdxError: there is something at `target`, or it cannot be written.
     """
-    wanted = _Target(resolve_target(target), overwrite, _OwnFiles(is_own), is_folder)
+    wanted = _Target(resolve_target(target), overwrite, _OwnFiles(is_own), is_folder, can_move)
     with named_errors(wanted.path):
         wanted.check()
         place = wanted.path if wanted.path.is_dir() else wanted.path.parent
@@ -193,6 +196,7 @@ class _Target(NamedTuple):
     overwrite: bool
     own_files: _OwnFiles
     is_folder: bool
+    can_move: bool
 
     def check(self) -> None:
         """Refuse a path at which there is something, unless it may be replaced or filled."""
@@ -201,17 +205,23 @@ class _Target(NamedTuple):
         is_dir = self.path.is_dir()
         if self.is_folder and is_dir and not _entries(self.path):
             return
-        if not self.overwrite:
-            raise already_there(self.path)
         if self.is_folder != is_dir:
-            raise self.not_replaced(f"it is a {'folder' if is_dir else 'file'}")
+            raise self._not_replaced(f"it is a {'folder' if is_dir else 'file'}", "")
         if self.is_folder:
             foreign = self.own_files.find_foreign(self.path)
             if foreign is not None:
-                raise self.not_replaced(f"it holds {foreign}")
+                holds = f"it holds {foreign}, which somebody has written or changed"
+                move = f", or move {foreign} away" if self.can_move else ""
+                raise self._not_replaced(holds, move)
+        if not self.overwrite:
+            raise already_there(self.path)
 
-    def not_replaced(self, reason: str) -> IdxError:
-        return IdxError(f"{self.path}: not replaced, since {reason}. Choose another target.")
+    def _not_replaced(self, reason: str, other_way_out: str) -> IdxError:
+        """The error of a target that is never replaced, be it asked for or not."""
+        found = f"not replaced, since {reason}"
+        if not self.overwrite:
+            found = f"exists already, and {reason.replace('it ', '', 1)}"
+        return IdxError(f"{self.path}: {found}. Choose another target{other_way_out}.")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -418,6 +418,14 @@ def test_what_cannot_be_drawn_is_answered_with_what_can(source: Any, meant: str)
             id="converting a mistyped config",
         ),
         pytest.param(
+            "push user/digits --folder out --num-samples 5",
+            "Leave out --num-samples, or select them with mnist-idx export SOURCE out",
+            id="selecting from a folder",
+        ),
+        pytest.param(
+            "export tiny", "a TARGET is missing: mnist-idx export tiny TARGET", id="no target"
+        ),
+        pytest.param(
             "export tiny out.npz --as npz --split val",
             "Take one from train: train[:916] and train[916:].",
             id="exporting a validation split",

@@ -172,10 +172,23 @@ def change_file(folder: Path) -> str:
 def test_an_export_with_words_of_the_user_is_not_replaced(tmp_path: Path) -> None:
     folder = export(tmp_path / "digits", "tiny")
     text = change_file(folder)
-    with pytest.raises(IdxError, match=r"not replaced, since it holds README\.md"):
+    changed = r"it holds README\.md, which somebody has written or changed.*move README\.md away"
+    with pytest.raises(IdxError, match=f"not replaced, since {changed}"):
         export(folder, FEW, overwrite=True)
+    with pytest.raises(IdxError, match=changed.replace("it ", "exists already, and ", 1)) as caught:
+        export(folder, FEW)
+    assert "overwrite" not in str(caught.value), "it would not replace it"
     assert (folder / README).read_text(encoding="utf-8") == text
     assert len(datasets.load_dataset(str(folder), split="test", cache_dir=str(tmp_path))) == 200
+
+
+def test_the_advice_for_an_export_with_words_of_the_user_works(tmp_path: Path) -> None:
+    folder = export(tmp_path / "digits", "tiny")
+    text = change_file(folder)
+    (folder / README).rename(tmp_path / "mine.md")
+    export(folder, FEW, overwrite=True)
+    assert (folder / README).is_file()
+    assert (tmp_path / "mine.md").read_text(encoding="utf-8") == text
 
 
 def test_words_of_the_user_in_an_export_are_published(hub: HubServer, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from clients import ROOT, run_client
 from datasets.exceptions import DatasetGenerationError
@@ -308,12 +309,24 @@ def test_a_reader_that_has_seen_enough_is_no_error(hf_home: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("--seed", "2"), ("--num-samples", "5"), ("--sampling", "uniform")]
-)
-def test_an_option_of_subset_needs_subset(option: str, value: str, capsys: Capsys) -> None:
-    assert main(["export", "digits", "--config", "tiny", option, value]) == 1
-    assert re.search(f"{option} .*--config subset", capsys.readouterr().err)
+def sizes_of_export(line: str) -> dict[str, int]:
+    """The records of the training split of each config that a command exports."""
+    assert main(["export", *line.split()]) == 0
+    folder = Path(line.split()[0] if "--config" in line else line.split()[1])
+    return {path.parent.name: pq.read_metadata(path).num_rows for path in folder.glob("*/train-*")}
+
+
+def test_records_of_a_config_are_selected_as_those_of_idx_files(workplace: Path) -> None:
+    assert sizes_of_export("tiny few --num-samples 7") == {"tiny": 7}
+    assert sizes_of_export("both --config tiny --config subset -n 7") == {"tiny": 1000, "subset": 7}
+    orders = []
+    for name, option in [("plain", ""), ("shuffled", " --seed 2")]:
+        assert sizes_of_export(f"{name} --config tiny{option}") == {"tiny": 1000}
+        orders.append(
+            pq.read_table(f"{name}/tiny/train-00000-of-00001.parquet")["label"].to_pylist()
+        )
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
 
 
 # convert

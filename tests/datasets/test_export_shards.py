@@ -206,6 +206,29 @@ def test_arrays(dtype: str, shape: tuple[int, ...], capsys: Capsys) -> None:
     assert not Path("out/preview.png").exists()
 
 
+CLASS_NAMES = [f"shape {number}" for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pytest.param(["--label-names", ",".join(CLASS_NAMES)], id="separated by commas"),
+        pytest.param(
+            [word for name in CLASS_NAMES for word in ("--label-names", name)], id="one by one"
+        ),
+    ],
+)
+def test_names_of_classes_that_idx_files_do_not_have(typed: list[str], capsys: Capsys) -> None:
+    write_archive(Path("set"), four_files(TRAIN, TEST))
+    assert main(["export", "set", "out", *typed]) == 0
+    assert datasets.load_dataset("./out", split="test").features["label"].names == CLASS_NAMES
+    assert "shape 3" in Path("out/README.md").read_text(encoding="utf-8")
+    assert main(["export", "set", "png", "--as", "png", *typed]) == 0
+    assert set(os.listdir("png/train")) <= set(CLASS_NAMES)
+    assert main(["export", "set", "set.npz", "--as", "npz", *typed]) == 0
+    assert np.load("set.npz")["class_names"].tolist() == CLASS_NAMES
+
+
 def test_selected_records(capsys: Capsys) -> None:
     write_archive(Path("set"), four_files(TRAIN, TEST))
     loaded = run("set parts --split test[:5]+train[-4:]+test[-2:] --num-shards 3", capsys)
@@ -272,6 +295,18 @@ def test_a_file_has_groups_of_the_planned_size(capsys: Capsys) -> None:
     metadata = pq.read_metadata("out/data/train-00000-of-00001.parquet")
     groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     assert groups == [1000, 1000, 500]
+
+
+def test_the_command_says_how_to_load_published_configs(
+    mirror: Callable[[Any], None], mnist_tar: Path, capsys: Capsys
+) -> None:
+    mirror(mnist_tar)
+    assert len(run("tiny one", capsys)["test"]) == 200
+    assert len(run("out --config tiny --config subset", capsys)["test"]) == 200
+    assert main(["export", "both", "--config", "tiny", "--config", "subset"]) == 0
+    loads = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Load")]
+    assert len(loads) == 2
+    assert 'load_dataset("both", "subset")' in loads[0]
 
 
 def test_a_config_is_exported_as_it_is_published(capsys: Capsys) -> None:
@@ -531,6 +566,19 @@ def test_files_of_the_user_are_kept(name: str, capsys: Capsys) -> None:
         Path("out", name).write_text("mine")
     said = refused("set out --overwrite", capsys)
     assert f"it holds {name}" in said
+    said = refused("set out", capsys)
+    assert f"exists already, and holds {name}" in said
+    assert "--overwrite" not in said
+
+
+def test_words_of_the_user_among_pictures_are_kept(capsys: Capsys) -> None:
+    write_archive(Path("set"), four_files(TRAIN, TEST))
+    assert main(["export", "set", "png", "--as", "png"]) == 0
+    assert main(["export", "set", "png", "--as", "png", "--overwrite"]) == 0
+    with open("png/README.md", "a", encoding="utf-8") as readme:
+        readme.write("Mine.\n")
+    said = refused("set png --as png --overwrite", capsys)
+    assert "holds README.md, which somebody has written or changed. Choose another target." in said
 
 
 def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
@@ -556,10 +604,22 @@ def test_a_folder_that_only_looks_unfinished_is_kept(capsys: Capsys) -> None:
         ("set out --config tiny", "mnist-idx export out --config tiny"),
         ("tiny out --split test", "--split: tiny is exported whole"),
         ("tiny out --prefix x", "--prefix: tiny is exported whole"),
-        ("tiny out --num-samples 5", "add --config subset"),
+        ("tiny out --num-samples 0", "--num-samples 0: expected an integer, at least 1"),
         ("set out --as png --num-shards 2", "Leave out --num-shards"),
         ("set out.npz --as npz --num-proc 2", "Leave out --num-proc"),
         ("nowhere out", "nowhere: no such file"),
+        ("set", "set: holds IDX files, and a TARGET is missing: mnist-idx export set TARGET"),
+        ("set --as png", "mnist-idx export set TARGET --as png"),
+        ("set --overwrite", "mnist-idx export set TARGET"),
+        ("tiny", "a TARGET is missing: mnist-idx export tiny TARGET"),
+        ("https://example.org/a.tar", "mnist-idx export https://example.org/a.tar TARGET"),
+        ("set set", "set: exists already, and holds "),
+        ("out[1] --config tiny", "for a pattern"),
+        ("set out --label-names a,b,a", "--label-names a,b,a: expected a name of its own"),
+        ("set out --label-names a,b", "Name each class with --label-names, from 0 on."),
+        ("tiny out --label-names a,b", "tiny has the names of its classes"),
+        ("tiny out --as png --label-names a,b", "tiny has the names of its classes"),
+        ("out --config tiny --label-names a,b", "Leave out --label-names"),
     ],
 )
 def test_wrong_use_is_refused_with_advice(line: str, said: str, capsys: Capsys) -> None:
@@ -642,6 +702,23 @@ class TestPush:
         push_to_hub("digits", folder="digits")
         assert set(repo.files()) == {*contents(Path("digits")), *other, ".gitattributes"}
 
+    def test_a_forgotten_folder_does_not_replace_it(self, hub: HubServer, capsys: Capsys) -> None:
+        push_to_hub("digits", folder="digits")
+        before = hub.repos["alice/digits"].files()
+        assert main(["push", "digits", "--config", "tiny"]) == 1
+        said = capsys.readouterr().err
+        assert "holds data/test-00000-of-00002.parquet, which is not of tiny" in said
+        assert "--folder FOLDER" in said
+        assert hub.repos["alice/digits"].files() == before
+
+    def test_a_folder_is_looked_for_before_a_token_is(
+        self, hub: HubServer, monkeypatch: Patch, capsys: Capsys
+    ) -> None:
+        monkeypatch.delenv("HF_TOKEN")
+        assert main(["push", "digits", "--folder", "nothere"]) == 1
+        assert "nothere: no such folder" in capsys.readouterr().err
+        assert hub.log == []
+
     def test_a_dry_run_lists_the_files(self, hub: HubServer) -> None:
         dry = push_to_hub("digits", folder="digits", dry_run=True)
         assert dry.files == {path: len(data) for path, data in contents(Path("digits")).items()}
@@ -662,7 +739,7 @@ class TestPush:
                 id="a missing file",
             ),
             pytest.param(
-                lambda: shutil.rmtree("digits"), "mnist-idx export SOURCE", id="no folder"
+                lambda: shutil.rmtree("digits"), "no such folder.*export SOURCE", id="no folder"
             ),
         ],
     )

@@ -416,8 +416,9 @@ def test_configs_that_cannot_be_published(
     ],
 )
 def test_names_that_the_hub_does_not_allow(name: str, hub: HubServer) -> None:
-    with pytest.raises(IdxError, match=f"^{name}: "):
+    with pytest.raises(IdxError, match=f"^{name}: ") as caught:
         push_to_hub(name, "tiny")
+    assert not name or str(caught.value).count(name) == 1
     assert hub.log == []
 
 
@@ -466,15 +467,39 @@ def test_no_right_to_write(
     [
         pytest.param("hf_stranger", "or propose it with --create-pr.", id="no-right"),
         pytest.param("hf_bogus", "then run `hf auth login` or set HF_TOKEN.", id="unknown-token"),
+        pytest.param(
+            None, "Run `hf auth login`, set HF_TOKEN, or pass --token.", id="not-logged-in"
+        ),
     ],
 )
 def test_the_command_line_says_in_its_own_words_what_to_do(
-    token: str, typed: str, hub: HubServer, monkeypatch: Patch, capsys: Capsys
+    token: str | None, typed: str, hub: HubServer, monkeypatch: Patch, capsys: Capsys
 ) -> None:
     hub.create("alice/digits")
-    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.delenv("HF_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("HF_TOKEN", token)
     assert main(["push", "alice/digits", "--config", "tiny"]) == 1
-    assert capsys.readouterr().err.endswith(f"{typed}\n")
+    said = capsys.readouterr().err
+    assert said.endswith(f"{typed}\n")
+    assert "whoami" not in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param("", "mnist and subset, which are MNIST's own images", id="the default"),
+        pytest.param("--config tiny", "tiny of MNIST", id="a config"),
+        pytest.param("--folder digits", "the folder digits", id="a folder"),
+    ],
+)
+def test_a_push_says_first_what_it_publishes(
+    line: str, said: str, hub: HubServer, tmp_path: Path, monkeypatch: Patch, capsys: Capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export("digits", "tiny")
+    assert main(["push", "alice/digits", "--dry-run", *line.split()]) == 0
+    assert capsys.readouterr().out.startswith(f"Publishing {said}")
 
 
 @pytest.mark.parametrize(
