@@ -26,7 +26,7 @@ from ..catalog import DATASETS
 from ..compressions import SUFFIXES
 from ..errors import IdxError, printable
 from ..paths import expand_home
-from ..suggestions import alternatives, closest_names, did_you_mean, meant_datasets
+from ..suggestions import alternatives, closest_names, did_you_mean
 from .dataset_types import is_error_of_datasets
 
 if TYPE_CHECKING:
@@ -586,6 +586,7 @@ def convert(
       mnist-idx convert parquet digits --data-files train=a.parquet --data-files test=b.parquet
       mnist-idx convert csv digits --data-files train.csv  a table of pixels: label,pixel0,pixel1,…
     """
+    from .convert_source import check_convertible, what_to_convert
     from .write import LeftOutWarning, write_idx
 
     dataset: Any = source
@@ -598,6 +599,7 @@ def convert(
             "revision": revision,
             "streaming": streaming,
         }
+        check_convertible(source, target, data_dir, files_by_split(data_files))
         try:
             dataset = load_any(source, **options)
         except (ConnectionError, FileNotFoundError) as error:
@@ -642,22 +644,6 @@ def load_any(source: str, **options: Any) -> "Loaded":
     except RuntimeError as error:
         raise IdxError(f"{source}: {error}") from error
     return loaded
-
-
-def what_to_convert(source: str, target: str) -> list[str]:
-    """The commands that may have been meant by a source that `load_dataset` does not find.
-
-    It is the path of IDX files, or the name of a config.
-    """
-    if os.path.exists(source):
-        return [f"mnist-idx convert idxfolder {target} --data-dir {source}"]
-    commands = []
-    for path, *config in meant_datasets(source):
-        options = [f"--name {name}" for name in config]
-        if path == "idxfolder":
-            options = ["--data-dir FOLDER"]
-        commands.append(" ".join(["mnist-idx convert", path, target, *options]))
-    return commands
 
 
 def files_by_split(data_files: list[str] | None) -> NamedFiles | None:

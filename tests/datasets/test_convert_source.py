@@ -1,0 +1,149 @@
+"""`mnist-idx convert` of what is not there, or is of another kind: the answer has what works."""
+
+import os
+import re
+import shlex
+import zipfile
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_idx.tools.cli import main
+
+Capsys: TypeAlias = pytest.CaptureFixture[str]
+Patch: TypeAlias = pytest.MonkeyPatch
+TABLE = "label,pixel0,pixel1,pixel2,pixel3\n1,2,3,4,5\n6,7,8,9,10\n"
+PLACE = "Relative paths start at the working folder, "
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A folder with files of several kinds."""
+    monkeypatch.chdir(tmp_path)
+    picture = tmp_path / "photos" / "train" / "cat" / "1.png"
+    picture.parent.mkdir(parents=True)
+    Image.fromarray(np.eye(4, dtype=np.uint8)).save(picture)
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write(picture, "train/cat/1.png")
+    Path("empty").mkdir()
+    Path("texts").mkdir()
+    Path("texts/a.txt").write_text("hello")
+    Path("train.csv").write_text(TABLE)
+    Path("a b.csv").write_text(TABLE)
+    return tmp_path
+
+
+def fail_to_convert(arguments: list[str], monkeypatch: Patch) -> None:
+    """Run a command that is refused before `datasets` loads anything, or asks the network."""
+
+    def load(*args: object, **options: object) -> None:
+        raise AssertionError("it is refused too late")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datasets.load_dataset", load)
+        assert main(["convert", *arguments]) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param(
+            "imagefolder out --data-dir photoz",
+            f"photoz: no such folder. Did you mean photos? {PLACE}",
+            id="mistyped folder of pictures",
+        ),
+        pytest.param("csv out --data-dir no", f"no: no such folder. {PLACE}", id="folder of csv"),
+        pytest.param("parquet out --data-dir no", "no: no such folder.", id="folder of parquet"),
+        pytest.param(
+            "imagefolder out --data-dir empty",
+            "empty: holds no pictures, expected empty/train/cat/1.jpg or empty/cat/1.jpg.",
+            id="empty folder of pictures",
+        ),
+        pytest.param(
+            "imagefolder out --data-dir texts", "texts: holds no pictures", id="only other files"
+        ),
+        pytest.param("csv out --data-dir empty", "empty: holds no files", id="empty folder of csv"),
+        pytest.param(
+            "csv out --data-files trian.csv",
+            "trian.csv: no such file. Did you mean train.csv?",
+            id="mistyped file",
+        ),
+        pytest.param(
+            "csv out --data-files train=train.csv --data-files test=no.csv",
+            "no.csv: no such file.",
+            id="file of one split",
+        ),
+        pytest.param(
+            "parquet out --data-files no/*.parquet", "no file has such a name", id="pattern"
+        ),
+        pytest.param("./photoz out", "./photoz: no such file or folder.", id="path of no folder"),
+        pytest.param("no.csv out", "no.csv: no such file or folder.", id="name of no file"),
+        pytest.param("empty out", "empty: holds no files.", id="empty folder as source"),
+    ],
+)
+def test_what_is_not_there_is_called_so(
+    line: str, said: str, capsys: Capsys, monkeypatch: Patch
+) -> None:
+    fail_to_convert(line.split(), monkeypatch)
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "idxfolder" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advised"),
+    [
+        pytest.param(["train.csv", "out"], "csv out --data-files train.csv", id="csv as source"),
+        pytest.param(
+            ["a b.csv", "my out"],
+            "csv 'my out' --data-files 'a b.csv'",
+            id="names with spaces",
+        ),
+        pytest.param(
+            ["csv", "out", "--data-dir", "train.csv"],
+            "csv out --data-files train.csv",
+            id="file as folder",
+        ),
+        pytest.param(
+            ["imagefolder", "out", "--data-dir", "photos.zip"],
+            "imagefolder out --data-files photos.zip",
+            id="archive as folder",
+        ),
+        pytest.param(
+            ["photos.zip", "out"], "imagefolder out --data-files photos.zip", id="zip as source"
+        ),
+        pytest.param(
+            ["imagefolder", "out", "--data-files", "photos"],
+            "imagefolder out --data-dir photos",
+            id="folder as file",
+        ),
+    ],
+)
+def test_the_command_that_is_advised_works(
+    arguments: list[str], advised: str, capsys: Capsys, monkeypatch: Patch
+) -> None:
+    fail_to_convert(arguments, monkeypatch)
+    command = re.search(r"Did you mean mnist-idx (convert .*)\?$", capsys.readouterr().err, re.M)
+    assert command is not None
+    assert command[1] == f"convert {advised}"
+    assert main(shlex.split(command[1])) == 0
+
+
+def test_idx_files_as_source_are_converted_as_advised(capsys: Capsys) -> None:
+    assert main(["convert", "mnist_idx", "idx", "--name", "tiny", "--split", "test[:3]"]) == 0
+    images = min(os.listdir("idx"))
+    for place in ("idx", f"idx/{images}"):
+        assert main(["convert", place, "out"]) == 1
+        advised = f"Did you mean mnist-idx convert idxfolder out --data-dir {place}?"
+        assert advised in capsys.readouterr().err
+        assert main(["convert", "idxfolder", "out", "--data-dir", place, "--overwrite"]) == 0
+
+
+def test_a_text_as_source_is_not_taken_for_idx_files(capsys: Capsys, monkeypatch: Patch) -> None:
+    fail_to_convert(["texts/a.txt", "out"], monkeypatch)
+    printed = capsys.readouterr().err
+    assert "texts/a.txt: found a file" in printed
+    assert "Did you mean" not in printed
