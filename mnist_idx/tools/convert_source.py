@@ -79,6 +79,38 @@ def what_to_convert(source: str, target: str) -> list[str]:
     return commands
 
 
+def commands_of_splits(
+    source: str,
+    target: str,
+    options: Mapping[str, object],
+    splits: Sequence[str],
+    unlabeled: str,
+) -> list[str]:
+    """The commands that convert each split to a target of its own.
+
+    Args:
+        options: of the command, by their names; one that is None or False is not given.
+        splits: all of them.
+        unlabeled: the one that has no labels.
+    """
+    words: list[str] = []
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            words += [f"--{name}"] if item is True else [f"--{name}", shlex.quote(str(item))]
+    commands = []
+    stem, ending = os.path.splitext(target)
+    if ending.lower() != ".tar":
+        stem, ending = target, ""
+    for split in splits:
+        own = [*words, "--split", shlex.quote(split)]
+        if split == unlabeled:
+            own += ["--label-column", '""']
+        commands.append(" ".join([_command(source, f"{stem}-{split}{ending}"), *own]))
+    return commands
+
+
 # Sources
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnist_idx import load_dataset
 from mnist_idx.tools.cli import main
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
@@ -147,3 +148,30 @@ def test_a_text_as_source_is_not_taken_for_idx_files(capsys: Capsys, monkeypatch
     printed = capsys.readouterr().err
     assert "texts/a.txt: found a file" in printed
     assert "Did you mean" not in printed
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        pytest.param("out", [], id="folder"),
+        pytest.param("my out.tar", ["--size", "1x4", "--plain"], id="tar, with options"),
+    ],
+)
+def test_a_split_without_labels_is_converted_by_the_commands_advised(
+    target: str, options: list[str], capsys: Capsys
+) -> None:
+    """As the pair of files of a competition on Kaggle."""
+    Path("test.csv").write_text("pixel0,pixel1,pixel2,pixel3\n9,8,7,6\n")
+    files = ["--data-files", "train=train.csv", "--data-files", "test=test.csv"]
+    assert main(["convert", "csv", target, *files, *options]) == 1
+    printed = capsys.readouterr().err
+    assert "split 'test' has no labels: no record has a value in label." in printed
+    commands = [line for line in printed.splitlines() if line.startswith("mnist-idx convert")]
+    assert len(commands) == 2
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0
+    for split, num_records, has_labels in [("train", 2, True), ("test", 1, False)]:
+        place = f"{Path(target).stem}-{split}{Path(target).suffix}"
+        records = load_dataset("idxfolder", data_dir=place)[split]
+        assert len(records) == num_records
+        assert ("label" in records.column_names) == has_labels
