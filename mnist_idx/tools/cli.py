@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 from .. import __version__
 from ..catalog import DATASETS
 from ..compressions import SUFFIXES
-from ..errors import IdxError, printable
+from ..errors import IdxError, listed_names, printable
 from ..paths import expand_home
 from ..suggestions import alternatives, closest_names, did_you_mean
 from .dataset_types import is_error_of_datasets
@@ -643,7 +643,7 @@ def convert(
     for file, header in written.items():
         print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")
     if written.left_out:
-        names = printable(", ".join(written.left_out))
+        names = printable(listed_names(written.left_out))
         advice = "Other columns are chosen with --image-column and --label-column."
         print(f"mnist-idx: left out: {names}. {advice}", file=sys.stderr)
     # It is escaped as Python escapes texts.
