@@ -16,6 +16,8 @@ from ..errors import IdxError
 from ..filenames import KNOWN_TYPES, is_hidden, is_of_another_kind
 from ..paths import is_archive_name, is_remote
 from ..suggestions import BUILDERS, alternatives, closest_names, did_you_mean, meant_datasets
+from .columns import has_no_header, other_separator
+from .pixel_table import command_of_header
 
 PICTURES = "imagefolder"
 # Builders of `datasets` that read local files.
@@ -27,6 +29,7 @@ BUILDER_OF_SUFFIX = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
+LONGEST_HEADER = 1 << 20  # letters of the first line of a table
 PICTURE_PLACES = ("train/cat/1.jpg", "cat/1.jpg")  # in a folder of imagefolder
 
 
@@ -49,6 +52,8 @@ def check_convertible(
             _check_folder(source, target, data_dir)
         for path in _paths_of(data_files):
             _check_data_file(source, target, path, data_dir)
+            if source == "csv":
+                _check_table(os.path.join(data_dir or "", path))
     elif source in BUILDERS:
         return  # which says itself what it does not find
     elif os.path.isfile(source):
@@ -196,6 +201,39 @@ def _check_data_file(source: str, target: str, path: str, data_dir: str | None) 
         raise IdxError(f"{place}: no such file{_resembling(place)}")
     if not any(True for _ in glob.iglob(place, recursive=True)):
         raise IdxError(f"{place}: no file has such a name{_resembling(place)}")
+
+
+def _check_table(path: str) -> None:
+    """Refuse a local table without commas, or without names of its columns in the first line.
+
+    The message has the line of a shell that mends it. A compressed table is not looked into.
+    """
+    if strip_suffix(path) != path or not os.path.isfile(path):
+        return
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        line = file.readline(LONGEST_HEADER).strip()
+    mended = _beside(path)
+    again = f"Mend it so, and name {mended} in its place"
+    place = shlex.quote(path)
+    separator = other_separator(line)
+    if separator is not None:
+        found = f"{path}: the file seems to be separated by {separator.plural}, not by commas"
+        command = f"tr '{separator.typed}' ',' < {place} > {shlex.quote(mended)}"
+        raise IdxError(f"{found}. {again}:", command)
+    names = [name.strip(' "') for name in line.split(",")]
+    if has_no_header(names):
+        found = f"{path}: found columns whose names are numbers: the file has no line of names"
+        command = command_of_header(len(names), place, shlex.quote(mended))
+        raise IdxError(f"{found}. {again}:", command)
+
+
+def _beside(path: str) -> str:
+    """A name that is not taken yet, for a table that was mended."""
+    stem, ending = os.path.splitext(path)
+    number = 1
+    while os.path.lexists(f"{stem}-{number}{ending}"):
+        number += 1
+    return f"{stem}-{number}{ending}"
 
 
 def _resembling(path: str) -> str:

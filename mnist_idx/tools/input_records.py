@@ -121,7 +121,7 @@ def _read_dataset(
 ) -> SplitRecords:
     features = _features(dataset)
     if has_no_header(features):
-        raise no_header(title)
+        raise no_header(title, len(features))
     pixels = [] if options.image_column else pixel_columns(features)
     if pixels:
         table = choose_table(features, pixels, options.label_column, options.conversion, title)

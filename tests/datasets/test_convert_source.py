@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_idx import load_dataset
+from mnist_idx import load_arrays, load_dataset
 from mnist_idx.tools.cli import main
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
@@ -175,3 +176,67 @@ def test_a_split_without_labels_is_converted_by_the_commands_advised(
         records = load_dataset("idxfolder", data_dir=place)[split]
         assert len(records) == num_records
         assert ("label" in records.column_names) == has_labels
+
+
+WIDE = [f"pixel{number}" for number in range(784)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "has_labels"),
+    [
+        pytest.param(
+            ";".join(["label", *WIDE]) + "\n" + ";".join(["7"] * 785) + "\n",
+            "separated by semicolons, not by commas",
+            True,
+            id="semicolons",
+        ),
+        pytest.param(
+            "\t".join(["label", *WIDE]) + "\n" + "\t".join(["7"] * 785) + "\n",
+            "separated by tabs, not by commas",
+            True,
+            id="tabs",
+        ),
+        pytest.param(",".join(["7"] * 785) + "\n", "no line of names", True, id="no header"),
+        pytest.param(
+            ",".join(["7"] * 784) + "\n", "no line of names", False, id="no header and no labels"
+        ),
+    ],
+)
+def test_a_table_is_mended_by_the_line_advised(
+    content: str, said: str, has_labels: bool, capsys: Capsys, monkeypatch: Patch
+) -> None:
+    last_line = content.splitlines()[-1]
+    Path("my table.csv").write_text(f"{content}{last_line}\n")
+    fail_to_convert(["csv", "out", "--data-files", "my table.csv"], monkeypatch)
+    message, line = capsys.readouterr().err.splitlines()
+    assert said in message
+    assert len(message) < 300
+    subprocess.run(["sh", "-c", line], check=True)
+    assert main(["convert", "csv", "out", "--data-files", "my table-1.csv"]) == 0
+    images, labels = load_arrays("idxfolder", data_dir="out", split="train")
+    np.testing.assert_array_equal(images, np.full((2, 28, 28), 7))
+    assert (labels is not None) == has_labels
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(";".join(WIDE) + "\n" + ";".join(["7"] * 784), "semicolons", id="semicolons"),
+        pytest.param(",".join(["a", "b", *WIDE]) + "\n" + ",".join(["7"] * 786), "a, b", id="wide"),
+        pytest.param(
+            ",".join(f"c{n}" for n in range(785)) + "\n" + ",".join(["7"] * 785),
+            "c0, c1, c2, c3, c4 and 780 more",
+            id="columns of unknown names",
+        ),
+        pytest.param(
+            ",".join(["7"] * 785) + "\n" + ",".join(["7"] * 785), "(printf label; ", id="no header"
+        ),
+    ],
+)
+def test_not_all_columns_of_a_table_are_listed(content: str, said: str, capsys: Capsys) -> None:
+    Path("tables").mkdir()
+    Path("tables/train.csv").write_text(content + "\n")
+    assert main(["convert", "csv", "out", "--data-dir", "tables"]) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert said in message
+    assert len(message) < 400
