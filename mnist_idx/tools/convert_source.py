@@ -29,6 +29,7 @@ BUILDER_OF_SUFFIX = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
+OWN_KINDS = {PICTURES, *BUILDER_OF_SUFFIX.values()}  # whose files have names of their own
 LONGEST_HEADER = 1 << 20  # letters of the first line of a table
 PICTURE_PLACES = ("train/cat/1.jpg", "cat/1.jpg")  # in a folder of imagefolder
 
@@ -176,6 +177,9 @@ def _check_folder(source: str, target: str, data_dir: str) -> None:
         names = filter(_may_hold_pictures, names)
     if next(names, None) is None:
         raise _no_data_found(source, data_dir)
+    if source in OWN_KINDS - {PICTURES} and all(map(_is_picture_name, _names_in(data_dir))):
+        meant = f"{_command(PICTURES, target)} --data-dir {shlex.quote(data_dir)}"
+        raise IdxError(f"{data_dir}: holds only pictures.{did_you_mean([meant])}")
 
 
 def _no_data_found(source: str, folder: str) -> IdxError:
@@ -190,12 +194,18 @@ def _check_data_file(source: str, target: str, path: str, data_dir: str | None) 
     """Refuse the path or pattern of files that are not there."""
     if is_remote(path) or "::" in path or is_remote(data_dir or ""):
         return
+    if not path:
+        raise IdxError("--data-files: found an empty path, expected PATH or SPLIT=PATH.")
     place = os.path.join(data_dir or "", path)
     if os.path.isdir(place):
         meant = f"{_command(source, target)} --data-dir {shlex.quote(place)}"
         found = f"--data-files {path}: found a folder, expected a file"
         raise IdxError(f"{found}.{did_you_mean([meant])}")
     if os.path.lexists(place):
+        builder = _builder_of_file(path)
+        if source in OWN_KINDS and builder not in (None, source):
+            meant = f"{_command(str(builder), target)} --data-files {shlex.quote(place)}"
+            raise IdxError(f"{place}: is no file for {source}.{did_you_mean([meant])}")
         return
     if not glob.has_magic(place):
         raise IdxError(f"{place}: no such file{_resembling(place)}")

@@ -81,6 +81,7 @@ def fail_to_convert(arguments: list[str], monkeypatch: Patch) -> None:
         pytest.param(
             "parquet out --data-files no/*.parquet", "no file has such a name", id="pattern"
         ),
+        pytest.param("csv out --data-files train=", "found an empty path", id="split without path"),
         pytest.param("./photoz out", "./photoz: no such file or folder.", id="path of no folder"),
         pytest.param("no.csv out", "no.csv: no such file or folder.", id="name of no file"),
         pytest.param("empty out", "empty: holds no files.", id="empty folder as source"),
@@ -121,6 +122,16 @@ def test_what_is_not_there_is_called_so(
             ["imagefolder", "out", "--data-files", "photos"],
             "imagefolder out --data-dir photos",
             id="folder as file",
+        ),
+        pytest.param(
+            ["json", "out", "--data-files", "train.csv"],
+            "csv out --data-files train.csv",
+            id="csv as json",
+        ),
+        pytest.param(
+            ["csv", "out", "--data-dir", "photos"],
+            "imagefolder out --data-dir photos",
+            id="pictures as csv",
         ),
     ],
 )
