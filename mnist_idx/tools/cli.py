@@ -633,6 +633,7 @@ def convert(
                 "revision": revision,
                 "streaming": streaming,
                 "image-column": image_column,
+                "label-column": label_column,
                 "mode": mode,
                 "size": None if size is None else f"{size[0]}x{size[1]}",
                 "background": None if background == WHITE else background,

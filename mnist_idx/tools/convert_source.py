@@ -99,22 +99,30 @@ def commands_of_splits(
         splits: all of them.
         unlabeled: the one that has no labels.
     """
-    words: list[str] = []
-    for name, value in options.items():
-        if value is None or value is False:
-            continue
-        for item in value if isinstance(value, list) else [value]:
-            words += [f"--{name}"] if item is True else [f"--{name}", shlex.quote(str(item))]
     commands = []
     stem, ending = os.path.splitext(target)
     if ending.lower() != ".tar":
         stem, ending = target, ""
     for split in splits:
-        own = [*words, "--split", shlex.quote(split)]
+        own = {**options, "split": split}
         if split == unlabeled:
-            own += ["--label-column", '""']
-        commands.append(" ".join([_command(source, f"{stem}-{split}{ending}"), *own]))
+            own["label-column"] = ""
+        words = [_command(source, f"{stem}-{split}{ending}"), *_typed(own)]
+        commands.append(" ".join(words))
     return commands
+
+
+def _typed(options: Mapping[str, object]) -> list[str]:
+    """Options of a command as they are typed in a shell."""
+    words: list[str] = []
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            words.append(f"--{name}")
+            if item is not True:
+                words.append(shlex.quote(str(item)))
+    return words
 
 
 # Sources

@@ -166,7 +166,11 @@ def test_a_text_as_source_is_not_taken_for_idx_files(capsys: Capsys, monkeypatch
     ("target", "options"),
     [
         pytest.param("out", [], id="folder"),
-        pytest.param("my out.tar", ["--size", "1x4", "--plain"], id="tar, with options"),
+        pytest.param(
+            "my out.tar",
+            ["--size", "1x4", "--plain", "--label-column", "label"],
+            id="tar, with options",
+        ),
     ],
 )
 def test_a_split_without_labels_is_converted_by_the_commands_advised(
