@@ -16,7 +16,7 @@ import pyarrow as pa
 from .archive import list_folder
 from .arrow import check_features, make_features, make_table
 from .downloads import Downloader
-from .errors import IdxError
+from .errors import IdxError, shown_value
 from .failover import Located, Locator, PlacedBatch, SplitSource
 from .fetching import Fetcher, InPlace, clean_token, location_hash
 from .hf import (
@@ -325,7 +325,7 @@ def _clean_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     cleaned = dict(arguments)
     features = arguments.get("features")
     if features is not None and not isinstance(features, datasets.Features):
-        raise IdxError(f"features={features!r}: expected a datasets.Features.")
+        raise IdxError(f"features={shown_value(features)}: expected a datasets.Features.")
     if arguments.get("token") is not None:
         cleaned["token"] = clean_token(arguments["token"])
     if "://" in str(arguments.get("data_files")):  # `datasets` itself asks whether they exist

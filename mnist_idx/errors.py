@@ -8,7 +8,7 @@ has to remember it.
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
 URL = re.compile(rf"{SCHEME}\S*")
@@ -35,6 +35,39 @@ def listed_names(names: Sequence[str]) -> str:
     if len(shown) > MAX_LISTED:
         text += f" and {len(shown) - MAX_LISTED} more"
     return text
+
+
+def shown_value(value: object) -> str:
+    """Any object of a user for a message, on one line and never all of an array.
+
+    >>> shown_value(0), shown_value("tset"), shown_value([1] * 1000)
+    ('0', "'tset'", '[1, 1, 1, 1, 1, ...]')
+    >>> import numpy as np
+    >>> shown_value(np.zeros((60000, 28, 28)))
+    'ndarray of the shape (60000, 28, 28)'
+    """
+    text = " ".join(_parts_shown(value).split("\n"))
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def _parts_shown(value: object) -> str:
+    """An object of a user, with the first ones of its items. The `repr` of all may take seconds."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of the shape {shape}"
+    if isinstance(value, Mapping):
+        items = [f"{_parts_shown(key)}: {_parts_shown(item)}" for key, item in value.items()]
+        opening, closing = "{", "}"
+    elif isinstance(value, list | tuple):
+        items = [_parts_shown(item) for item in value[: MAX_LISTED + 1]]
+        opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
+    else:
+        return repr(value)
+    if len(items) > MAX_LISTED:
+        items[MAX_LISTED:] = ["..."]
+    if isinstance(value, tuple) and len(items) == 1:
+        items.append("")
+    return f"{opening}{', '.join(items).rstrip(' ')}{closing}"
 
 
 class IdxError(ValueError):
@@ -95,9 +128,10 @@ def wrong_option(name: str, value: object, expected: str, question: str = "") ->
     num_samples=0: expected an integer, at least 1.
     --num-samples 0: expected an integer, at least 1.
     """
+    typed = value if isinstance(value, str) else shown_value(value)
     return IdxError(
-        f"{name}={value!r}: expected {expected}.{question}",
-        command_line=f"--{name.replace('_', '-')} {value}: expected {expected}.{question}",
+        f"{name}={shown_value(value)}: expected {expected}.{question}",
+        command_line=f"--{name.replace('_', '-')} {typed}: expected {expected}.{question}",
     )
 
 

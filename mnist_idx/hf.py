@@ -17,7 +17,7 @@ import pyarrow as pa
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.utils.file_utils import _prepare_path_and_storage_options
 
-from .errors import IdxError, disk_advice
+from .errors import IdxError, disk_advice, shown_value
 from .fetching import RemoteOptions, StorageOptions
 from .paths import (
     check_exists,
@@ -78,7 +78,7 @@ def resolve_data_files(data_files: object, base: str, options: RemoteOptions) ->
     by_split = split_data_files(data_files)
     if by_split is None:
         expected = 'a path, a list of paths, or {"train": PATHS, "test": PATHS}'
-        raise IdxError(f"data_files={data_files!r}: expected {expected}.")
+        raise IdxError(f"data_files={shown_value(data_files)}: expected {expected}.")
     resolved = DataFilesDict()
     for split, patterns in by_split.items():
         files = DataFilesList([], [])
@@ -91,7 +91,9 @@ def resolve_data_files(data_files: object, base: str, options: RemoteOptions) ->
 def _resolve_pattern(pattern: object, base: str, options: RemoteOptions) -> DataFilesList:
     """The files that a path, a URL or a pattern means."""
     if not isinstance(pattern, str):
-        raise IdxError(f"data_files: found {pattern!r}, expected a path, a URL or a pattern.")
+        raise IdxError(
+            f"data_files: found {shown_value(pattern)}, expected a path, a URL or a pattern."
+        )
     found = match_files(pattern, base)
     if found is not None:
         return DataFilesList(found, [])  # Their state is part of the cache key, see `builder`.

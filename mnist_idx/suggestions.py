@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from .catalog import DATASETS
-from .errors import IdxError
+from .errors import IdxError, shown_value
 from .paths import quoted
 
 BUILDERS = ("mnist_idx", "idxfolder")
@@ -77,7 +77,7 @@ def check_config_name(name: object) -> None:
     if isinstance(name, str) and name in DATASETS:
         return
     if not isinstance(name, str):
-        raise IdxError(f"Found {name!r} as the name of a config. {_list_of_configs()}")
+        raise IdxError(f"Found {shown_value(name)} as the name of a config. {_list_of_configs()}")
     meant = closest_names(name, DATASETS)
     question = did_you_mean([quoted(config) for config in meant])
     if name in ("train", "test"):
@@ -157,7 +157,7 @@ def unknown_split(
     elif _plain(name) in SET_ASIDE and "train" in sizes:
         advice = " Take one from train: some records with take, the others with skip."
     return IdxError(
-        f"split={spec!r}: {expected}.{advice}",
+        f"split={shown_value(spec)}: {expected}.{advice}",
         command_line=f"--split {spec}: {typed_expected}.{typed_advice}",
     )
 

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 from .. import __version__
 from ..catalog import DATASETS
 from ..compressions import SUFFIXES
-from ..errors import IdxError, printable
+from ..errors import IdxError, listed_names, printable
 from ..paths import expand_home
-from ..suggestions import alternatives, closest_names, did_you_mean, meant_datasets
+from ..suggestions import alternatives, closest_names, did_you_mean
 from .dataset_types import is_error_of_datasets
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .overview import Overview
     from .parquet_folder import ParquetOptions
+    from .record_values import UnlabeledSplit
 
     Loaded: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
@@ -590,6 +591,9 @@ def convert(
       mnist-idx convert parquet digits --data-files train=a.parquet --data-files test=b.parquet
       mnist-idx convert csv digits --data-files train.csv  a table of pixels: label,pixel0,pixel1,…
     """
+    from .convert_source import check_convertible, what_to_convert
+    from .pictures import WHITE
+    from .record_values import UnlabeledSplit
     from .write import LeftOutWarning, write_idx
 
     dataset: Any = source
@@ -602,6 +606,7 @@ def convert(
             "revision": revision,
             "streaming": streaming,
         }
+        check_convertible(source, target, data_dir, files_by_split(data_files))
         try:
             dataset = load_any(source, **options)
         except (ConnectionError, FileNotFoundError) as error:
@@ -611,26 +616,58 @@ def convert(
             raise IdxError(f"{source}: no such dataset.{did_you_mean(meant)}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LeftOutWarning)  # which is printed below
-        written = write_idx(
-            dataset,
-            target,
-            image_column=image_column,
-            label_column=label_column,
-            mode=mode,
-            size=size,
-            background=background,
-            compress=compress,
-            overwrite=overwrite,
-            progress=True,
-        )
+        try:
+            written = write_idx(
+                dataset,
+                target,
+                image_column=image_column,
+                label_column=label_column,
+                mode=mode,
+                size=size,
+                background=background,
+                compress=compress,
+                overwrite=overwrite,
+                progress=True,
+            )
+        except UnlabeledSplit as error:
+            typed = {
+                "name": name,
+                "data-dir": data_dir,
+                "data-files": data_files,
+                "revision": revision,
+                "streaming": streaming,
+                "image-column": image_column,
+                "label-column": label_column,
+                "mode": mode,
+                "size": None if size is None else f"{size[0]}x{size[1]}",
+                "background": None if background == WHITE else background,
+                "plain": not compress,
+                "overwrite": overwrite,
+            }
+            raise each_split_alone(error, source, target, typed, dataset) from error
     for file, header in written.items():
         print(f"{printable(file)}: {' x '.join(map(str, header.shape))} {header.dtype}")
     if written.left_out:
-        names = printable(", ".join(written.left_out))
+        names = printable(listed_names(written.left_out))
         advice = "Other columns are chosen with --image-column and --label-column."
         print(f"mnist-idx: left out: {names}. {advice}", file=sys.stderr)
     # It is escaped as Python escapes texts.
     print(f"Load with\n{written.loading_code}")
+
+
+def each_split_alone(
+    error: "UnlabeledSplit", source: str, target: str, typed: Mapping[str, object], dataset: object
+) -> IdxError:
+    """The error of a split without labels beside others, with the commands that convert each."""
+    from .convert_source import commands_of_splits
+
+    splits = [str(split) for split in dataset] if isinstance(dataset, Mapping) else []
+    unlabeled = [split for split in splits if error.title == f"split {split!r}"]
+    if len(splits) < 2 or not unlabeled:
+        return error
+    commands = commands_of_splits(source, target, typed, splits, unlabeled[0])
+    found = error.for_command_line().partition(". ")[0]
+    return IdxError(f"{found}. Convert each split alone:", *commands)
 
 
 def load_any(source: str, **options: Any) -> "Loaded":
@@ -646,22 +683,6 @@ def load_any(source: str, **options: Any) -> "Loaded":
     except RuntimeError as error:
         raise IdxError(f"{source}: {error}") from error
     return loaded
-
-
-def what_to_convert(source: str, target: str) -> list[str]:
-    """The commands that may have been meant by a source that `load_dataset` does not find.
-
-    It is the path of IDX files, or the name of a config.
-    """
-    if os.path.exists(source):
-        return [f"mnist-idx convert idxfolder {target} --data-dir {source}"]
-    commands = []
-    for path, *config in meant_datasets(source):
-        options = [f"--name {name}" for name in config]
-        if path == "idxfolder":
-            options = ["--data-dir FOLDER"]
-        commands.append(" ".join(["mnist-idx convert", path, target, *options]))
-    return commands
 
 
 def files_by_split(data_files: list[str] | None) -> NamedFiles | None:

@@ -4,13 +4,24 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from ..errors import IdxError
+from ..errors import IdxError, listed_names
 from .dataset_types import is_class_label, is_image
 
 LABEL_NAMES = ("label", "labels")  # of columns that need not declare classes
 # Of a table with a column for each pixel, as on Kaggle: `pixel0` or `28x28`.
 PIXEL_NAME = re.compile(r"(pixel|px)[ _-]?[0-9]+|[0-9]+x[0-9]+", re.IGNORECASE)
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+class Separator(NamedTuple):
+    """What stands between the values of a table instead of commas."""
+
+    character: str
+    typed: str  # as in a program or a shell
+    plural: str
+
+
+OTHER_SEPARATORS = (Separator(";", ";", "semicolons"), Separator("\t", r"\t", "tabs"))
 
 
 class Columns(NamedTuple):
@@ -75,13 +86,44 @@ def choose_labels(
 
 
 def _not_one_column(names: Collection[str], title: str) -> IdxError:
-    found = f"{title}: found the columns {', '.join(names) or '(none)'}"
+    found = f"{title}: found the columns {listed_names(list(names)) if names else '(none)'}"
+    separator = _other_separator(names)
+    if separator is not None:
+        found = f"{title}: found one column, whose name has {separator.plural} in it"
+        advice = f"The file seems to be separated by {separator.plural}, not by commas"
+        command = f"tr '{separator.typed}' ',' < FILE > commas.csv"
+        return IdxError(
+            f'{found}. {advice}: load_dataset("csv", data_files=…, sep="{separator.typed}").',
+            command_line=f"{found}. {advice}. Replace them: {command}",
+        )
     expected = "expected one column of images and at most one of classes or of integers"
     advice = f"{found}, {expected}. Name them with"
     return IdxError(
         f"{advice} image_column=… and label_column=….",
         command_line=f"{advice} --image-column and --label-column.",
     )
+
+
+def _other_separator(names: Collection[str]) -> Separator | None:
+    """What separates the columns of a table that was read as one column; None if it is one."""
+    if len(names) != 1:
+        return None
+    (name,) = names
+    return other_separator(name)
+
+
+def other_separator(line: str) -> Separator | None:
+    """What separates the names in the first line of a table, if it is no comma.
+
+    >>> other_separator("label;pixel0;pixel1").plural, other_separator("label,a;b")
+    ('semicolons', None)
+    """
+    if "," in line:
+        return None
+    for separator in OTHER_SEPARATORS:
+        if separator.character in line:
+            return separator
+    return None
 
 
 def _as_names(label_column: str | Sequence[str]) -> list[str]:
@@ -135,9 +177,9 @@ def pixel_columns(features: Mapping[str, object]) -> list[str]:
     return [name for name in features if PIXEL_NAME.fullmatch(name)]
 
 
-def has_no_header(features: Mapping[str, object]) -> bool:
+def has_no_header(names: Collection[str]) -> bool:
     """Whether the names of columns are numbers: the first record of a file without a header."""
-    return len(features) > 1 and all(NUMBER.fullmatch(name) for name in features)
+    return len(names) > 1 and all(NUMBER.fullmatch(name) for name in names)
 
 
 def element_type(feature: object) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, cast
 
 import numpy as np
 
-from ..errors import IdxError, listed_names
+from ..errors import IdxError, listed_names, shown_value
 from ..filenames import SPLITS
 from ..suggestions import calls_of, did_you_mean
 from .dataset_types import is_dataset
@@ -84,8 +84,10 @@ def read_input(source: object, split: str | None) -> Input:
     if split is None:
         return Input({name or "train": part for name, part in found.splits.items()}, found.left_out)
     if list(found.splits) != [None]:
-        names = ", ".join(map(str, found.splits))
-        raise IdxError(f"split={split!r}: expected none, since the splits have names: {names}.")
+        names = listed_names(list(map(str, found.splits)))
+        raise IdxError(
+            f"split={shown_value(split)}: expected none, since the splits have names: {names}."
+        )
     return Input({split: found.splits[None]}, found.left_out)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import IdxError
+from ..errors import IdxError, listed_names
 from ..record_layout import arrange_channels
 from .column_values import ColumnValues, ListedValues
 from .columns import (
@@ -22,7 +22,7 @@ from .image_blocks import ImageReader
 from .input_forms import ArrayPair, SplitInput, not_understood
 from .pictures import Conversion, picture_to_array, refuse_conversion
 from .pixel_table import choose_table, no_header, read_table
-from .record_values import Records, join_parts, narrow_images, to_bytes, to_labels
+from .record_values import Records, UnlabeledSplit, join_parts, narrow_images, to_bytes, to_labels
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -121,18 +121,54 @@ def _read_dataset(
 ) -> SplitRecords:
     features = _features(dataset)
     if has_no_header(features):
-        raise no_header(title)
+        raise no_header(title, len(features))
     pixels = [] if options.image_column else pixel_columns(features)
     if pixels:
         table = choose_table(features, pixels, options.label_column, options.conversion, title)
         left_out = _left_out(features, [*table.pixels, *table.labels])
-        return SplitRecords(read_table(dataset, table, title), left_out)
+        records = read_table(dataset, table, title)
+        return SplitRecords(_labeled(records, dataset, table.labels, title), left_out)
     columns = choose_columns(features, options.image_column, options.label_column, title)
     left_out = _left_out(features, [columns.image, *columns.labels])
-    return SplitRecords(
-        _read_columns(dataset, columns, features, options.conversion, title),
-        left_out,
+    records = _read_columns(dataset, columns, features, options.conversion, title)
+    return SplitRecords(_labeled(records, dataset, columns.labels, title), left_out)
+
+
+def _labeled(
+    records: Iterator[Records],
+    dataset: "Dataset | IterableDataset",
+    labels: Sequence[str],
+    title: str,
+) -> Iterator[Records]:
+    """Records of a dataset, and another error if what is wrong is that none has a label."""
+    try:
+        yield from records
+    except (IdxError, KeyError) as error:  # KeyError: of a stream, where a table has no such column
+        if not labels or not _are_all_missing(dataset, labels):
+            raise
+        raise _unlabeled(title, labels) from error
+
+
+def _are_all_missing(dataset: "Dataset | IterableDataset", columns: Sequence[str]) -> bool:
+    """Whether no record has a value in any of these columns."""
+    try:
+        for record in dataset.select_columns(list(columns)):
+            if any(value is not None for value in record.values()):
+                return False
+    except KeyError:
+        pass  # as of a stream whose first table has no such column
+    return True
+
+
+def _unlabeled(title: str, labels: Sequence[str]) -> UnlabeledSplit:
+    found = f"{title} has no labels: no record has a value in {listed_names(labels)}"
+    advice = "Write it by itself, with label_column=[], and the other splits to another target."
+    error = UnlabeledSplit(
+        f"{found}. {advice}",
+        command_line=f'{found}. Convert it by itself, with --label-column "".',
     )
+    error.title = title
+    return error
 
 
 def _left_out(features: Mapping[str, object], chosen: Collection[str]) -> tuple[str, ...]:

@@ -90,14 +90,35 @@ def _image_shape(num_pixels: int, size: tuple[int, int] | None, title: str) -> t
     return (rows, cols)
 
 
-def no_header(title: str) -> IdxError:
+def no_header(title: str, num_columns: int) -> IdxError:
     """The error of a table whose first record was taken for the names of its columns."""
     found = f"{title}: found columns whose names are numbers: the file has no line of names"
-    names = '["label", *[f"pixel{n}" for n in range(784)]]'
+    has_label = math.isqrt(num_columns) ** 2 != num_columns
+    num_pixels = num_columns - 1 if has_label else num_columns
+    pixels = f'[f"pixel{{n}}" for n in range({num_pixels})]'
+    names = f'["label", *{pixels}]' if has_label else pixels
     return IdxError(
         f"{found}. Name them: load_dataset(…, column_names={names}).",
-        command_line=f"{found}. Write one before its first line: label,pixel0,pixel1,…",
+        command_line=f"{found}. Write one before its first line: "
+        f"{command_of_header(num_columns, 'FILE', 'named.csv')}",
     )
+
+
+def command_of_header(num_columns: int, file: str, target: str) -> str:
+    """The line of a shell that copies a table and writes the names of its columns before it.
+
+    If the number of columns is no square, the first one is the label.
+
+    >>> print(command_of_header(5, "train.csv", "named.csv"))
+    (printf label; printf ',pixel%d' $(seq 0 3); echo; cat train.csv) > named.csv
+    >>> print(command_of_header(4, "test.csv", "named.csv"))
+    (printf pixel0; printf ',pixel%d' $(seq 1 3); echo; cat test.csv) > named.csv
+    """
+    has_label = math.isqrt(num_columns) ** 2 != num_columns
+    first, number = ("label", 0) if has_label else ("pixel0", 1)
+    last = num_columns - 2 if has_label else num_columns - 1
+    names = f"printf {first}; printf ',pixel%d' $(seq {number} {last}); echo"
+    return f"({names}; cat {file}) > {target}"
 
 
 def read_table(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import IdxError, wrong_option
+from ..errors import IdxError, shown_value, wrong_option
 from .pixels import Pictures, read_pictures
 from .staged import staged
 
@@ -94,7 +94,7 @@ def _check_options(columns: int | None, cell: int, num: int | None) -> None:
     for option, value in (("cell", cell), ("columns", columns), ("num", num)):
         is_positive = isinstance(value, int | np.integer) and value > 0
         if value is not None and not is_positive:
-            raise IdxError(f"{option}={value!r}: expected an integer, at least 1.")
+            raise IdxError(f"{option}={shown_value(value)}: expected an integer, at least 1.")
     if num is not None:
         check_num(num)
 

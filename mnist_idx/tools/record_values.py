@@ -10,6 +10,18 @@ from ..errors import IdxError
 INTEGER_TYPES = ("uint8", "int8", "int16", "int32")  # the narrowest first
 
 
+class UnlabeledSplit(IdxError):
+    """No record of a split has a label, though there is a column of labels.
+
+    So are tables of several splits loaded, if only some of them have that column.
+
+    Attributes:
+        title: of the split.
+    """
+
+    title: str | None = None
+
+
 class Records(NamedTuple):
     """Consecutive records, and their labels, if the split has any."""
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..errors import IdxError
+from ..errors import IdxError, shown_value
 from ..paths import quoted
 from ..suggestions import alternatives, unknown_split
 
@@ -90,7 +90,7 @@ def _not_understood(spec: object, sizes: Mapping[str, int]) -> IdxError:
     expected = f"expected {alternatives([quoted(known) for known in sizes])}, or a part of one"
     typed = f"expected {alternatives(list(sizes))}, or a part of one"
     return IdxError(
-        f"split={spec!r}: {expected}, for example {example}.",
+        f"split={shown_value(spec)}: {expected}, for example {example}.",
         command_line=f"--split {spec}: {typed}, for example {example}.",
     )
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import IdxError, TransferError, disk_advice
+from ..errors import IdxError, TransferError, disk_advice, shown_value
 
 try:
     import fcntl
@@ -101,7 +101,7 @@ def resolve_target(target: str | os.PathLike[str]) -> Path:
         IdxError: it cannot be the path of a local file.
     """
     if not isinstance(target, str | os.PathLike):
-        raise IdxError(f"{target!r}: expected a path to write to.")
+        raise IdxError(f"Found {shown_value(target)}, expected a path to write to.")
     text = os.fspath(target)
     if "://" in text:
         raise IdxError(f"{text}: expected a local path. Write to a folder, then upload it.")

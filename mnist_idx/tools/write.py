@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 
 from ..compressions import SUFFIXES
-from ..errors import IdxError, printable, wrong_option
+from ..errors import IdxError, listed_names, printable, shown_value, wrong_option
 from ..filenames import ARCHIVE_SUFFIXES, UNREAD_SUFFIXES, word_in_files
 from ..idx import MAX_RECORD_BYTES, Header
 from ..record_layout import MAX_ARRAY_DIMENSIONS, MAX_LISTS, Layout
@@ -66,7 +66,7 @@ class LeftOutWarning(UserWarning):
 def write_idx(
     dataset: "Source",
     target: str | os.PathLike[str],
-    *,
+    *others: NoReturn,
     split: str | None = None,
     image_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
@@ -107,6 +107,7 @@ def write_idx(
             (N, 1, rows, cols) and (N, 3, rows, cols), go to the end, and that of gray images is
             dropped.
         target: a folder to create, or a path that ends in `.tar`.
+        others: none. Images and labels are one tuple.
         split: name of a single split. By default the name that `dataset` has, or "train".
         image_column: by default the only column of images, arrays or lists in lists.
         label_column: by default the only column of classes, else `label`, if there is one, else the
@@ -126,6 +127,7 @@ def write_idx(
     Raises:
         IdxError: there is something at the target already, or a record cannot be written.
     """
+    _check_order(dataset, target, others)
     conversion = _check_conversion(mode, size, background)
     _check_target(target)
     given = read_input(dataset, split)
@@ -174,11 +176,27 @@ def _no_progress(num_records: int) -> None:
 
 
 def _left_out_message(left_out: Sequence[str]) -> str:
-    names = printable(", ".join(left_out))
+    names = printable(listed_names(left_out))
     return f"Left out: {names}. Other columns are chosen with image_column= and label_column=."
 
 
 # Arguments
+
+
+def _check_order(dataset: object, target: object, others: Sequence[object]) -> None:
+    """Refuse a target that comes first, and images and labels that are no tuple."""
+    expected = "expected write_idx(data, target). Images and labels are one tuple"
+    if _is_path(dataset) and not _is_path(target):
+        found = f"Found the path {shown_value(dataset)} before the data"
+        raise IdxError(f"{found}, {expected}: write_idx((images, labels), target).")
+    if others or (not _is_path(target) and hasattr(target, "__len__")):
+        given = [shown_value(argument) for argument in (dataset, target, *others)]
+        found = f"Found write_idx({', '.join(given)})"
+        raise IdxError(f"{found}, {expected}: write_idx((images, labels), target).")
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike)
 
 
 def _check_conversion(
@@ -282,7 +300,9 @@ def _check_split_names(names: Sequence[str]) -> None:
     prefixes = {word_in_files(name) for name in names if SPLIT_NAME.fullmatch(name)}
     if not names or len(prefixes) < len(names):
         expected = "Expected splits whose names are words and give different files"
-        raise IdxError(f"{expected}, found {', '.join(names) or 'none'}. Rename them.")
+        raise IdxError(
+            f"{expected}, found {listed_names(names) if names else 'none'}. Rename them."
+        )
 
 
 # Files

@@ -452,7 +452,7 @@ TABLES_REFUSED = [
         "a,b,pixel0\n1,1,1\n", "columns a, b, pixel0 to pixel0, expected", id="two labels"
     ),
     pytest.param(
-        "7,0,12\n3,1,2\n", r"line of names.*before its first line: label,pixel0", id="header"
+        "7,0,12\n3,1,2\n", r"no line of names[^\n]*\n\(printf label; .*train-1.csv", id="header"
     ),
 ]
 

@@ -22,6 +22,7 @@ from mnist_idx.members import Access, Member, SplitFiles, open_member
 from mnist_idx.mirrors import published_mirrors
 from mnist_idx.records import ReaderPool
 from mnist_idx.selection import Selection
+from mnist_idx.tools.record_values import UnlabeledSplit
 
 ALL = Selection(None, None, "first")
 FILES = four_files(
@@ -190,6 +191,7 @@ def test_pickled_yielded_records_are_none() -> None:
         pytest.param(DamagedError("damaged"), id="DamagedError"),
         pytest.param(TransferError("failed", command_line="x"), id="TransferError"),
         pytest.param(UnverifiableError("unknown", command_line="x"), id="UnverifiableError"),
+        pytest.param(UnlabeledSplit("none", command_line="x"), id="UnlabeledSplit"),
     ],
 )
 def test_a_pickled_error_says_the_same(error: IdxError, pickler: ModuleType) -> None:
@@ -206,4 +208,4 @@ def test_a_pickled_unexpected_answer_says_the_same(pickler: ModuleType) -> None:
 
 def test_all_errors_are_tested() -> None:
     kinds = {kind for kind in classes_with("for_command_line") if issubclass(kind, IdxError)}
-    assert kinds == {IdxError, DamagedError, TransferError, UnverifiableError}
+    assert kinds == {IdxError, DamagedError, TransferError, UnverifiableError, UnlabeledSplit}
