@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from ..catalog import DATASETS
-from ..errors import IdxError
+from ..errors import IdxError, shown_value
 from ..paths import quoted
 from ..records import Batch, too_large
 from ..suggestions import BUILDERS, alternatives, calls_of, check_config_name, did_you_mean
@@ -105,7 +105,7 @@ def _check_path(path: object) -> None:
         if not is_place or text in DATASETS:
             calls += calls_of("load_arrays", text)
     expected = alternatives([quoted(name) for name in BUILDERS])
-    raise IdxError(f"{path!r}: expected {expected}.{did_you_mean(calls)}")
+    raise IdxError(f"{shown_value(path)}: expected {expected}.{did_you_mean(calls)}")
 
 
 def read_parts(opened: Opened, parts: Sequence[Part]) -> Batch:

@@ -594,3 +594,8 @@ def test_python_adds_no_second_question() -> None:
         _ = mnist_idx.load_array
     printed = "".join(traceback.format_exception(caught.value))
     assert printed.count("Did you mean") == 1
+
+
+def test_arrays_in_place_of_a_name_are_not_printed() -> None:
+    with pytest.raises(IdxError, match=r"^ndarray of the shape \(60000, 28, 28\): expected"):
+        load_arrays(np.zeros((60_000, 28, 28), np.uint8))

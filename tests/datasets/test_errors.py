@@ -303,10 +303,10 @@ def files_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("verify unclear", "", id="verify-files-of-unclear-roles"),
         pytest.param("preview vectors", "", id="preview-of-vectors"),
         pytest.param("verify lacking", "", id="verify-labels-without-images"),
-        pytest.param("export full", "--overwrite", id="export-to-a-full-folder"),
+        pytest.param("export full", "Choose another target", id="export-to-a-full-folder"),
         pytest.param(
             "convert imagefolder --data-dir pictures full",
-            "--overwrite",
+            "Choose another target",
             id="convert-to-a-full-folder",
         ),
         pytest.param(
