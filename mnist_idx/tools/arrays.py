@@ -93,7 +93,7 @@ def load_arrays(
 
 def _check_path(path: object) -> None:
     """Refuse what is neither of the builders: mostly the name of a config, or a folder."""
-    if path in BUILDERS:
+    if isinstance(path, str) and path in BUILDERS:
         return
     calls = []
     if isinstance(path, str | os.PathLike):
