@@ -190,4 +190,4 @@ def test_the_commands_run(
             if Path(arguments[-1]).exists() and arguments[0] in ("convert", "export"):
                 arguments.append("--overwrite")
             assert main(arguments) == 0, line
-    assert {"my_idx.png", "letters", "digits", "pictures", "tiny.npz"} <= set(os.listdir())
+    assert {"my_idx.png", "letters", "letters_parquet", "pictures", "tiny.npz"} <= set(os.listdir())
