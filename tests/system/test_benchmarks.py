@@ -22,7 +22,6 @@ def rows_of(output: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in lines[2:]]
 
 
-@pytest.mark.measures
 @pytest.mark.slow
 def test_each_benchmark_prints_its_rows(real_tar: Path) -> None:
     listed = run("--list")
@@ -42,7 +41,6 @@ def test_each_benchmark_prints_its_rows(real_tar: Path) -> None:
         assert ratio == "-" or float(ratio.replace(",", "")) >= 0
 
 
-@pytest.mark.measures
 @pytest.mark.slow
 def test_a_side_that_takes_too_long_fails_in_its_rows(real_tar: Path) -> None:
     options = ["program", "--quick", "--timeout", "0.01", "--archive", str(real_tar)]
